@@ -1,0 +1,1 @@
+//! Daemon settings: raw -> typed, all faults at once.

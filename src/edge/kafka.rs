@@ -1,0 +1,1 @@
+//! Kafka: BaseConsumer on its own thread, assignment from our offsets, records in.

@@ -1,0 +1,1 @@
+//! Receivers: mail, webhook, folder.

@@ -1,0 +1,1 @@
+//! Control charts and change detectors, and their design from promises.

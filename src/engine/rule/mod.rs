@@ -1,0 +1,150 @@
+//! Rule files: what to watch, how much matters, what an alarm may cost.
+//!
+//! [`parse`] reads YAML with spans, [`compile`] turns it into a [`RuleSet`] or into every diagnostic at once.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::Span;
+
+/// What is watched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Measure {
+    /// Share of labelled outputs that were right.
+    Accuracy,
+    /// Mean of the confidence that agents state.
+    Confidence,
+    /// Shape of the distribution of confidence.
+    ConfidenceDistribution,
+    /// Share of outputs handed to a person.
+    EscalationRate,
+    /// Share of outputs that a person overrode.
+    OverrideRate,
+    /// Share of outputs whose status is not `ok` (and is known).
+    ErrorRate,
+    /// Share of outputs whose status is neither `error` nor `timeout`.
+    Availability,
+    /// Exceedance of a quantile of the baseline's latency.
+    Latency {
+        /// The quantile of the baseline that is the bar: 0.5, 0.95 or 0.99, in per mille (500, 950, 990).
+        per_mille: u16,
+        /// A component of the latency (`llm`, `retrieval`, `tool`, `orchestration`), or the whole.
+        component: Option<Component>,
+    },
+    /// Cost of an output in USD, on a log scale.
+    Cost,
+    /// Tokens in and out of an output, on a log scale.
+    Tokens,
+    /// No output for some time.
+    Silence,
+    /// A number of the output's `metrics`.
+    Metric(String),
+    /// A truth value of the output's `flags`.
+    Flag(String),
+}
+
+/// A part of an output's latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Component {
+    /// The model.
+    Llm,
+    /// Retrieval of documents.
+    Retrieval,
+    /// Tools called.
+    Tool,
+    /// Everything between them.
+    Orchestration,
+}
+
+/// What matters, in the user's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Bound {
+    /// Worse by falling this far below the baseline.
+    Drop(Amount),
+    /// Worse by rising this far above the baseline.
+    Rise(Amount),
+    /// The value must stay at or above this, whatever the baseline (proportions in [0, 1]).
+    Target(f64),
+    /// The value must stay at or below this, whatever the baseline (proportions in [0, 1]).
+    Limit(f64),
+    /// Nothing may be missing for longer than this (measure `silence`).
+    Absence(Span),
+    /// The distribution must stay like the baseline's (measure `confidence_distribution`).
+    Shape,
+}
+
+/// A size of change.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Amount {
+    /// Percentage points of a proportion: 2pp is 0.02.
+    Points(f64),
+    /// Share of the baseline: 10% is 0.1.
+    Relative(f64),
+    /// In the measure's own unit (milliseconds for latency, USD for cost, the metric's own for metrics).
+    Absolute(f64),
+    /// Standard deviations of the baseline.
+    Deviations(f64),
+}
+
+/// What an alarm may cost on one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Promise {
+    /// At most `count` false alarms per `per`.
+    Rate {
+        /// How many.
+        count: f64,
+        /// In which time.
+        per: Span,
+    },
+    /// One false alarm per this many samples (labelled events, or buckets), the in-control average run length.
+    Arl0(f64),
+}
+
+/// How sure the engine must be about the size of a change before the alert counts as active. Proportions only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Grade {
+    /// The chart signalled: the level has changed.
+    Drifting,
+    /// It signalled, and the data say that the change exceeds the bound.
+    #[default]
+    Degraded,
+    /// The severity chart signalled: beyond the bound at its own promise.
+    Confirmed,
+}
+
+/// What a rule asks a chart to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Detect {
+    /// What is watched.
+    pub measure: Measure,
+    /// What matters.
+    pub bound: Bound,
+    /// What an alarm may cost.
+    pub promise: Promise,
+    /// How sure.
+    pub grade: Grade,
+}
+
+/// One alert rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// `group/alert`, unique in a set: the rule's identity for alert state.
+    pub id: String,
+    /// The rule's group.
+    pub group: String,
+    /// The alert's name.
+    pub alert: String,
+    /// Globs over stream labels; every entry must match. Empty matches every stream.
+    pub selector: BTreeMap<String, String>,
+    /// The chart.
+    pub detect: Detect,
+    /// How long the verdict must last before the alert fires.
+    pub hold: Span,
+    /// How long the alert stays firing after the verdict went back.
+    pub keep_firing_for: Span,
+    /// Labels added to the stream's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Templates for people.
+    pub annotations: BTreeMap<String, String>,
+}

@@ -1,0 +1,3 @@
+//! The `shewhart` command.
+
+fn main() {}

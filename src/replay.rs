@@ -1,0 +1,1 @@
+//! Records in order -> engine -> router; wall time made up; no I/O.

@@ -1,0 +1,1 @@
+//! Seeded synthetic agents with planted changes.
