@@ -1,12 +1,27 @@
 //! Rule files: what to watch, how much matters, what an alarm may cost.
 //!
-//! [`parse`] reads YAML with spans, [`compile`] turns it into a [`RuleSet`] or into every diagnostic at once.
+//! [`compile()`] turns rule files into a [`RuleSet`] or into every [`Diagnostic`] at once; [`render`] draws those.
+//! [`Rule::matches`] says which streams a rule watches, [`Rule::annotate`] writes its prose.
+
+mod amount;
+mod check;
+mod compile;
+mod diagnostic;
+mod measure;
+mod parse;
+mod selector;
+mod template;
+mod yaml;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::units::Span;
+
+pub use compile::{Compiled, RuleSet, Source, compile};
+pub use diagnostic::{Diagnostic, Severity, render};
+pub use template::{MAX_OUTPUT, VARIABLES};
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,0 +1,332 @@
+//! A rule's `detect` as written -> [`Detect`], or what is wrong with it. Every part is checked, so that one pass shows
+//! every fault.
+
+use super::amount::{self, Quantity, QuantityError, Unit};
+use super::diagnostic::{Sink, did_you_mean, quoted};
+use super::measure::{COMPONENTS, Kind, LATER, QUANTILES, WORDS};
+use super::parse::RawDetect;
+use super::yaml::Text;
+use super::{Amount, Bound, Detect, Grade, Measure, Promise};
+use crate::engine::units::Span;
+
+/// What an alert may cost when the rule does not say: one false alarm per quarter and stream.
+const DEFAULT_PROMISE: Promise = Promise::Rate { count: 1.0, per: Span::DAY.times(90) };
+const PROMISE_HELP: &str = "write `false_alarms: 1 per 90d` (per stream), or `arl0: 20000` (samples)";
+const GRADES: &[(&str, Grade)] =
+    &[("drifting", Grade::Drifting), ("degraded", Grade::Degraded), ("confirmed", Grade::Confirmed)];
+
+pub(super) fn detect(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Detect> {
+    let measure = measure(sink, raw);
+    let promise = promise(sink, raw);
+    let grade = grade(sink, raw, measure.as_ref());
+    let bound = measure.as_ref().and_then(|measure| bound(sink, raw, measure));
+    Some(Detect { measure: measure?, bound: bound?, promise: promise?, grade: grade? })
+}
+
+fn measure(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Measure> {
+    let Some(word) = &raw.measure else {
+        let help = format!("write what is watched: {}, metrics.NAME or flags.NAME", WORDS.join(", "));
+        sink.error(&raw.span, "`detect` has no `measure`", help);
+        return None;
+    };
+    let Some(mut measure) = Measure::from_word(word.value.trim()) else {
+        unknown_measure(sink, word);
+        return None;
+    };
+    if let Measure::Latency { per_mille, component } = &mut measure {
+        let Some(text) = &raw.quantile else {
+            let help = "write `quantile: p50`, `quantile: p95` or `quantile: p99`";
+            sink.error(&word.span, "latency needs a quantile", help);
+            return None;
+        };
+        *per_mille = choice(sink, text, "quantile", QUANTILES)?;
+        if let Some(text) = &raw.component {
+            *component = Some(choice(sink, text, "component", COMPONENTS)?);
+        }
+        return Some(measure);
+    }
+    for (key, text) in [("quantile", &raw.quantile), ("component", &raw.component)] {
+        if let Some(text) = text {
+            let message = format!("{} has no {key}", word.value);
+            sink.error(&text.span, message, format!("only latency has one; remove `{key}`"));
+        }
+    }
+    Some(measure)
+}
+
+fn unknown_measure(sink: &mut Sink<'_>, word: &Text) {
+    let text = word.value.trim();
+    if LATER.contains(&text) {
+        let help = match text {
+            "estimated_accuracy" | "calibration" => "watch `confidence` or `confidence_distribution` meanwhile",
+            _ => "watch `silence` meanwhile",
+        };
+        sink.error(&word.span, format!("the measure {text} is not available in this version"), help);
+        return;
+    }
+    let help = match did_you_mean(text, WORDS) {
+        Some(close) => format!("did you mean `{close}`?"),
+        None => format!("measures are: {}, metrics.NAME, flags.NAME", WORDS.join(", ")),
+    };
+    sink.error(&word.span, format!("unknown measure {}", quoted(text)), help);
+}
+
+fn choice<T: Copy>(sink: &mut Sink<'_>, text: &Text, key: &str, choices: &[(&str, T)]) -> Option<T> {
+    let found = choices.iter().find(|(word, _)| *word == text.value.trim());
+    if found.is_none() {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let help = match did_you_mean(text.value.trim(), &words) {
+            // Short words are all close to each other: name them all.
+            Some(close) if close.len() > 3 => format!("did you mean `{close}`?"),
+            _ => format!("write one of: {}", words.join(", ")),
+        };
+        sink.error(&text.span, format!("unknown {key} {}", quoted(&text.value)), help);
+    }
+    found.map(|(_, value)| *value)
+}
+
+fn grade(sink: &mut Sink<'_>, raw: &RawDetect, measure: Option<&Measure>) -> Option<Grade> {
+    let Some(text) = &raw.grade else {
+        return Some(Grade::default());
+    };
+    if let Some(measure) = measure.filter(|measure| !measure.kind().is_share()) {
+        let message = format!("`grade` says nothing about {measure}");
+        sink.warning(&text.span, message, "grades are for shares of cases (accuracy, rates, latency); remove it");
+    }
+    choice(sink, text, "grade", GRADES)
+}
+
+fn promise(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Promise> {
+    match (&raw.false_alarms, &raw.arl0) {
+        (None, None) => Some(DEFAULT_PROMISE),
+        (Some(_), Some(arl0)) => {
+            let help = "they are two ways to say the same; keep one";
+            sink.error(&arl0.span, "both `false_alarms` and `arl0` are given", help);
+            None
+        }
+        (Some(text), None) => rate(sink, text),
+        (None, Some(text)) => arl0(sink, text),
+    }
+}
+
+fn rate(sink: &mut Sink<'_>, text: &Text) -> Option<Promise> {
+    let Some((count, per)) = amount::rate(&text.value) else {
+        let message = format!("`false_alarms` is a number above zero per duration, found {}", quoted(&text.value));
+        sink.error(&text.span, message, PROMISE_HELP);
+        return None;
+    };
+    let per_day = count / per.as_days_f64();
+    if per_day > 1_000.0 {
+        let message = format!("{} is {per_day:.0} false alarms per day and stream", quoted(&text.value));
+        sink.error(&text.span, message, "at most 1000 per day; `1 per 90d` is usual");
+        return None;
+    }
+    if per_day < 1.0 / 36_500.0 {
+        let message = format!("{} is less than one false alarm per century", quoted(&text.value));
+        sink.error(&text.span, message, "no chart can promise that; `1 per 90d` is usual, `1 per 10y` very strict");
+        return None;
+    }
+    Some(Promise::Rate { count, per })
+}
+
+fn arl0(sink: &mut Sink<'_>, text: &Text) -> Option<Promise> {
+    let Some(samples) = amount::count(&text.value) else {
+        let message = format!("`arl0` is a number of samples, found {}", quoted(&text.value));
+        sink.error(&text.span, message, PROMISE_HELP);
+        return None;
+    };
+    if !(100.0..=1e9).contains(&samples) {
+        let message = format!("`arl0: {}` cannot be promised", text.value.trim());
+        let help = "write samples between false alarms, from 100 to 1000000000; 20000 is usual";
+        sink.error(&text.span, message, help);
+        return None;
+    }
+    Some(Promise::Arl0(samples))
+}
+
+fn bound(sink: &mut Sink<'_>, raw: &RawDetect, measure: &Measure) -> Option<Bound> {
+    let kind = measure.kind();
+    let mut bounds = raw.bounds.iter();
+    let Some((key, text)) = bounds.next() else {
+        return without_bound(sink, raw, measure);
+    };
+    if let Some((second, _)) = bounds.next() {
+        let message = format!("both `{}` and `{}` are given", key.value, second.value);
+        sink.error(&second.span, message, "a rule has one; keep one, or write a second rule");
+        return None;
+    }
+    if !kind.bounds().contains(&key.value.as_str()) {
+        sink.error(&key.span, wrong_bound(measure, key), right_bound(measure, key, text));
+        return None;
+    }
+    match key.value.as_str() {
+        "drop" => amount(sink, measure, key, text).map(Bound::Drop),
+        "rise" => amount(sink, measure, key, text).map(Bound::Rise),
+        "target" => level(sink, measure, key, text).map(Bound::Target),
+        "limit" => level(sink, measure, key, text).map(Bound::Limit),
+        _ => absence(sink, text).map(Bound::Absence),
+    }
+}
+
+fn without_bound(sink: &mut Sink<'_>, raw: &RawDetect, measure: &Measure) -> Option<Bound> {
+    match measure {
+        Measure::ConfidenceDistribution => Some(Bound::Shape),
+        // A rise that is as large as the tail for p50 and p95 would be silly small for p99, hence the three.
+        Measure::Latency { per_mille: 990, .. } => Some(Bound::Rise(Amount::Points(0.01))),
+        Measure::Latency { .. } => Some(Bound::Rise(Amount::Points(0.05))),
+        _ => {
+            let keys: Vec<String> = measure.kind().bounds().iter().map(|key| format!("`{key}`")).collect();
+            let message = format!("{measure} needs one of {}", keys.join(", "));
+            let message = if keys.len() == 1 { message.replace("one of ", "") } else { message };
+            sink.error(&raw.span, message, format!("write `{}`", measure.kind().example()));
+            None
+        }
+    }
+}
+
+fn wrong_bound(measure: &Measure, key: &Text) -> String {
+    match (measure.kind(), key.value.as_str()) {
+        (Kind::FallingShare, "rise") => format!("{measure} gets worse by falling"),
+        (Kind::RisingShare | Kind::RisingMean | Kind::Exceedance, "drop") => format!("{measure} gets worse by rising"),
+        (Kind::FallingShare, "limit") => format!("{measure} must stay high"),
+        (Kind::RisingShare, "target") => format!("{measure} must stay low"),
+        _ => format!("{measure} takes no `{}`", key.value),
+    }
+}
+
+fn right_bound(measure: &Measure, key: &Text, text: &Text) -> String {
+    let value = text.value.trim();
+    let turned = match (measure.kind(), key.value.as_str()) {
+        (Kind::FallingShare, "rise") => "drop",
+        (Kind::RisingShare | Kind::RisingMean | Kind::Exceedance, "drop") => "rise",
+        (Kind::FallingShare, "limit") => "target",
+        (Kind::RisingShare, "target") => "limit",
+        (Kind::Shape, _) => {
+            return format!("it is compared with the baseline's shape; remove `{}`", key.value);
+        }
+        (Kind::Exceedance, _) => {
+            return "latency is judged against the baseline's own quantile; write `rise: 5pp`".to_owned();
+        }
+        (kind, _) => return format!("write `{}`", kind.example()),
+    };
+    format!("write `{turned}: {value}`")
+}
+
+/// `drop` and `rise`.
+fn amount(sink: &mut Sink<'_>, measure: &Measure, key: &Text, text: &Text) -> Option<Amount> {
+    let quantity = quantity(sink, measure, key, text)?;
+    let kind = measure.kind();
+    let amount = match quantity.unit {
+        Unit::Points if kind.is_share() => Amount::Points(quantity.number / 100.0),
+        Unit::Percent if !kind.is_share() => Amount::Relative(quantity.number / 100.0),
+        Unit::Deviations if !kind.is_share() || *measure == Measure::Confidence => Amount::Deviations(quantity.number),
+        Unit::None if !kind.is_share() && *measure != Measure::Tokens => Amount::Absolute(quantity.number),
+        unit => {
+            let (message, help) = wrong_unit(measure, key, quantity, unit);
+            sink.error(&text.span, message, help);
+            return None;
+        }
+    };
+    if let Some((message, help)) = too_far(measure, key, amount) {
+        sink.error(&text.span, message, help);
+        return None;
+    }
+    Some(amount)
+}
+
+/// A number above zero with a known unit, or a diagnostic.
+fn quantity(sink: &mut Sink<'_>, measure: &Measure, key: &Text, text: &Text) -> Option<Quantity> {
+    let help = format!("write `{}`", measure.kind().example());
+    let found = quoted(&text.value);
+    let message = match amount::quantity(&text.value) {
+        Ok(quantity) if quantity.number > 0.0 => return Some(quantity),
+        Ok(quantity) if quantity.number < 0.0 => {
+            let positive = text.value.trim().trim_start_matches('-');
+            let help = format!("`{}` says the direction; write `{}: {positive}`", key.value, key.value);
+            sink.error(&text.span, format!("{found} is negative"), help);
+            return None;
+        }
+        Ok(_) => format!("{found} is no change at all"),
+        Err(QuantityError::NoNumber) => format!("`{}` is an amount, found {found}", key.value),
+        Err(QuantityError::NotFinite) => format!("{found} is larger than any number"),
+        Err(QuantityError::UnknownUnit(unit)) => format!("{found} has the unknown unit {}", quoted(&unit)),
+    };
+    sink.error(&text.span, message, help);
+    None
+}
+
+fn wrong_unit(measure: &Measure, key: &Text, found: Quantity, unit: Unit) -> (String, String) {
+    let Quantity { number, .. } = found;
+    let key = &key.value;
+    let share = measure.kind().is_share();
+    match unit {
+        Unit::Time if matches!(measure, Measure::Latency { .. }) => (
+            "latency is not watched in milliseconds".to_owned(),
+            "write `rise: 5pp`: the share of cases slower than the baseline's quantile grows by 5 points".to_owned(),
+        ),
+        Unit::Percent if share => (
+            format!("`{number}%` could mean points or a share of the baseline"),
+            format!("write `{key}: {number}pp` for percentage points"),
+        ),
+        Unit::None if share => (
+            format!("`{number}` has no unit"),
+            format!("write percentage points: `{key}: {}pp`", if number < 1.0 { number * 100.0 } else { number }),
+        ),
+        Unit::Points => (
+            format!("percentage points are for shares of cases, and {measure} is none"),
+            format!("write `{key}: {number}%` (of the baseline) or `{key}: 0.5sd` (standard deviations)"),
+        ),
+        Unit::None => (format!("`{number}` has no unit"), format!("write `{key}: 20%` (of the baseline)")),
+        Unit::Time | Unit::Deviations | Unit::Percent => {
+            (format!("{measure} takes no such unit"), format!("write `{}`", measure.kind().example()))
+        }
+    }
+}
+
+/// Changes that cannot happen.
+fn too_far(measure: &Measure, key: &Text, amount: Amount) -> Option<(String, String)> {
+    let help = format!("write `{}`", measure.kind().example());
+    let drop = key.value == "drop";
+    match (amount, measure) {
+        (Amount::Points(points), Measure::Latency { per_mille, .. }) if points >= f64::from(*per_mille) / 1000.0 => {
+            let room = f64::from(*per_mille) / 10.0;
+            Some((format!("at most {room}pp more cases than in the baseline can be slower than that"), help))
+        }
+        (Amount::Points(points), _) if points >= 1.0 => Some(("a share changes by less than 100pp".to_owned(), help)),
+        (Amount::Relative(share), _) if drop && share >= 1.0 => {
+            Some(("nothing falls by 100% of the baseline or more".to_owned(), help))
+        }
+        _ => None,
+    }
+}
+
+/// `target` and `limit`: a share as `92%` or `0.92`.
+fn level(sink: &mut Sink<'_>, measure: &Measure, key: &Text, text: &Text) -> Option<f64> {
+    let quantity = quantity(sink, measure, key, text)?;
+    let level = match quantity.unit {
+        Unit::Percent => quantity.number / 100.0,
+        Unit::None => quantity.number,
+        _ => f64::NAN,
+    };
+    if level > 0.0 && level < 1.0 {
+        return Some(level);
+    }
+    let message = format!("`{}` is a share between 0 and 1, found {}", key.value, quoted(&text.value));
+    let help = match quantity.unit {
+        Unit::None | Unit::Points if quantity.number > 1.0 && quantity.number < 100.0 => {
+            format!("write `{}: {}%`", key.value, quantity.number)
+        }
+        _ => format!("write it like `{0}: 92%` or `{0}: 0.92`", key.value),
+    };
+    sink.error(&text.span, message, help);
+    None
+}
+
+fn absence(sink: &mut Sink<'_>, text: &Text) -> Option<Span> {
+    match amount::duration(&text.value) {
+        Ok(span) if span > Span::ZERO => return Some(span),
+        Ok(_) => sink.error(&text.span, "`absent` is zero, and every stream pauses", "write `absent: 6h`"),
+        Err(help) => sink.error(&text.span, format!("`absent` is a duration, found {}", quoted(&text.value)), help),
+    }
+    None
+}

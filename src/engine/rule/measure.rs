@@ -1,0 +1,165 @@
+//! The words for measures, and what each of them can be asked.
+
+use std::fmt;
+
+use super::{Component, Measure};
+
+/// How a measure moves and what it is made of: decides which bounds and units it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A share that gets worse by falling.
+    FallingShare,
+    /// A share that gets worse by rising.
+    RisingShare,
+    /// A share of which only the rule knows what is worse.
+    Share,
+    /// The share of cases above a quantile of the baseline.
+    Exceedance,
+    /// A mean that gets worse by rising.
+    RisingMean,
+    /// A mean of which only the rule knows what is worse.
+    Mean,
+    /// A whole distribution.
+    Shape,
+    /// The time without events.
+    Absence,
+}
+
+/// Words of measures without parameters, as offered by "did you mean".
+pub(super) const WORDS: &[&str] = &[
+    "accuracy",
+    "confidence",
+    "confidence_distribution",
+    "escalation_rate",
+    "override_rate",
+    "error_rate",
+    "availability",
+    "latency",
+    "cost",
+    "tokens",
+    "silence",
+];
+
+/// Measures that are described but that this version cannot watch.
+pub(super) const LATER: &[&str] = &["estimated_accuracy", "calibration", "volume"];
+
+/// The words for components.
+pub(super) const COMPONENTS: &[(&str, Component)] = &[
+    ("llm", Component::Llm),
+    ("retrieval", Component::Retrieval),
+    ("tool", Component::Tool),
+    ("orchestration", Component::Orchestration),
+];
+
+/// The words for quantiles, in per mille.
+pub(super) const QUANTILES: &[(&str, u16)] = &[("p50", 500), ("p95", 950), ("p99", 990)];
+
+impl Component {
+    /// The word used in rule files and in events.
+    pub fn as_str(self) -> &'static str {
+        COMPONENTS.iter().find(|(_, component)| *component == self).map_or("", |(word, _)| word)
+    }
+}
+
+impl Measure {
+    /// The word used in rule files, without quantile and component.
+    pub fn word(&self) -> String {
+        match self {
+            Self::Accuracy => "accuracy".to_owned(),
+            Self::Confidence => "confidence".to_owned(),
+            Self::ConfidenceDistribution => "confidence_distribution".to_owned(),
+            Self::EscalationRate => "escalation_rate".to_owned(),
+            Self::OverrideRate => "override_rate".to_owned(),
+            Self::ErrorRate => "error_rate".to_owned(),
+            Self::Availability => "availability".to_owned(),
+            Self::Latency { .. } => "latency".to_owned(),
+            Self::Cost => "cost".to_owned(),
+            Self::Tokens => "tokens".to_owned(),
+            Self::Silence => "silence".to_owned(),
+            Self::Metric(name) => format!("metrics.{name}"),
+            Self::Flag(name) => format!("flags.{name}"),
+        }
+    }
+
+    /// The measure of a word; latency without its quantile and component, which the caller fills in.
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "accuracy" => Self::Accuracy,
+            "confidence" => Self::Confidence,
+            "confidence_distribution" => Self::ConfidenceDistribution,
+            "escalation_rate" => Self::EscalationRate,
+            "override_rate" => Self::OverrideRate,
+            "error_rate" => Self::ErrorRate,
+            "availability" => Self::Availability,
+            "latency" => Self::Latency { per_mille: 950, component: None },
+            "cost" => Self::Cost,
+            "tokens" => Self::Tokens,
+            "silence" => Self::Silence,
+            _ => match word.split_once('.') {
+                Some(("metrics", name)) if !name.is_empty() => Self::Metric(name.to_owned()),
+                Some(("flags", name)) if !name.is_empty() => Self::Flag(name.to_owned()),
+                _ => return None,
+            },
+        })
+    }
+
+    pub(super) const fn kind(&self) -> Kind {
+        match self {
+            Self::Accuracy | Self::Confidence | Self::Availability => Kind::FallingShare,
+            Self::EscalationRate | Self::OverrideRate | Self::ErrorRate => Kind::RisingShare,
+            Self::Flag(_) => Kind::Share,
+            Self::Latency { .. } => Kind::Exceedance,
+            Self::Cost => Kind::RisingMean,
+            Self::Tokens | Self::Metric(_) => Kind::Mean,
+            Self::ConfidenceDistribution => Kind::Shape,
+            Self::Silence => Kind::Absence,
+        }
+    }
+}
+
+impl fmt::Display for Measure {
+    /// For people: `accuracy`, `latency p95`, `latency p99 of llm`, `metrics.recall`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.word())?;
+        if let Self::Latency { per_mille, component } = self {
+            let quantile = QUANTILES.iter().find(|(_, q)| q == per_mille).map_or("", |(word, _)| word);
+            write!(f, " {quantile}")?;
+            if let Some(component) = component {
+                write!(f, " of {}", component.as_str())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Kind {
+    /// The keys that say what matters to such a measure, the usual one first.
+    pub(super) const fn bounds(self) -> &'static [&'static str] {
+        match self {
+            Self::FallingShare => &["drop", "target"],
+            Self::RisingShare => &["rise", "limit"],
+            Self::Share => &["rise", "drop", "limit", "target"],
+            Self::Exceedance | Self::RisingMean => &["rise"],
+            Self::Mean => &["rise", "drop"],
+            Self::Shape => &[],
+            Self::Absence => &["absent"],
+        }
+    }
+
+    /// What to write when in doubt.
+    pub(super) const fn example(self) -> &'static str {
+        match self {
+            Self::FallingShare => "drop: 2pp",
+            Self::RisingShare | Self::Exceedance | Self::Share => "rise: 5pp",
+            Self::RisingMean => "rise: 20%",
+            Self::Mean => "rise: 20%` or `drop: 20%",
+            Self::Shape => "",
+            Self::Absence => "absent: 6h",
+        }
+    }
+
+    /// Whether the amounts are shares of cases.
+    pub(super) const fn is_share(self) -> bool {
+        matches!(self, Self::FallingShare | Self::RisingShare | Self::Share | Self::Exceedance)
+    }
+}
