@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::rule::{Grade, Measure};
-use super::units::{Estimate, Offset, Partition, Timestamp};
+use super::units::{Estimate, Offset, Partition, Span, Timestamp};
 
 /// A 128-bit name computed from what it names, so that a replay of a day gives the ids of that day. Prints as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -165,4 +165,178 @@ pub struct Crossing {
     pub position: (Partition, Offset),
     /// What it rests on; nothing when the rule is gone.
     pub account: Option<Account>,
+}
+
+/// How a rule times its alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// `for`: how long the verdict must last.
+    pub hold: Span,
+    /// `keep_firing_for`: how long the alert goes on after the verdict went back.
+    pub keep: Span,
+}
+
+/// The memory of one alert on one stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Where it stands; never `Resolved`, which is a moment and not a place.
+    pub state: State,
+    /// When the incident began.
+    pub started_at: Timestamp,
+    /// The incident's id.
+    pub incident: Id,
+    /// How many transitions the incident has had.
+    pub transition: u32,
+    /// Since when the verdict is back while the alert goes on.
+    clear_since: Option<Timestamp>,
+}
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The state before.
+    pub from: State,
+    /// The state after.
+    pub to: State,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Default for Alert {
+    fn default() -> Self {
+        Self {
+            state: State::Inactive,
+            started_at: Timestamp::from_millis(0),
+            incident: Id(0),
+            transition: 0,
+            clear_since: None,
+        }
+    }
+}
+
+impl Alert {
+    /// Takes the verdict at stream time `now`. `start` names a new incident; it is asked only when one begins.
+    pub fn step(
+        &mut self,
+        active: bool,
+        now: Timestamp,
+        timing: Timing,
+        start: impl FnOnce(Timestamp) -> Id,
+    ) -> Option<Change> {
+        match (self.state, active) {
+            (State::Inactive | State::Resolved, false) => None,
+            (State::Inactive | State::Resolved, true) => {
+                *self = Self { started_at: now, incident: start(now), ..Self::default() };
+                let to = if timing.hold <= Span::ZERO { State::Firing } else { State::Pending };
+                Some(self.go(to, Reason::Signalled))
+            }
+            (State::Pending, true) => {
+                (now.since(self.started_at) >= timing.hold).then(|| self.go(State::Firing, Reason::Held))
+            }
+            (State::Pending, false) => Some(self.go(State::Inactive, Reason::Passed)),
+            (State::Firing, true) => {
+                self.clear_since = None;
+                None
+            }
+            (State::Firing, false) => {
+                let clear_since = *self.clear_since.get_or_insert(now);
+                (now.since(clear_since) >= timing.keep).then(|| self.go(State::Resolved, Reason::Recovered))
+            }
+        }
+    }
+
+    /// Ends the alert because what it watched is gone.
+    pub fn end(&mut self, reason: Reason) -> Option<Change> {
+        match self.state {
+            State::Inactive | State::Resolved => None,
+            State::Pending => Some(self.go(State::Inactive, reason)),
+            State::Firing => Some(self.go(State::Resolved, reason)),
+        }
+    }
+
+    /// The stream time at which the alert changes even if nothing else happens.
+    pub fn deadline(&self, timing: Timing) -> Option<Timestamp> {
+        match self.state {
+            State::Pending => Some(self.started_at.plus(timing.hold)),
+            State::Firing => self.clear_since.map(|since| since.plus(timing.keep)),
+            State::Inactive | State::Resolved => None,
+        }
+    }
+
+    /// The id of the last transition.
+    pub fn crossing_id(&self) -> Id {
+        Id::of(&[&self.incident.0.to_be_bytes(), &self.transition.to_be_bytes()])
+    }
+
+    fn go(&mut self, to: State, reason: Reason) -> Change {
+        let from = self.state;
+        self.state = if to == State::Resolved { State::Inactive } else { to };
+        self.transition += 1;
+        self.clear_since = None;
+        Change { from, to, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    /// Steps (second, active) through the machine and writes down what changed.
+    fn story(hold: i64, keep: i64, steps: &[(i64, bool)]) -> Vec<(i64, State, Reason, u32)> {
+        let mut alert = Alert::default();
+        let timing = Timing { hold: Span::from_secs(hold), keep: Span::from_secs(keep) };
+        let mut seen = Vec::new();
+        for (second, active) in steps {
+            if let Some(change) = alert.step(*active, at(*second), timing, |t| Id::of(&[&t.as_millis().to_be_bytes()]))
+            {
+                seen.push((*second, change.to, change.reason, alert.transition));
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn without_for_an_alert_fires_at_once_and_resolves_at_once() {
+        assert_eq!(
+            story(0, 0, &[(1, false), (2, true), (3, true), (4, false), (5, true)]),
+            [
+                (2, State::Firing, Reason::Signalled, 1),
+                (4, State::Resolved, Reason::Recovered, 2),
+                (5, State::Firing, Reason::Signalled, 1),
+            ]
+        );
+    }
+
+    #[test]
+    fn for_holds_an_alert_back_and_a_passing_verdict_fires_nothing() {
+        assert_eq!(
+            story(10, 0, &[(0, true), (5, false), (20, true), (29, true), (30, true)]),
+            [
+                (0, State::Pending, Reason::Signalled, 1),
+                (5, State::Inactive, Reason::Passed, 2),
+                (20, State::Pending, Reason::Signalled, 1),
+                (30, State::Firing, Reason::Held, 2),
+            ]
+        );
+    }
+
+    #[test]
+    fn keep_firing_for_bridges_a_gap_and_starts_anew_after_each() {
+        assert_eq!(
+            story(0, 10, &[(0, true), (1, false), (9, false), (10, true), (20, false), (29, false), (30, false)]),
+            [(0, State::Firing, Reason::Signalled, 1), (30, State::Resolved, Reason::Recovered, 2)]
+        );
+    }
+
+    #[test]
+    fn ids_depend_on_the_incident_and_the_transition_and_on_nothing_else() {
+        let first = Id::of(&[b"ab", b"c"]);
+        assert_eq!(first, Id::of(&[b"ab", b"c"]));
+        assert_ne!(first, Id::of(&[b"a", b"bc"]));
+        assert_eq!(first.to_string().len(), 32);
+    }
 }

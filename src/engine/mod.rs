@@ -1,7 +1,619 @@
 //! The pure engine: no clock, file, socket, thread, lock or randomness.
+//!
+//! [`Engine`] is one partition's machine: everything that can happen to it is an [`Input`], everything it asks for an
+//! [`Effect`]. Same binary and same inputs give the same effects, to the byte.
 
+pub mod account;
 pub mod alert;
+pub mod baseline;
+pub mod chart;
 pub mod detect;
+pub mod event;
+pub mod recent;
 pub mod route;
 pub mod rule;
+pub mod sketch;
+pub mod stream;
+pub mod text;
 pub mod units;
+pub mod window;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use indexmap::{IndexMap, IndexSet};
+use serde::{Deserialize, Serialize};
+
+use alert::Crossing;
+use baseline::{Baseline, BaselineSet};
+use detect::DesignCache;
+use event::{Event, Feedback, Output, Rejection, Why};
+use recent::{Entry, Op, Recent};
+use rule::RuleSet;
+use stream::{Context, Label, Memory, Point, Said, Stream};
+use units::{Offset, Partition, Span, Timestamp};
+use window::Window;
+
+/// A label that streams may be formed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// Who.
+    Agent,
+    /// Segment.
+    Task,
+    /// Model, prompt or release.
+    Version,
+}
+
+impl Group {
+    /// The label's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Task => "task",
+            Self::Version => "version",
+        }
+    }
+}
+
+/// What does not change while an engine lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What forms a stream.
+    pub group_by: Vec<Group>,
+    /// Outputs from which a stream without a promoted baseline learns a provisional one.
+    pub provisional_outputs: u64,
+    /// Outputs that late feedback can still be joined to.
+    pub recent_outputs: usize,
+    /// Most streams; names beyond are counted together in one overflow stream.
+    pub streams_max: usize,
+    /// Most streams of one agent.
+    pub streams_per_agent_max: u32,
+    /// Most new streams in one minute of stream time.
+    pub streams_per_minute_max: u32,
+    /// How far event time may run ahead of the time at which the broker took the record.
+    pub skew_max: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            group_by: vec![Group::Agent, Group::Task],
+            provisional_outputs: 5_000,
+            recent_outputs: 200_000,
+            streams_max: 100_000,
+            streams_per_agent_max: 1_000,
+            streams_per_minute_max: 5_000,
+            skew_max: Span::MINUTE.times(5),
+        }
+    }
+}
+
+/// Everything that can happen to an engine.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A record of the partition.
+    Record {
+        /// Its position.
+        offset: Offset,
+        /// When the broker took it, where that is known.
+        appended: Option<Timestamp>,
+        /// Its payload; empty for a tombstone.
+        payload: &'a [u8],
+    },
+    /// The partition has had no record for some time: event time has reached `now` at least.
+    Idle {
+        /// Stream time, moved on by the wall time since the last record.
+        now: Timestamp,
+    },
+    /// Another rule set, compiled whole.
+    Rules(Arc<RuleSet>),
+    /// Another set of promoted baselines.
+    Baselines(Arc<BaselineSet>),
+}
+
+/// Everything an engine can ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// An alert changed its state.
+    Crossed(Box<Crossing>),
+    /// A record was not counted.
+    Rejected {
+        /// Its position.
+        offset: Offset,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// A stream froze a provisional baseline, or its verdicts.
+    Learnt {
+        /// The stream's index.
+        stream: u32,
+    },
+    /// A stream runs on another version.
+    Version {
+        /// The stream's index.
+        stream: u32,
+        /// The version before, where there was one.
+        from: Option<String>,
+        /// The version now.
+        to: String,
+        /// Event time of its first output.
+        at: Timestamp,
+    },
+    /// A point of a control chart.
+    Drawn {
+        /// The stream's index.
+        stream: u32,
+        /// The point.
+        point: Point,
+    },
+}
+
+/// What an engine has counted since the partition was first read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Records read.
+    pub records: u64,
+    /// Outputs counted.
+    pub outputs: u64,
+    /// Feedback counted.
+    pub feedback: u64,
+    /// Feedback whose output was not remembered.
+    pub unjoined: u64,
+    /// Records rejected, in the order of [`Why::ALL`].
+    pub rejected: [u64; 8],
+    /// Outputs whose minute was no longer in memory.
+    pub late: u64,
+    /// Records whose event time ran ahead of the broker's by more than the skew allowed.
+    pub early: u64,
+    /// Records at or below the position already reflected.
+    pub skipped: u64,
+    /// Outputs counted in the overflow stream.
+    pub overflow: u64,
+}
+
+/// What of an engine is written down with every commit, besides its streams and recent outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// The next record to read.
+    pub next: Offset,
+    /// Stream time: the newest event time seen, bounded.
+    pub time: Option<Timestamp>,
+    /// The broker's time of the last record.
+    pub appended: Option<Timestamp>,
+    /// The minute in which new streams are being counted, and how many there were.
+    pub opened: (Timestamp, u32),
+    /// What was counted.
+    pub counters: Counters,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self {
+            next: Offset(0),
+            time: None,
+            appended: None,
+            opened: (Timestamp::from_millis(0), 0),
+            counters: Counters::default(),
+        }
+    }
+}
+
+/// The name that stands for every name beyond the caps.
+pub const OVERFLOW: &str = "__overflow__";
+
+/// One partition's machine.
+#[derive(Debug)]
+pub struct Engine {
+    partition: Partition,
+    settings: Arc<Settings>,
+    rules: Arc<RuleSet>,
+    baselines: Arc<BaselineSet>,
+    streams: IndexMap<String, Stream>,
+    per_agent: IndexMap<String, u32>,
+    recent: Recent,
+    position: Position,
+    wakes: BTreeSet<(Timestamp, u32)>,
+    wake_of: Vec<Option<Timestamp>>,
+    cache: DesignCache,
+    dirty: IndexSet<u32>,
+    said: Vec<Said>,
+}
+
+/// One stream as it was written down.
+#[derive(Debug)]
+pub struct Restored {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its memory.
+    pub memory: Memory,
+    /// Its windows.
+    pub window: Window,
+    /// Its provisional baseline, where it has one.
+    pub provisional: Option<Box<Baseline>>,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    pub fn new(
+        partition: Partition,
+        settings: Arc<Settings>,
+        rules: Arc<RuleSet>,
+        baselines: Arc<BaselineSet>,
+    ) -> Self {
+        Self {
+            partition,
+            recent: Recent::new(settings.recent_outputs),
+            settings,
+            rules,
+            baselines,
+            streams: IndexMap::new(),
+            per_agent: IndexMap::new(),
+            position: Position::default(),
+            wakes: BTreeSet::new(),
+            wake_of: Vec::new(),
+            cache: DesignCache::default(),
+            dirty: IndexSet::new(),
+            said: Vec::new(),
+        }
+    }
+
+    /// Takes up where a commit left off. Streams must come in the order of their indexes, `recent` in the order in which
+    /// its changes were written. Nothing is said and nothing becomes dirty.
+    pub fn restore(&mut self, position: Position, streams: Vec<Restored>, recent: impl Iterator<Item = Op>) {
+        self.position = position;
+        recent.for_each(|op| self.recent.fold(op));
+        for Restored { labels, memory, window, provisional } in streams {
+            let key = key_of(&labels);
+            let mut stream = Stream::restore(key.clone(), labels, memory, window);
+            let promoted = self.baselines.streams.get(&key).map(|profile| self.promoted(profile.clone()));
+            stream.restore_baseline(promoted.or(provisional));
+            stream.counted_only = stream.labels.values().any(|value| value == OVERFLOW);
+            stream.watch(&self.rules);
+            self.admit(stream);
+        }
+        for index in 0..self.streams.len() {
+            self.schedule(index as u32);
+        }
+    }
+
+    fn promoted(&self, profile: baseline::Profile) -> Box<Baseline> {
+        Box::new(Baseline { id: self.baselines.id.clone(), provisional: false, profile })
+    }
+
+    /// Lets one thing happen. Total: bad bytes are an effect.
+    pub fn step(&mut self, input: Input<'_>, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Record { offset, appended, payload } => self.record(offset, appended, payload, effects),
+            Input::Idle { now } => self.wake_until(now, effects),
+            Input::Rules(rules) => {
+                self.rules = rules;
+                self.each_stream(effects, Stream::take_rules);
+            }
+            Input::Baselines(baselines) => {
+                self.baselines = baselines;
+                let baselines = Arc::clone(&self.baselines);
+                self.each_stream(effects, |stream, ctx, said| {
+                    if let Some(profile) = baselines.streams.get(&stream.key) {
+                        let id = baselines.id.clone();
+                        let baseline = Baseline { id, provisional: false, profile: profile.clone() };
+                        stream.take_baseline(Some(Box::new(baseline)), ctx, said);
+                    }
+                });
+            }
+        }
+    }
+
+    fn record(&mut self, offset: Offset, appended: Option<Timestamp>, payload: &[u8], effects: &mut Vec<Effect>) {
+        if offset < self.position.next {
+            self.position.counters.skipped += 1;
+            return;
+        }
+        self.position.next = Offset(offset.0.saturating_add(1));
+        self.position.appended = appended.or(self.position.appended);
+        self.position.counters.records += 1;
+        let done = match event::decode(payload) {
+            Ok(Event::Output(mut output)) => {
+                output.ts = self.advance(output.ts, appended, effects);
+                self.output(offset, &output, effects)
+            }
+            Ok(Event::Feedback(feedback)) => {
+                self.advance(feedback.ts, appended, effects);
+                self.feedback(offset, &feedback, effects)
+            }
+            Err(rejection) => Err(rejection),
+        };
+        if let Err(rejection) = done {
+            let at = Why::ALL.iter().position(|why| *why == rejection.why).unwrap_or(0);
+            if let Some(count) = self.position.counters.rejected.get_mut(at) {
+                *count += 1;
+            }
+            effects.push(Effect::Rejected { offset, rejection });
+        }
+    }
+
+    /// Moves stream time on to an event's time, never further ahead of the broker's than the skew allowed, and lets
+    /// everything happen that was due before. Returns the event's time as it counts.
+    fn advance(&mut self, ts: Timestamp, appended: Option<Timestamp>, effects: &mut Vec<Effect>) -> Timestamp {
+        let bound = appended.map_or(Timestamp::MAX, |appended| appended.plus(self.settings.skew_max));
+        let counted = ts.min(bound);
+        if counted < ts {
+            self.position.counters.early += 1;
+        }
+        if self.position.time.is_none_or(|time| counted > time) {
+            self.wake_until(counted, effects);
+            self.position.time = Some(counted);
+        }
+        counted
+    }
+
+    /// Lets every alert change that was due by `now`, each at its own time.
+    fn wake_until(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        while let Some((due, index)) = self.wakes.first().copied().filter(|(due, _)| *due <= now) {
+            self.wakes.remove(&(due, index));
+            if let Some(wake) = self.wake_of.get_mut(index as usize) {
+                *wake = None;
+            }
+            let real = self.streams.get_index(index as usize).and_then(|(_, stream)| stream.deadline(&self.rules));
+            if real.is_some_and(|real| real <= due) {
+                self.with_stream(index, due, effects, |stream, ctx, said| stream.judge(ctx, said));
+            }
+            self.schedule(index);
+        }
+    }
+
+    fn output(&mut self, offset: Offset, output: &Output<'_>, effects: &mut Vec<Effect>) -> Result<(), Rejection> {
+        let key = recent::key(&output.agent, &output.event_id);
+        if self.recent.get(key).is_some() {
+            return Err(Rejection::new(Why::Duplicate, "this agent and event_id were seen before"));
+        }
+        self.position.counters.outputs += 1;
+        let index = self.stream_of(output, effects);
+        let now = self.position.time.unwrap_or(output.ts);
+        let override_known = output.flags.iter().any(|(name, _)| name == "overridden");
+        let mut in_baseline = false;
+        let mut kept = true;
+        self.with_stream(index, now, effects, |stream, ctx, said| {
+            in_baseline = stream.in_baseline();
+            stream.memory.applied = offset;
+            kept = stream.output(output, ctx, said);
+            if output.correct.is_some() {
+                let label = Label { correct: output.correct, overridden: None, at: output.ts, in_baseline };
+                stream.label(&label, ctx, said);
+            }
+        });
+        self.position.counters.late += u64::from(!kept);
+        let labelled = output.correct.is_some();
+        let entry = Entry { key, stream: index, ts: output.ts, in_baseline, labelled, override_known };
+        self.recent.apply(Op::Insert(entry));
+        Ok(())
+    }
+
+    fn feedback(
+        &mut self,
+        offset: Offset,
+        feedback: &Feedback<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Rejection> {
+        let key = recent::key(&feedback.agent, &feedback.event_id);
+        let known = self.recent.get(key).copied();
+        let (labelled, override_known) = known.map_or((false, false), |entry| (entry.labelled, entry.override_known));
+        // The first word counts: a verdict that was judged is never taken back.
+        let correct = feedback.correct.filter(|_| !labelled);
+        let overridden = feedback.overridden.filter(|_| !override_known);
+        if correct.is_none() && overridden.is_none() {
+            return Err(Rejection::new(Why::Relabelled, "this output had its verdict before"));
+        }
+        self.position.counters.feedback += 1;
+        if known.is_none() {
+            self.position.counters.unjoined += 1;
+        }
+        if correct.is_some() && known.is_some() {
+            self.recent.apply(Op::Labelled(key));
+        }
+        if overridden.is_some() && known.is_some() {
+            self.recent.apply(Op::OverrideKnown(key));
+        }
+        let index = match known {
+            Some(entry) => entry.stream,
+            None => self.stream_of_agent(feedback, effects),
+        };
+        let at = known.map_or(feedback.ts, |entry| entry.ts);
+        let label = Label { correct, overridden, at, in_baseline: known.is_some_and(|entry| entry.in_baseline) };
+        let now = self.position.time.unwrap_or(feedback.ts);
+        self.with_stream(index, now, effects, |stream, ctx, said| {
+            stream.memory.applied = offset;
+            stream.label(&label, ctx, said);
+        });
+        Ok(())
+    }
+
+    /// The stream of an output, opened where it is new.
+    fn stream_of(&mut self, output: &Output<'_>, effects: &mut Vec<Effect>) -> u32 {
+        let value = |group: &Group| match group {
+            Group::Agent => Some(output.agent.as_ref()),
+            Group::Task => output.task.as_deref(),
+            Group::Version => output.version.as_deref(),
+        };
+        let pairs = self.settings.group_by.iter().filter_map(|g| Some((g.as_str(), value(g)?)));
+        let mut labels: Vec<(&str, &str)> = pairs.collect();
+        // In the order in which a restored stream computes its key.
+        labels.sort_unstable();
+        self.stream(&labels, output.ts, effects)
+    }
+
+    /// The stream that counts what cannot be joined to an output: the agent's own.
+    fn stream_of_agent(&mut self, feedback: &Feedback<'_>, effects: &mut Vec<Effect>) -> u32 {
+        let by_agent = self.settings.group_by.contains(&Group::Agent);
+        let labels = if by_agent { vec![("agent", feedback.agent.as_ref())] } else { Vec::new() };
+        self.stream(&labels, feedback.ts, effects)
+    }
+
+    fn stream(&mut self, labels: &[(&str, &str)], at: Timestamp, effects: &mut Vec<Effect>) -> u32 {
+        let key = key_of_pairs(labels.iter().copied());
+        if let Some(index) = self.streams.get_index_of(&key) {
+            return index as u32;
+        }
+        let agent = labels.iter().find(|(name, _)| *name == "agent").map_or("", |(_, value)| value);
+        if !self.has_room(agent, at) {
+            self.position.counters.overflow += 1;
+            let overflow = [("agent", OVERFLOW)];
+            let key = key_of_pairs(overflow.into_iter());
+            return match self.streams.get_index_of(&key) {
+                Some(index) => index as u32,
+                None => self.open(key, &overflow, at, effects),
+            };
+        }
+        self.open(key, labels, at, effects)
+    }
+
+    /// Whether one more stream may be opened. Counts it where it may.
+    fn has_room(&mut self, agent: &str, at: Timestamp) -> bool {
+        let minute = self.position.time.unwrap_or(at).floor(Span::MINUTE);
+        let (counted, opened) = &mut self.position.opened;
+        if *counted != minute {
+            (*counted, *opened) = (minute, 0);
+        }
+        let of_agent = self.per_agent.get(agent).copied().unwrap_or(0);
+        let room = self.streams.len() < self.settings.streams_max
+            && of_agent < self.settings.streams_per_agent_max
+            && *opened < self.settings.streams_per_minute_max;
+        *opened += u32::from(room);
+        room
+    }
+
+    fn open(&mut self, key: String, labels: &[(&str, &str)], at: Timestamp, effects: &mut Vec<Effect>) -> u32 {
+        let counted_only = labels.iter().any(|(_, value)| *value == OVERFLOW);
+        let labels: BTreeMap<String, String> = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let mut stream = Stream::new(key, labels, at, counted_only);
+        match self.baselines.streams.get(&stream.key) {
+            Some(profile) => stream.restore_baseline(Some(self.promoted(profile.clone()))),
+            None if !counted_only => stream.begin_learning(),
+            None => {}
+        }
+        let index = self.admit(stream);
+        self.with_stream(index, at, effects, Stream::take_rules);
+        index
+    }
+
+    fn admit(&mut self, stream: Stream) -> u32 {
+        let agent = stream.labels.get("agent").cloned().unwrap_or_default();
+        *self.per_agent.entry(agent).or_default() += 1;
+        let (index, _) = self.streams.insert_full(stream.key.clone(), stream);
+        self.wake_of.push(None);
+        index as u32
+    }
+
+    fn each_stream(
+        &mut self,
+        effects: &mut Vec<Effect>,
+        change: impl Fn(&mut Stream, &mut Context<'_>, &mut Vec<Said>),
+    ) {
+        let now = self.position.time.unwrap_or(Timestamp::MIN);
+        for index in 0..self.streams.len() {
+            self.with_stream(index as u32, now, effects, &change);
+        }
+    }
+
+    /// Lets a stream change at stream time `now`, passes on what it says, and plans when to look at it again.
+    fn with_stream(
+        &mut self,
+        index: u32,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+        change: impl FnOnce(&mut Stream, &mut Context<'_>, &mut Vec<Said>),
+    ) {
+        let Some((_, stream)) = self.streams.get_index_mut(index as usize) else { return };
+        let mut context = Context {
+            rules: &self.rules,
+            cache: &mut self.cache,
+            provisional_outputs: self.settings.provisional_outputs,
+            now,
+            position: (self.partition, Offset(self.position.next.0 - 1)),
+        };
+        change(stream, &mut context, &mut self.said);
+        self.dirty.insert(index);
+        effects.extend(self.said.drain(..).map(|said| match said {
+            Said::Crossed(crossing) => Effect::Crossed(crossing),
+            Said::Learnt => Effect::Learnt { stream: index },
+            Said::Version { from, to, at } => Effect::Version { stream: index, from, to, at },
+            Said::Drawn(point) => Effect::Drawn { stream: index, point },
+        }));
+        self.schedule(index);
+    }
+
+    /// Plans the next look at a stream. A look that comes too early finds nothing and plans the next one, so only an
+    /// earlier deadline needs a new plan.
+    fn schedule(&mut self, index: u32) {
+        let Some((_, stream)) = self.streams.get_index(index as usize) else { return };
+        let Some(deadline) = stream.deadline(&self.rules) else { return };
+        let Some(planned) = self.wake_of.get_mut(index as usize) else { return };
+        if planned.is_some_and(|planned| planned <= deadline) {
+            return;
+        }
+        if let Some(planned) = planned.replace(deadline) {
+            self.wakes.remove(&(planned, index));
+        }
+        self.wakes.insert((deadline, index));
+    }
+
+    /// The partition.
+    pub const fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    /// Where the engine stands.
+    pub const fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// The streams, in the order in which they were first seen; a stream's index is its place.
+    pub fn streams(&self) -> impl ExactSizeIterator<Item = &Stream> {
+        self.streams.values()
+    }
+
+    /// The stream of an index.
+    pub fn stream_at(&self, index: u32) -> Option<&Stream> {
+        self.streams.get_index(index as usize).map(|(_, stream)| stream)
+    }
+
+    /// The stream of an index, for those who write down its panes.
+    pub fn stream_at_mut(&mut self, index: u32) -> Option<&mut Stream> {
+        self.streams.get_index_mut(index as usize).map(|(_, stream)| stream)
+    }
+
+    /// Takes the indexes of the streams that changed since the last commit.
+    pub fn take_dirty(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.dirty).into_iter().collect()
+    }
+
+    /// The recent outputs.
+    pub fn recent_mut(&mut self) -> &mut Recent {
+        &mut self.recent
+    }
+}
+
+/// The identity of a stream: its labels as `name␟value`, joined by a separator that cleaned text cannot hold.
+pub fn key_of(labels: &BTreeMap<String, String>) -> String {
+    // In the order of `Group`, which is the alphabet's too.
+    key_of_pairs(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+fn key_of_pairs<'l>(pairs: impl Iterator<Item = (&'l str, &'l str)>) -> String {
+    let mut key = String::new();
+    for (name, value) in pairs {
+        if !key.is_empty() {
+            key.push('\u{1e}');
+        }
+        key.push_str(name);
+        key.push('\u{1f}');
+        key.push_str(value);
+    }
+    key
+}

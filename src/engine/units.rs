@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn durations_follow_prometheus_grammar() {
         for (text, millis) in
-            [("0", 0), ("90d", 7_776_000_000), ("1h30m", 5_400_000), ("1y2w3d4h5m6s7ms", 32_993_106_007), ("15ms", 15)]
+            [("0", 0), ("90d", 7_776_000_000), ("1h30m", 5_400_000), ("1y2w3d4h5m6s7ms", 33_019_506_007), ("15ms", 15)]
         {
             assert_eq!(text.parse::<Span>().map(Span::as_millis), Ok(millis), "{text}");
         }

@@ -1,0 +1,315 @@
+//! The SQLite file: one connection that writes, one transaction for every batch, the analysts' views.
+
+mod baselines;
+mod blob;
+mod outbox;
+mod restore;
+mod rows;
+mod write;
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+pub use baselines::{BaselineRow, LearntStream};
+pub use outbox::{Due, Outcome};
+pub use restore::PartitionState;
+pub use write::{Anchor, Commit, GapRow, RuleSetRow};
+
+use crate::engine::units::Timestamp;
+
+const SCHEMA: &str = include_str!("schema.sql");
+const VIEWS: &str = include_str!("views.sql");
+
+/// The version of the tables. A file with a newer one is refused.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// The oldest SQLite that may write: 3.51.3 mended a corruption of the write-ahead log.
+const SQLITE_MIN: i32 = 3_051_003;
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// SQLite refused.
+    #[error("{doing} in {}: {source}", path.display())]
+    Sqlite {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        source: rusqlite::Error,
+    },
+    /// Another process has the file.
+    #[error(
+        "another shewhart has {}: only one may write a database; stop it, or give this one another data_dir",
+        path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The folder or the lock file cannot be made.
+    #[error("cannot use {}: {source}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The file was written by a newer shewhart.
+    #[error("{} has schema version {found}, this shewhart knows {SCHEMA_VERSION}: use the newer shewhart, or restore an older backup", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// The file belongs to another topic or grouping.
+    #[error(
+        "{} holds `{key}` = `{found}`, the configuration says `{expected}`: the wrong file is mounted, or the configuration \
+         changed; give another data_dir to start anew",
+        path.display()
+    )]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        key: &'static str,
+        /// What the file says.
+        found: String,
+        /// What the configuration says.
+        expected: String,
+    },
+    /// The file is damaged.
+    #[error(
+        "{} is damaged: {found}. Ways out: restore a backup (`shewhart db backup` made it), keep this file aside and start \
+         with an empty data_dir, or look into it with `shewhart db check`",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// A state that was written down cannot be read back.
+    #[error("the {what} in {} cannot be read: {why}", path.display())]
+    Blob {
+        /// The file.
+        path: PathBuf,
+        /// Which state.
+        what: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl LedgerError {
+    /// Whether the disk is full: the one fault that goes away by itself.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+}
+
+/// What a database belongs to: checked at every start, so that a wrong volume is noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The Kafka topic, or the name of a replay.
+    pub topic: String,
+    /// What forms a stream, joined by commas.
+    pub group_by: String,
+}
+
+/// The database, open for writing. There is one in a process, and one process on a file.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    db: Connection,
+    /// Held for as long as the ledger lives.
+    _lock: File,
+}
+
+impl Ledger {
+    /// Opens or makes the database `shewhart.db` in `folder`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Locked`] when another process has it; `Newer`, `Other` or `Damaged` when it must not be written.
+    pub fn open(folder: &Path, identity: &Identity) -> Result<Self, LedgerError> {
+        make_private_folder(folder)?;
+        Self::open_file(&folder.join("shewhart.db"), identity)
+    }
+
+    /// Opens or makes the database at `path`.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_file(path: &Path, identity: &Identity) -> Result<Self, LedgerError> {
+        let lock = lock(path)?;
+        let unclean = path.exists() && with_suffix(path, "-wal").metadata().is_ok_and(|m| m.len() > 0);
+        let sqlite = |doing, source| LedgerError::Sqlite { doing, path: path.to_owned(), source };
+        let db = Connection::open(path).map_err(|e| sqlite("opening", e))?;
+        private(path);
+        assert!(rusqlite::version_number() >= SQLITE_MIN, "shewhart was built with a SQLite older than 3.51.3");
+        let mut ledger = Self { path: path.to_owned(), db, _lock: lock };
+        ledger.set_up().map_err(|e| match e.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+                LedgerError::Damaged { path: path.to_owned(), found: e.to_string() }
+            }
+            _ => sqlite("setting up", e),
+        })?;
+        if unclean {
+            ledger.quick_check()?;
+        }
+        ledger.migrate()?;
+        ledger.identify(identity)?;
+        Ok(ledger)
+    }
+
+    fn set_up(&self) -> rusqlite::Result<()> {
+        self.db.busy_timeout(std::time::Duration::from_secs(5))?;
+        self.db.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
+             PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 1000;
+             PRAGMA temp_store = MEMORY;",
+        )?;
+        self.db.set_prepared_statement_cache_capacity(64);
+        Ok(())
+    }
+
+    fn quick_check(&self) -> Result<(), LedgerError> {
+        let found: String = self
+            .db
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(|source| self.sqlite("checking", source))?;
+        if found == "ok" { Ok(()) } else { Err(LedgerError::Damaged { path: self.path.clone(), found }) }
+    }
+
+    /// Makes the tables of a new file. There is one version so far; the next one adds its step here, in one transaction.
+    fn migrate(&mut self) -> Result<(), LedgerError> {
+        let version: i64 = self
+            .db
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(|source| self.sqlite("reading the version", source))?;
+        if version > SCHEMA_VERSION {
+            return Err(LedgerError::Newer { path: self.path.clone(), found: version });
+        }
+        if version == SCHEMA_VERSION {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        let make = |db: &mut Connection| -> rusqlite::Result<()> {
+            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute_batch(SCHEMA)?;
+            transaction.execute_batch(VIEWS)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            transaction.commit()
+        };
+        make(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "making the tables", path, source })
+    }
+
+    fn identify(&self, identity: &Identity) -> Result<(), LedgerError> {
+        for (key, expected) in [("topic", &identity.topic), ("group_by", &identity.group_by)] {
+            let sqlite = |source| self.sqlite("reading what the file belongs to", source);
+            self.db
+                .execute("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING", (key, expected))
+                .map_err(sqlite)?;
+            let found: String =
+                self.db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).map_err(sqlite)?;
+            if found != *expected {
+                return Err(LedgerError::Other { path: self.path.clone(), key, found, expected: expected.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Truncates the write-ahead log where it has grown beyond `bytes`. A long reader may keep it from shrinking.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn shrink_log(&self, bytes: u64) -> Result<(), LedgerError> {
+        let size = with_suffix(&self.path, "-wal").metadata().map_or(0, |m| m.len());
+        if size > bytes {
+            let run = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            run.map_err(|source| self.sqlite("checkpointing", source))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what is older than it is kept: minutes and chart points after 14 days, hours after 400.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn retire(&self, now: Timestamp) -> Result<(), LedgerError> {
+        let day = crate::engine::units::Span::DAY;
+        let delete = |sql, days| {
+            let before = now.minus(day.times(days)).as_millis();
+            self.db.execute(sql, [before]).map_err(|source| self.sqlite("deleting old rows", source))
+        };
+        delete("DELETE FROM rollup_minute WHERE start_ms < ?1", 14)?;
+        delete("DELETE FROM rollup_hour WHERE start_ms < ?1", 400)?;
+        delete("DELETE FROM chart_points WHERE at_ms < ?1", 400)?;
+        Ok(())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn sqlite(&self, doing: &'static str, source: rusqlite::Error) -> LedgerError {
+        LedgerError::Sqlite { doing, path: self.path.clone(), source }
+    }
+}
+
+/// Opens a database for reading only: for the command line and for pages.
+///
+/// # Errors
+/// What SQLite says; a file that is not there is an error.
+pub fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
+    let sqlite = |source| LedgerError::Sqlite { doing: "opening for reading", path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    db.busy_timeout(std::time::Duration::from_secs(5)).map_err(sqlite)?;
+    db.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;").map_err(sqlite)?;
+    Ok(db)
+}
+
+/// The text of the tables and views, for `db schema` and for the tests of the documentation.
+pub fn schema() -> String {
+    format!("{SCHEMA}\n{VIEWS}")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Takes the lock beside the database; the system releases it however the process ends.
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let path = with_suffix(path, ".lock");
+    let file = |source| LedgerError::File { path: path.clone(), source };
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(file)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(LedgerError::Locked { path }),
+        Err(std::fs::TryLockError::Error(source)) => Err(LedgerError::File { path, source }),
+    }
+}
+
+fn make_private_folder(folder: &Path) -> Result<(), LedgerError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(folder).map_err(|source| LedgerError::File { path: folder.to_owned(), source })
+}
+
+/// Only the owner may read what agents did. Best effort: a file on a file system without modes is still usable.
+fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+        tracing::warn!(path = %path.display(), %error, "cannot make the database private");
+    }
+}

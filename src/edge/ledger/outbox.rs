@@ -1,0 +1,170 @@
+//! The outbox: messages that were decided, until they are out or dead.
+
+use rusqlite::{Transaction, params};
+
+use super::rows::json;
+use super::{Ledger, LedgerError};
+use crate::engine::route::Message;
+use crate::engine::units::Timestamp;
+
+/// A message that is due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// The message.
+    pub message: Message,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// Whether to send the fixed text that holds nothing from agents, because the full one was refused for good.
+    pub fallback: bool,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The receiver has it.
+    Delivered,
+    /// Not now: again at that time.
+    Retry {
+        /// When.
+        at: Timestamp,
+        /// The class of the failure.
+        class: String,
+        /// What was said.
+        detail: String,
+    },
+    /// Refused for good: try once more without agents' text.
+    Fallback {
+        /// The class of the failure.
+        class: String,
+        /// What was said.
+        detail: String,
+    },
+    /// Given up.
+    Dead {
+        /// The class of the failure.
+        class: String,
+        /// What was said.
+        detail: String,
+    },
+}
+
+/// Writes a message that was decided. A message that is there already (a replayed decision) stays as it is.
+pub(super) fn insert(db: &Transaction<'_>, message: &Message, now: Timestamp) -> rusqlite::Result<()> {
+    let id = message.id.to_string();
+    let new = db
+        .prepare_cached(
+            "INSERT INTO outbox (id, receiver, group_key, status, occasion, created_at_ms, state, attempts, fallback,
+             next_at_ms, message) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', 0, 0, ?6, ?7) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            id,
+            message.receiver,
+            message.group_key,
+            json(&message.status).trim_matches('"'),
+            json(&message.occasion).trim_matches('"'),
+            now.as_millis(),
+            json(message)
+        ])?;
+    if new == 0 {
+        return Ok(());
+    }
+    for crossing in &message.crossings {
+        db.prepare_cached(
+            "INSERT INTO outbox_alerts (message, notice, alert_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![id, crossing.id.to_string(), crossing.alert_id.to_string()])?;
+    }
+    Ok(())
+}
+
+impl Ledger {
+    /// The messages of a receiver that are due, oldest first.
+    ///
+    /// # Errors
+    /// What SQLite says, or a message that cannot be read.
+    pub fn due(&self, receiver: &str, now: Timestamp, most: usize) -> Result<Vec<Due>, LedgerError> {
+        let sqlite = |source| self.sqlite("reading the outbox", source);
+        let mut select = self
+            .db
+            .prepare_cached(
+                "SELECT message, attempts, fallback FROM outbox WHERE state = 'pending' AND receiver = ?1
+                 AND next_at_ms <= ?2 ORDER BY next_at_ms, created_at_ms, id LIMIT ?3",
+            )
+            .map_err(sqlite)?;
+        let rows = select
+            .query_map(params![receiver, now.as_millis(), most as i64], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
+            })
+            .map_err(sqlite)?;
+        let mut due = Vec::new();
+        for row in rows {
+            let (text, attempts, fallback) = row.map_err(sqlite)?;
+            let message = serde_json::from_str(&text).map_err(|error| LedgerError::Blob {
+                path: self.path.clone(),
+                what: "message of the outbox".to_owned(),
+                why: error.to_string(),
+            })?;
+            due.push(Due { message, attempts, fallback });
+        }
+        Ok(due)
+    }
+
+    /// When the next message is due.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn next_due(&self) -> Result<Option<Timestamp>, LedgerError> {
+        self.db
+            .query_row("SELECT min(next_at_ms) FROM outbox WHERE state = 'pending'", [], |row| row.get(0))
+            .map(|at: Option<i64>| at.map(Timestamp::from_millis))
+            .map_err(|source| self.sqlite("reading the outbox", source))
+    }
+
+    /// How many messages are pending and how many dead.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn outbox_counts(&self) -> Result<(u64, u64), LedgerError> {
+        self.db
+            .query_row("SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'dead') FROM outbox WHERE state <> 'delivered'", [], |row| {
+                Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
+            })
+            .map_err(|source| self.sqlite("counting the outbox", source))
+    }
+
+    /// Writes down how an attempt ended.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn settle(&mut self, message: &str, outcome: &Outcome, now: Timestamp) -> Result<(), LedgerError> {
+        let path = self.path.clone();
+        let run = |db: &mut rusqlite::Connection| -> rusqlite::Result<()> {
+            let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            settle(&transaction, message, outcome, now)?;
+            transaction.commit()
+        };
+        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "settling a delivery", path, source })
+    }
+}
+
+fn settle(db: &Transaction<'_>, message: &str, outcome: &Outcome, now: Timestamp) -> rusqlite::Result<()> {
+    let (word, state, next, class, detail) = match outcome {
+        Outcome::Delivered => ("delivered", "delivered", now, None, None),
+        Outcome::Retry { at, class, detail } => ("retry", "pending", *at, Some(class), Some(detail)),
+        Outcome::Fallback { class, detail } => ("refused", "pending", now, Some(class), Some(detail)),
+        Outcome::Dead { class, detail } => ("dead", "dead", now, Some(class), Some(detail)),
+    };
+    let done = (state != "pending").then_some(now.as_millis());
+    let fallback = matches!(outcome, Outcome::Fallback { .. });
+    db.prepare_cached(
+        "UPDATE outbox SET state = ?2, attempts = attempts + 1, fallback = max(fallback, ?3), next_at_ms = ?4,
+         done_at_ms = ?5, last_error = ?6 WHERE id = ?1",
+    )?
+    .execute(params![message, state, fallback, next.as_millis(), done, detail])?;
+    db.prepare_cached(
+        "INSERT INTO deliveries (message, attempt, at_ms, outcome, class, detail)
+         SELECT ?1, attempts, ?2, ?3, ?4, ?5 FROM outbox WHERE id = ?1",
+    )?
+    .execute(params![message, now.as_millis(), word, class, detail])?;
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Reading back what was written: engines, router, rules.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::blob::decode;
+use super::write::{Anchor, stream_id};
+use super::{Ledger, LedgerError};
+use crate::engine::baseline::{Baseline, Profile};
+use crate::engine::recent::Op;
+use crate::engine::route::Router;
+use crate::engine::rule::RuleSet;
+use crate::engine::sketch::Pane;
+use crate::engine::stream::Memory;
+use crate::engine::units::{Offset, Partition, Span, Timestamp};
+use crate::engine::window::Window;
+use crate::engine::{Position, Restored};
+
+/// A partition as it was written down.
+#[derive(Debug)]
+pub struct PartitionState {
+    /// Where it stands.
+    pub position: Position,
+    /// The last record it reflects.
+    pub anchor: Option<Anchor>,
+    /// Its streams, in the order of their indexes.
+    pub streams: Vec<Restored>,
+    /// The changes of its memory of recent outputs.
+    pub recent: Vec<Op>,
+}
+
+struct StreamRow {
+    index: u32,
+    labels: String,
+    memory: Vec<u8>,
+    profile: Option<Vec<u8>>,
+    newest: Option<i64>,
+}
+
+impl Ledger {
+    /// Reads one partition, or nothing where it was never seen.
+    ///
+    /// # Errors
+    /// What SQLite says, or a state that cannot be read.
+    pub fn restore_partition(&self, partition: Partition) -> Result<Option<PartitionState>, LedgerError> {
+        let sqlite = |source| self.sqlite("restoring a partition", source);
+        let row = self
+            .db
+            .query_row(
+                "SELECT position, anchor_offset, anchor_crc FROM partitions WHERE partition = ?1",
+                [partition.0],
+                |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, Option<u32>>(2)?)),
+            )
+            .optional()
+            .map_err(sqlite)?;
+        let Some((position, offset, crc)) = row else { return Ok(None) };
+        let anchor = offset.zip(crc).map(|(offset, crc)| Anchor { offset: Offset(offset), crc });
+        Ok(Some(PartitionState {
+            position: self.read("position of a partition", &position)?,
+            anchor,
+            streams: self.restore_streams(partition)?,
+            recent: self.restore_recent(partition)?,
+        }))
+    }
+
+    fn restore_streams(&self, partition: Partition) -> Result<Vec<Restored>, LedgerError> {
+        let sqlite = |source| self.sqlite("restoring streams", source);
+        let mut select = self
+            .db
+            .prepare(
+                "SELECT s.idx, s.labels, s.memory, p.profile, s.newest_pane_ms FROM streams s LEFT JOIN provisional_baselines p
+                 ON p.stream_id = s.id WHERE s.partition = ?1 ORDER BY s.idx",
+            )
+            .map_err(sqlite)?;
+        let rows = select
+            .query_map([partition.0], |row| {
+                Ok(StreamRow {
+                    index: row.get(0)?,
+                    labels: row.get(1)?,
+                    memory: row.get(2)?,
+                    profile: row.get(3)?,
+                    newest: row.get(4)?,
+                })
+            })
+            .map_err(sqlite)?;
+        let mut streams = Vec::new();
+        for row in rows {
+            let StreamRow { index, labels, memory, profile, newest } = row.map_err(sqlite)?;
+            let labels: BTreeMap<String, String> = serde_json::from_str(&labels)
+                .map_err(|error| self.blob(&format!("labels of stream {index}"), &error.to_string()))?;
+            let memory: Memory = self.read(&format!("memory of stream {index}"), &memory)?;
+            let provisional = match profile {
+                Some(bytes) => Some(Box::new(Baseline {
+                    id: "provisional".to_owned(),
+                    provisional: true,
+                    profile: self.read::<Profile>(&format!("baseline of stream {index}"), &bytes)?,
+                })),
+                None => None,
+            };
+            let window = self.restore_window(stream_id(partition, index), newest)?;
+            streams.push(Restored { labels, memory, window, provisional });
+        }
+        Ok(streams)
+    }
+
+    /// The panes that are still within the rings, found one by one: the tables are ordered by time, so a search for one
+    /// stream over a range would read every stream's rows.
+    fn restore_window(&self, stream: i64, newest: Option<i64>) -> Result<Window, LedgerError> {
+        let Some(newest) = newest.map(Timestamp::from_millis) else { return Ok(Window::default()) };
+        let minutes = self.panes(
+            "SELECT pane FROM rollup_minute WHERE start_ms = ?1 AND stream_id = ?2",
+            stream,
+            (0..60).map(|back| newest.minus(Span::MINUTE.times(back))),
+        )?;
+        let hours = self.panes(
+            "SELECT pane FROM rollup_hour WHERE start_ms = ?1 AND stream_id = ?2",
+            stream,
+            // The oldest hour that is still kept began less than a day before the newest minute.
+            (0..24).map(|back| newest.floor(Span::HOUR).minus(Span::HOUR.times(back))),
+        )?;
+        Ok(Window::restore(minutes, hours, Some(newest)))
+    }
+
+    fn panes(
+        &self,
+        sql: &str,
+        stream: i64,
+        starts: impl Iterator<Item = Timestamp>,
+    ) -> Result<BTreeMap<Timestamp, Pane>, LedgerError> {
+        let sqlite = |source| self.sqlite("restoring panes", source);
+        let mut select = self.db.prepare_cached(sql).map_err(sqlite)?;
+        let mut panes = BTreeMap::new();
+        for start in starts {
+            let found: Option<Vec<u8>> =
+                select.query_row(params![start.as_millis(), stream], |row| row.get(0)).optional().map_err(sqlite)?;
+            if let Some(bytes) = found {
+                panes.insert(start, self.read("pane", &bytes)?);
+            }
+        }
+        Ok(panes)
+    }
+
+    fn restore_recent(&self, partition: Partition) -> Result<Vec<Op>, LedgerError> {
+        let sqlite = |source| self.sqlite("restoring recent outputs", source);
+        let mut select =
+            self.db.prepare("SELECT ops FROM recent_ops WHERE partition = ?1 ORDER BY seq").map_err(sqlite)?;
+        let rows = select.query_map([partition.0], |row| row.get::<_, Vec<u8>>(0)).map_err(sqlite)?;
+        let mut ops = Vec::new();
+        for row in rows {
+            ops.extend(self.read::<Vec<Op>>("list of recent outputs", &row.map_err(sqlite)?)?);
+        }
+        Ok(ops)
+    }
+
+    /// The router as it was written down.
+    ///
+    /// # Errors
+    /// What SQLite says, or a state that cannot be read.
+    pub fn restore_router(&self) -> Result<Option<Router>, LedgerError> {
+        let row: Option<Vec<u8>> = self
+            .db
+            .query_row("SELECT state FROM router WHERE id = 1", [], |row| row.get(0))
+            .optional()
+            .map_err(|source| self.sqlite("restoring the router", source))?;
+        row.map(|bytes| self.read("state of the router", &bytes)).transpose()
+    }
+
+    /// The last rule set that was accepted.
+    ///
+    /// # Errors
+    /// What SQLite says, or a set that cannot be read.
+    pub fn last_good_rules(&self) -> Result<Option<RuleSet>, LedgerError> {
+        let row: Option<Vec<u8>> = self
+            .db
+            .query_row(
+                "SELECT compiled FROM rule_sets WHERE accepted AND compiled IS NOT NULL ORDER BY id DESC LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(|source| self.sqlite("reading the last good rules", source))?;
+        row.map(|bytes| self.read("last good rule set", &bytes)).transpose()
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, what: &str, bytes: &[u8]) -> Result<T, LedgerError> {
+        decode(bytes).map_err(|error| self.blob(what, &error.to_string()))
+    }
+
+    fn blob(&self, what: &str, why: &str) -> LedgerError {
+        LedgerError::Blob { path: self.path.clone(), what: what.to_owned(), why: why.to_owned() }
+    }
+}
+
+/// A rule set as it is written down.
+pub fn encode_rules(rules: &RuleSet) -> Vec<u8> {
+    super::blob::encode(rules)
+}

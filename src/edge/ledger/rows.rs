@@ -1,0 +1,280 @@
+//! Streams, panes and alerts as rows.
+
+use rusqlite::{OptionalExtension as _, Transaction, params};
+
+use super::blob::{decode, encode};
+use super::write::stream_id;
+use crate::engine::Engine;
+use crate::engine::alert::{Account, Crossing, State};
+use crate::engine::baseline::Profile;
+use crate::engine::sketch::Pane;
+use crate::engine::window::{Change, Level};
+
+/// Writes one stream that changed: its memory, its baseline where it learnt one, its panes.
+pub(super) fn write_stream(db: &Transaction<'_>, engine: &mut Engine, index: u32) -> rusqlite::Result<()> {
+    let partition = engine.partition();
+    let id = stream_id(partition, index);
+    let Some(stream) = engine.stream_at_mut(index) else { return Ok(()) };
+    let memory = &stream.memory;
+    let label = |name: &str| stream.labels.get(name).cloned();
+    db.prepare_cached(
+        "INSERT INTO streams (id, partition, idx, agent, task, version, labels, outputs, labelled, first_seen_ms,
+         last_seen_ms, baseline, memory, newest_pane_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         ON CONFLICT (id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
+         version = excluded.version, last_seen_ms = excluded.last_seen_ms, baseline = excluded.baseline,
+         memory = excluded.memory, newest_pane_ms = excluded.newest_pane_ms",
+    )?
+    .execute(params![
+        id,
+        partition.0,
+        index,
+        label("agent"),
+        label("task"),
+        label("version").or_else(|| memory.version.clone()),
+        json(&stream.labels),
+        memory.outputs as i64,
+        memory.labels as i64,
+        memory.first_seen.as_millis(),
+        memory.last_seen.as_millis(),
+        stream.baseline.as_ref().map(|b| b.id.clone()),
+        encode(memory),
+        stream.window.newest().map(crate::engine::units::Timestamp::as_millis)
+    ])?;
+    if let Some(baseline) = stream.unwritten_baseline() {
+        write_provisional(db, id, &baseline.profile)?;
+    }
+    let (whole, late) = stream.window.take_unwritten();
+    for change in whole {
+        write_pane(db, id, &change)?;
+    }
+    for change in late {
+        add_to_pane(db, id, change)?;
+    }
+    Ok(())
+}
+
+fn write_provisional(db: &Transaction<'_>, stream: i64, profile: &Profile) -> rusqlite::Result<()> {
+    let summary = ProfileSummary::of(profile);
+    db.execute(
+        "INSERT INTO provisional_baselines (stream_id, outputs, labelled, correct, first_ms, last_ms, confidence_mean,
+         latency_p95_ms, profile) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (stream_id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
+         correct = excluded.correct, first_ms = excluded.first_ms, last_ms = excluded.last_ms,
+         confidence_mean = excluded.confidence_mean, latency_p95_ms = excluded.latency_p95_ms, profile = excluded.profile",
+        params![
+            stream,
+            summary.outputs,
+            summary.labelled,
+            summary.correct,
+            summary.first_ms,
+            summary.last_ms,
+            summary.confidence_mean,
+            summary.latency_p95_ms,
+            encode(profile)
+        ],
+    )
+    .map(drop)
+}
+
+/// The columns of a profile.
+pub(super) struct ProfileSummary {
+    pub(super) outputs: i64,
+    pub(super) labelled: i64,
+    pub(super) correct: i64,
+    pub(super) first_ms: Option<i64>,
+    pub(super) last_ms: Option<i64>,
+    pub(super) confidence_mean: Option<f64>,
+    pub(super) latency_p95_ms: Option<f64>,
+}
+
+impl ProfileSummary {
+    pub(super) fn of(profile: &Profile) -> Self {
+        let pane = &profile.pane;
+        Self {
+            outputs: pane.outputs as i64,
+            labelled: pane.correct.n as i64,
+            correct: pane.correct.hits as i64,
+            first_ms: profile.first.map(crate::engine::units::Timestamp::as_millis),
+            last_ms: profile.last.map(crate::engine::units::Timestamp::as_millis),
+            confidence_mean: (pane.confidence.n > 0).then_some(pane.confidence.mean),
+            latency_p95_ms: pane.latency_quantile_ms(0.95),
+        }
+    }
+}
+
+/// The statement that writes a pane's row, for one of the two tables.
+macro_rules! insert_pane {
+    ($table:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            " (start_ms, stream_id, outputs, labelled, correct, escalation_known, escalated, override_known, overridden,
+               status_ok, status_error, status_invalid_input, status_timeout, confidence_n, confidence_mean, confidence_sd,
+               latency_n, latency_mean_ms, latency_p50_ms, latency_p95_ms, latency_p99_ms, latency_max_ms, cost_n, cost_usd,
+               tokens, pane)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+               ?23, ?24, ?25, ?26)
+               ON CONFLICT (start_ms, stream_id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
+               correct = excluded.correct, escalation_known = excluded.escalation_known, escalated = excluded.escalated,
+               override_known = excluded.override_known, overridden = excluded.overridden, status_ok = excluded.status_ok,
+               status_error = excluded.status_error, status_invalid_input = excluded.status_invalid_input,
+               status_timeout = excluded.status_timeout, confidence_n = excluded.confidence_n,
+               confidence_mean = excluded.confidence_mean, confidence_sd = excluded.confidence_sd,
+               latency_n = excluded.latency_n, latency_mean_ms = excluded.latency_mean_ms,
+               latency_p50_ms = excluded.latency_p50_ms, latency_p95_ms = excluded.latency_p95_ms,
+               latency_p99_ms = excluded.latency_p99_ms, latency_max_ms = excluded.latency_max_ms,
+               cost_n = excluded.cost_n, cost_usd = excluded.cost_usd, tokens = excluded.tokens, pane = excluded.pane"
+        )
+    };
+}
+const INSERT_MINUTE: &str = insert_pane!("rollup_minute");
+const INSERT_HOUR: &str = insert_pane!("rollup_hour");
+
+fn write_pane(db: &Transaction<'_>, stream: i64, change: &Change) -> rusqlite::Result<()> {
+    let pane = &change.pane;
+    let [ok, error, invalid, timeout] = pane.status.map(|n| n as i64);
+    let (confidence, latency, cost) = (&pane.confidence, &pane.latency_ms, &pane.cost_usd);
+    let seen = |n: u64, x: f64| (n > 0).then_some(x);
+    let insert = match change.level {
+        Level::Minute => INSERT_MINUTE,
+        Level::Hour => INSERT_HOUR,
+    };
+    db.prepare_cached(insert)?
+        .execute(params![
+            change.start.as_millis(),
+            stream,
+            pane.outputs as i64,
+            pane.correct.n as i64,
+            pane.correct.hits as i64,
+            pane.escalated.n as i64,
+            pane.escalated.hits as i64,
+            pane.overridden.n as i64,
+            pane.overridden.hits as i64,
+            ok,
+            error,
+            invalid,
+            timeout,
+            confidence.n as i64,
+            seen(confidence.n, confidence.mean),
+            confidence.sd(),
+            latency.n as i64,
+            seen(latency.n, latency.mean),
+            pane.latency_quantile_ms(0.50),
+            pane.latency_quantile_ms(0.95),
+            pane.latency_quantile_ms(0.99),
+            seen(latency.n, latency.max),
+            cost.n as i64,
+            cost.mean * cost.n as f64,
+            pane.tokens.mean * pane.tokens.n as f64,
+            encode(pane)
+        ])
+        .map(drop)
+}
+
+/// Adds what came late to the row of a pane that is no longer in memory.
+fn add_to_pane(db: &Transaction<'_>, stream: i64, mut change: Change) -> rusqlite::Result<()> {
+    let select = match change.level {
+        Level::Minute => "SELECT pane FROM rollup_minute WHERE start_ms = ?1 AND stream_id = ?2",
+        Level::Hour => "SELECT pane FROM rollup_hour WHERE start_ms = ?1 AND stream_id = ?2",
+    };
+    let written: Option<Vec<u8>> =
+        db.prepare_cached(select)?.query_row(params![change.start.as_millis(), stream], |row| row.get(0)).optional()?;
+    if let Some(mut pane) = written.and_then(|bytes| decode::<Pane>(&bytes).ok()) {
+        pane.merge(&change.pane);
+        change.pane = pane;
+    }
+    write_pane(db, stream, &change)
+}
+
+/// Writes an alert's change of state, and the alert as it stands after it.
+pub(super) fn write_crossing(db: &Transaction<'_>, crossing: &Crossing) -> rusqlite::Result<()> {
+    write_alert(db, crossing)?;
+    db.prepare_cached(
+        "INSERT INTO alert_events (id, alert_id, transition, from_state, to_state, reason, at_ms, partition, offset, crossing)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![
+        crossing.id.to_string(),
+        crossing.alert_id.to_string(),
+        crossing.transition,
+        crossing.from.as_str(),
+        crossing.to.as_str(),
+        crossing.reason.as_str(),
+        crossing.at.as_millis(),
+        crossing.position.0.0,
+        crossing.position.1.0,
+        json(crossing)
+    ])
+    .map(drop)
+}
+
+fn write_alert(db: &Transaction<'_>, crossing: &Crossing) -> rusqlite::Result<()> {
+    let at = crossing.at.as_millis();
+    let fired = (crossing.to == State::Firing).then_some(at);
+    let ended = matches!(crossing.to, State::Resolved | State::Inactive).then_some(at);
+    db.prepare_cached(
+        "INSERT INTO alerts (id, rule, alert, severity, partition, labels, annotations, state, started_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (id) DO UPDATE SET state = excluded.state,
+         annotations = CASE excluded.annotations WHEN '{}' THEN annotations ELSE excluded.annotations END",
+    )?
+    .execute(params![
+        crossing.alert_id.to_string(),
+        crossing.rule,
+        crossing.alert,
+        crossing.labels.get("severity").map_or("", String::as_str),
+        crossing.position.0.0,
+        json(&crossing.labels),
+        // What people were told when it fired stays: the end of an alert has nothing to explain.
+        if crossing.account.is_some() { json(&crossing.annotations) } else { "{}".to_owned() },
+        crossing.to.as_str(),
+        crossing.started_at.as_millis()
+    ])?;
+    db.prepare_cached(
+        "UPDATE alerts SET fired_at_ms = coalesce(fired_at_ms, ?2), ended_at_ms = coalesce(?3, ended_at_ms) WHERE id = ?1",
+    )?
+    .execute(params![crossing.alert_id.to_string(), fired, ended])?;
+    match &crossing.account {
+        Some(account) => write_account(db, crossing, account),
+        None => Ok(()),
+    }
+}
+
+fn write_account(db: &Transaction<'_>, crossing: &Crossing, account: &Account) -> rusqlite::Result<()> {
+    let (estimate, baseline) = (account.estimate, account.baseline);
+    db.prepare_cached(
+        "UPDATE alerts SET measure = ?2, grade = ?3, changed_at_ms = ?4, estimate = ?5, estimate_low = ?6,
+         estimate_high = ?7, baseline = ?8, provisional = ?9, baseline_value = ?10, baseline_low = ?11,
+         baseline_high = ?12, baseline_n = ?13, statistic = ?14, limit_value = ?15, arl0 = ?16, samples = ?17,
+         outputs = ?18, labelled = ?19, version = ?20, version_before = ?21 WHERE id = ?1",
+    )?
+    .execute(params![
+        crossing.alert_id.to_string(),
+        account.measure.to_string(),
+        account.grade.as_str(),
+        account.changed_at.map(crate::engine::units::Timestamp::as_millis),
+        estimate.map(|e| e.value),
+        estimate.map(|e| e.low),
+        estimate.map(|e| e.high),
+        account.baseline_id,
+        account.provisional,
+        baseline.map(|e| e.value),
+        baseline.map(|e| e.low),
+        baseline.map(|e| e.high),
+        account.baseline_n as i64,
+        account.statistic,
+        account.limit,
+        account.arl0,
+        account.samples as i64,
+        account.outputs as i64,
+        account.labels as i64,
+        account.version,
+        account.version_before
+    ])
+    .map(drop)
+}
+
+/// A value as JSON. The types written so hold nothing that JSON cannot: no maps with other keys than text.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}

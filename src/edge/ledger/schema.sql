@@ -1,0 +1,165 @@
+-- The tables of one shewhart database. Times are milliseconds since 1970-01-01 UTC; proportions lie in [0, 1].
+-- Analysts read the views (views.sql), whose names and columns are a promise; the tables below may change.
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- Where each partition stands: what the consumer is assigned from after a restart.
+CREATE TABLE partitions (
+  partition     INTEGER PRIMARY KEY,
+  next_offset   INTEGER NOT NULL,
+  anchor_offset INTEGER,
+  anchor_crc    INTEGER,
+  position      BLOB NOT NULL
+) STRICT;
+
+-- One row for each monitored stream of each partition; id = partition * 2^32 + the stream's index.
+CREATE TABLE streams (
+  id            INTEGER PRIMARY KEY,
+  partition     INTEGER NOT NULL,
+  idx           INTEGER NOT NULL,
+  agent         TEXT,
+  task          TEXT,
+  version       TEXT,
+  labels        TEXT NOT NULL,
+  outputs       INTEGER NOT NULL,
+  labelled      INTEGER NOT NULL,
+  first_seen_ms INTEGER NOT NULL,
+  last_seen_ms  INTEGER NOT NULL,
+  baseline      TEXT,
+  newest_pane_ms INTEGER,
+  memory        BLOB NOT NULL
+) STRICT;
+
+-- What happened in each minute and hour of event time, by the time of the output. Key order: time first, so that a
+-- commit writes neighbouring pages.
+CREATE TABLE rollup_minute (
+  start_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL,
+  outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
+  escalation_known INTEGER NOT NULL, escalated INTEGER NOT NULL,
+  override_known INTEGER NOT NULL, overridden INTEGER NOT NULL,
+  status_ok INTEGER NOT NULL, status_error INTEGER NOT NULL,
+  status_invalid_input INTEGER NOT NULL, status_timeout INTEGER NOT NULL,
+  confidence_n INTEGER NOT NULL, confidence_mean REAL, confidence_sd REAL,
+  latency_n INTEGER NOT NULL, latency_mean_ms REAL, latency_p50_ms REAL, latency_p95_ms REAL, latency_p99_ms REAL,
+  latency_max_ms REAL,
+  cost_n INTEGER NOT NULL, cost_usd REAL NOT NULL, tokens REAL NOT NULL,
+  pane BLOB NOT NULL,
+  PRIMARY KEY (start_ms, stream_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rollup_hour (
+  start_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL,
+  outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
+  escalation_known INTEGER NOT NULL, escalated INTEGER NOT NULL,
+  override_known INTEGER NOT NULL, overridden INTEGER NOT NULL,
+  status_ok INTEGER NOT NULL, status_error INTEGER NOT NULL,
+  status_invalid_input INTEGER NOT NULL, status_timeout INTEGER NOT NULL,
+  confidence_n INTEGER NOT NULL, confidence_mean REAL, confidence_sd REAL,
+  latency_n INTEGER NOT NULL, latency_mean_ms REAL, latency_p50_ms REAL, latency_p95_ms REAL, latency_p99_ms REAL,
+  latency_max_ms REAL,
+  cost_n INTEGER NOT NULL, cost_usd REAL NOT NULL, tokens REAL NOT NULL,
+  pane BLOB NOT NULL,
+  PRIMARY KEY (start_ms, stream_id)
+) STRICT, WITHOUT ROWID;
+
+-- The memory that joins feedback to outputs, as the list of its changes.
+CREATE TABLE recent_ops (
+  partition INTEGER NOT NULL, seq INTEGER NOT NULL, inserts INTEGER NOT NULL, ops BLOB NOT NULL,
+  PRIMARY KEY (partition, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Baselines: sets of profiles, one for each stream, with everything that was done with them.
+CREATE TABLE baselines (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, source TEXT NOT NULL,
+  learnt_at_ms INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('learnt', 'promoted', 'retired')),
+  UNIQUE (name, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE baseline_streams (
+  baseline TEXT NOT NULL REFERENCES baselines (id), stream_key TEXT NOT NULL, labels TEXT NOT NULL,
+  outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
+  first_ms INTEGER, last_ms INTEGER, confidence_mean REAL, latency_p95_ms REAL, profile BLOB NOT NULL,
+  PRIMARY KEY (baseline, stream_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE baseline_events (
+  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, baseline TEXT NOT NULL, action TEXT NOT NULL,
+  who TEXT NOT NULL, why TEXT NOT NULL
+) STRICT;
+
+-- What streams without a promoted baseline learnt from their own first outputs.
+CREATE TABLE provisional_baselines (
+  stream_id INTEGER PRIMARY KEY, outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
+  first_ms INTEGER, last_ms INTEGER, confidence_mean REAL, latency_p95_ms REAL, profile BLOB NOT NULL
+) STRICT;
+
+-- Every rule set that was offered: accepted or refused, with its text and what was found in it.
+CREATE TABLE rule_sets (
+  id INTEGER PRIMARY KEY, hash TEXT, at_ms INTEGER NOT NULL, accepted INTEGER NOT NULL, origin TEXT NOT NULL,
+  rules INTEGER NOT NULL, diagnostics TEXT NOT NULL, sources TEXT NOT NULL, compiled BLOB
+) STRICT;
+
+-- Alerts, as they stand, and every change of their state.
+CREATE TABLE alerts (
+  id TEXT PRIMARY KEY, rule TEXT NOT NULL, alert TEXT NOT NULL, severity TEXT NOT NULL, partition INTEGER NOT NULL,
+  labels TEXT NOT NULL, annotations TEXT NOT NULL, state TEXT NOT NULL,
+  started_at_ms INTEGER NOT NULL, fired_at_ms INTEGER, ended_at_ms INTEGER,
+  measure TEXT, grade TEXT, changed_at_ms INTEGER,
+  estimate REAL, estimate_low REAL, estimate_high REAL,
+  baseline TEXT, provisional INTEGER, baseline_value REAL, baseline_low REAL, baseline_high REAL, baseline_n INTEGER,
+  statistic REAL, limit_value REAL, arl0 REAL, samples INTEGER, outputs INTEGER, labelled INTEGER,
+  version TEXT, version_before TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alert_events (
+  id TEXT PRIMARY KEY, alert_id TEXT NOT NULL REFERENCES alerts (id), transition INTEGER NOT NULL,
+  from_state TEXT NOT NULL, to_state TEXT NOT NULL, reason TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  partition INTEGER NOT NULL, offset INTEGER NOT NULL, crossing TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_events_by_alert ON alert_events (alert_id, transition);
+
+-- The outbox: one row for each message to one receiver. Written with the state that decided it, marked when it is out.
+CREATE TABLE outbox (
+  id TEXT PRIMARY KEY, receiver TEXT NOT NULL, group_key TEXT NOT NULL, status TEXT NOT NULL, occasion TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead')),
+  attempts INTEGER NOT NULL, fallback INTEGER NOT NULL, next_at_ms INTEGER NOT NULL, done_at_ms INTEGER,
+  last_error TEXT, message TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outbox_due ON outbox (state, next_at_ms);
+
+CREATE TABLE outbox_alerts (
+  message TEXT NOT NULL REFERENCES outbox (id), notice TEXT NOT NULL, alert_id TEXT NOT NULL,
+  PRIMARY KEY (message, notice)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE deliveries (
+  id INTEGER PRIMARY KEY, message TEXT NOT NULL REFERENCES outbox (id), attempt INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+  outcome TEXT NOT NULL, class TEXT, detail TEXT
+) STRICT;
+
+-- Records that were not counted: the newest 10,000.
+CREATE TABLE rejects (
+  partition INTEGER NOT NULL, offset INTEGER NOT NULL, at_ms INTEGER NOT NULL, why TEXT NOT NULL, detail TEXT NOT NULL,
+  payload BLOB NOT NULL, PRIMARY KEY (partition, offset)
+) STRICT, WITHOUT ROWID;
+
+-- Holes in the log.
+CREATE TABLE gaps (
+  id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, from_offset INTEGER NOT NULL, to_offset INTEGER NOT NULL,
+  reason TEXT NOT NULL, at_ms INTEGER NOT NULL
+) STRICT;
+
+-- Versions that streams ran on: a new one opens a new phase.
+CREATE TABLE versions (
+  stream_id INTEGER NOT NULL, at_ms INTEGER NOT NULL, from_version TEXT, to_version TEXT NOT NULL,
+  PRIMARY KEY (stream_id, at_ms, to_version)
+) STRICT, WITHOUT ROWID;
+
+-- Points of control charts: what was plotted and against what, once an hour.
+CREATE TABLE chart_points (
+  at_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL, chart TEXT NOT NULL, measure TEXT NOT NULL,
+  statistic REAL NOT NULL, limit_value REAL NOT NULL, centre REAL NOT NULL, samples INTEGER NOT NULL,
+  out_of_control INTEGER NOT NULL, PRIMARY KEY (at_ms, stream_id, chart)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE router (id INTEGER PRIMARY KEY CHECK (id = 1), state BLOB NOT NULL) STRICT;

@@ -1,0 +1,166 @@
+//! From a chart's evidence to what people are told: directions turned the measure's way, numbers with their units.
+
+use std::collections::BTreeMap;
+
+use super::alert::Account;
+use super::baseline::Baseline;
+use super::detect::Evidence;
+use super::rule::{Detect, Grade, Measure};
+use super::units::{Estimate, Timestamp};
+
+/// What the stream itself adds to an account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// Outputs so far.
+    pub outputs: u64,
+    /// Labelled outputs so far.
+    pub labels: u64,
+    /// The version now.
+    pub version: Option<String>,
+    /// The version before.
+    pub version_before: Option<String>,
+}
+
+impl Account {
+    /// The account of a chart's evidence.
+    pub fn new(detect: &Detect, evidence: &Evidence, baseline: Option<&Baseline>, facts: Facts) -> Self {
+        let turn = |estimate: Estimate| match detect.measure {
+            Measure::Accuracy | Measure::Availability => estimate.complement(),
+            Measure::Cost | Measure::Tokens => estimate.map(f64::exp),
+            _ => estimate,
+        };
+        Self {
+            measure: detect.measure.clone(),
+            grade: evidence.grade,
+            estimate: evidence.estimate.map(turn),
+            baseline: Some(turn(evidence.baseline)),
+            baseline_n: evidence.baseline_n,
+            baseline_id: baseline.map_or_else(|| "fixed bound".to_owned(), |b| b.id.clone()),
+            provisional: baseline.is_some_and(|b| b.provisional),
+            changed_at: Some(evidence.changed_at),
+            samples: evidence.samples,
+            statistic: evidence.statistic,
+            limit: evidence.limit,
+            arl0: evidence.arl0,
+            outputs: facts.outputs,
+            labels: facts.labels,
+            version: facts.version,
+            version_before: facts.version_before,
+        }
+    }
+
+    /// The account of a stream that went silent: there is no chart, only the last output.
+    pub fn silence(last_seen: Timestamp, facts: Facts) -> Self {
+        Self {
+            measure: Measure::Silence,
+            grade: Grade::Confirmed,
+            estimate: None,
+            baseline: None,
+            baseline_n: 0,
+            baseline_id: "none".to_owned(),
+            provisional: false,
+            changed_at: Some(last_seen),
+            samples: 0,
+            statistic: 0.0,
+            limit: 0.0,
+            arl0: 0.0,
+            outputs: facts.outputs,
+            labels: facts.labels,
+            version: facts.version,
+            version_before: facts.version_before,
+        }
+    }
+
+    /// The values that annotation templates may use.
+    pub fn context(&self) -> BTreeMap<String, String> {
+        let show = |x: f64| value(&self.measure, x);
+        let between = |e: Estimate| format!("{} to {}", show(e.low), show(e.high));
+        let mut context = BTreeMap::new();
+        let mut put = |name: &str, text: String| context.insert(name.to_owned(), text);
+        if let Some(estimate) = self.estimate {
+            put("estimate", show(estimate.value));
+            put("interval", between(estimate));
+        }
+        if let Some(baseline) = self.baseline {
+            put("baseline", show(baseline.value));
+            put("baseline_interval", between(baseline));
+        }
+        if let (Some(now), Some(before)) = (self.estimate, self.baseline) {
+            put("drop", difference(&self.measure, before.value, now.value));
+        }
+        if let Some(at) = self.changed_at {
+            put("changed_at", at.to_string());
+        }
+        put("labels", self.labels.to_string());
+        put("outputs", self.outputs.to_string());
+        put("samples", self.samples.to_string());
+        put("statistic", digits(self.statistic, 4));
+        put("limit", digits(self.limit, 4));
+        put("version", self.version.clone().unwrap_or_default());
+        put("version_before", self.version_before.clone().unwrap_or_default());
+        context
+    }
+}
+
+/// Whether a measure is a share of cases, shown in percent.
+pub const fn is_share(measure: &Measure) -> bool {
+    match measure {
+        Measure::Accuracy
+        | Measure::Confidence
+        | Measure::EscalationRate
+        | Measure::OverrideRate
+        | Measure::ErrorRate
+        | Measure::Availability
+        | Measure::Latency { .. }
+        | Measure::Flag(_) => true,
+        Measure::ConfidenceDistribution | Measure::Cost | Measure::Tokens | Measure::Silence | Measure::Metric(_) => {
+            false
+        }
+    }
+}
+
+/// A value of a measure as people read it: `89.1 %`, `$0.0123`, `1840`.
+pub fn value(measure: &Measure, x: f64) -> String {
+    match measure {
+        _ if is_share(measure) => format!("{:.1} %", x * 100.0),
+        Measure::Cost => format!("${}", digits(x, 3)),
+        _ => digits(x, 4),
+    }
+}
+
+/// The change from one value of a measure to another as people read it: `3.1 points`, `+18 %`, `0.4`.
+pub fn difference(measure: &Measure, before: f64, now: f64) -> String {
+    if is_share(measure) {
+        format!("{:.1} points", (now - before).abs() * 100.0)
+    } else if matches!(measure, Measure::Cost | Measure::Tokens) {
+        format!("{:+.0} %", (now / before - 1.0) * 100.0)
+    } else {
+        digits((now - before).abs(), 3)
+    }
+}
+
+/// A number with that many significant digits, without an exponent where it can be read without.
+pub fn digits(x: f64, significant: i32) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return format!("{x:.0}");
+    }
+    let magnitude = x.abs().log10().floor() as i32;
+    let decimals = usize::try_from(significant - 1 - magnitude).unwrap_or(0).min(12);
+    format!("{x:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_as_people_read_them() {
+        assert_eq!(value(&Measure::Accuracy, 0.891_23), "89.1 %");
+        assert_eq!(value(&Measure::Cost, 0.012_345), "$0.0123");
+        assert_eq!(value(&Measure::Tokens, 1_840.4), "1840");
+        assert_eq!(difference(&Measure::Accuracy, 0.92, 0.889), "3.1 points");
+        assert_eq!(difference(&Measure::Cost, 0.010, 0.0118), "+18 %");
+        assert_eq!(digits(0.0, 3), "0");
+        assert_eq!(digits(1.0e-9, 3), "0.00000000100");
+    }
+}

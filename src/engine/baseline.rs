@@ -1,0 +1,206 @@
+//! The frozen reference of one stream (Phase I): what every chart is designed from.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Output;
+use super::rule::Measure;
+use super::sketch::{Histogram, Moments, Pane, entry, latency, tokens};
+use super::units::{Counts, Span, Timestamp};
+
+/// Fewest values in a closed bucket. Below it the mean of an hour says more about its size than about its level.
+const BUCKET_EVENTS: u64 = 50;
+
+/// The open bucket of a quantity: at least an hour, at least [`BUCKET_EVENTS`] values.
+///
+/// Charts of means are fed with bucket means because values wander from hour to hour; the spread between buckets carries
+/// that wander into the limits (STATISTICS: a per-event chart of confidence loses half of its promised run length at an
+/// hourly wander of a quarter of a point).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bucket {
+    start: Option<Timestamp>,
+    values: Moments,
+}
+
+impl Bucket {
+    /// A bucket without values.
+    pub const fn new() -> Self {
+        Self { start: None, values: Moments { n: 0, mean: 0.0, m2: 0.0, min: 0.0, max: 0.0 } }
+    }
+
+    /// Adds a value. Returns the mean of the bucket that this value's hour closed, its size and its last hour's end.
+    pub fn add(&mut self, ts: Timestamp, x: f64) -> Option<(f64, u64)> {
+        let hour = ts.floor(Span::HOUR);
+        let closed = match self.start {
+            Some(start) if hour > start && self.values.n >= BUCKET_EVENTS => {
+                let closed = (self.values.mean, self.values.n);
+                *self = Self::default();
+                Some(closed)
+            }
+            _ => None,
+        };
+        self.start.get_or_insert(hour);
+        self.values.add(x);
+        closed
+    }
+}
+
+/// A quantity during Phase I: its values, and the means of its buckets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// All values.
+    pub values: Moments,
+    /// The means of closed buckets.
+    pub means: Moments,
+    bucket: Bucket,
+}
+
+impl Series {
+    fn add(&mut self, ts: Timestamp, x: f64) {
+        self.values.add(x);
+        if let Some((mean, _)) = self.bucket.add(ts, x) {
+            self.means.add(mean);
+        }
+    }
+}
+
+/// Everything that is known about a stream in control.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Event time of the first output.
+    pub first: Option<Timestamp>,
+    /// Event time of the last output.
+    pub last: Option<Timestamp>,
+    /// Counts, moments and histograms over the whole phase.
+    pub pane: Pane,
+    /// Latency of the components.
+    pub components: [Histogram; 4],
+    /// Stated confidence.
+    pub confidence: Series,
+    /// Natural logarithm of cost in USD (outputs that cost nothing are left out).
+    pub log_cost: Series,
+    /// Natural logarithm of tokens in and out (outputs without any are left out).
+    pub log_tokens: Series,
+    /// Custom metrics.
+    pub metrics: BTreeMap<String, Series>,
+}
+
+/// The smallest value whose logarithm is taken; anything below (and zero) has no place on a log scale.
+const LOG_FLOOR: f64 = 1e-9;
+
+/// The logarithm of a cost or of a number of tokens, where it has one.
+pub fn log_of(x: f64) -> Option<f64> {
+    (x > LOG_FLOOR).then(|| x.ln())
+}
+
+/// The index of a component in an output's latencies.
+pub const fn component_index(component: super::rule::Component) -> usize {
+    match component {
+        super::rule::Component::Llm => 0,
+        super::rule::Component::Retrieval => 1,
+        super::rule::Component::Tool => 2,
+        super::rule::Component::Orchestration => 3,
+    }
+}
+
+impl Profile {
+    /// Adds one output of Phase I, its verdict left out.
+    pub fn absorb(&mut self, output: &Output<'_>) {
+        self.first = Some(self.first.map_or(output.ts, |first| first.min(output.ts)));
+        self.last = Some(self.last.map_or(output.ts, |last| last.max(output.ts)));
+        self.pane.absorb(output);
+        for (histogram, nanos) in self.components.iter_mut().zip(output.latency.components) {
+            if let Some(nanos) = nanos {
+                histogram.add(latency::bin(nanos), 1);
+            }
+        }
+        if let Some(confidence) = output.confidence {
+            self.confidence.add(output.ts, confidence);
+        }
+        if let Some(x) = output.cost_usd.and_then(log_of) {
+            self.log_cost.add(output.ts, x);
+        }
+        if let Some(x) = tokens(output).and_then(log_of) {
+            self.log_tokens.add(output.ts, x);
+        }
+        for (name, value) in &output.metrics {
+            if let Some(series) = entry(&mut self.metrics, name) {
+                series.add(output.ts, *value);
+            }
+        }
+    }
+
+    /// The time from the first to the last output.
+    pub fn span(&self) -> Span {
+        match (self.first, self.last) {
+            (Some(first), Some(last)) => last.since(first),
+            _ => Span::ZERO,
+        }
+    }
+
+    /// The bad outcomes of a measure that is a proportion; nothing for measures that are not, or that were never seen.
+    /// For latency, the outputs slower than the baseline's own quantile.
+    pub fn bad(&self, measure: &Measure) -> Option<Counts> {
+        let counts = match measure {
+            Measure::Accuracy => self.pane.correct.complement(),
+            Measure::EscalationRate => self.pane.escalated,
+            Measure::OverrideRate => self.pane.overridden,
+            Measure::ErrorRate => self.pane.errors(),
+            Measure::Availability => self.pane.available().complement(),
+            Measure::Flag(name) => self.pane.flags.get(name).copied().unwrap_or_default(),
+            Measure::Latency { .. } => {
+                let bar = self.latency_bar(measure)?;
+                let histogram = self.latency_histogram(measure)?;
+                Counts { hits: histogram.above(bar), n: histogram.n() }
+            }
+            _ => return None,
+        };
+        (counts.n > 0).then_some(counts)
+    }
+
+    /// The bin above which an output counts as slow: the one that holds the baseline's quantile.
+    pub fn latency_bar(&self, measure: &Measure) -> Option<u16> {
+        let Measure::Latency { per_mille, .. } = measure else { return None };
+        self.latency_histogram(measure)?.quantile_bin(f64::from(*per_mille) / 1_000.0)
+    }
+
+    fn latency_histogram(&self, measure: &Measure) -> Option<&Histogram> {
+        let Measure::Latency { component, .. } = measure else { return None };
+        match component {
+            None => Some(&self.pane.latency_bins),
+            Some(component) => self.components.get(component_index(*component)),
+        }
+    }
+
+    /// The series of a measure that is a mean; nothing for measures that are not.
+    pub fn series(&self, measure: &Measure) -> Option<&Series> {
+        match measure {
+            Measure::Confidence => Some(&self.confidence),
+            Measure::Cost => Some(&self.log_cost),
+            Measure::Tokens => Some(&self.log_tokens),
+            Measure::Metric(name) => self.metrics.get(name),
+            _ => None,
+        }
+    }
+}
+
+/// A profile with its name: what a stream is compared with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// `name@version` of a promoted baseline, `provisional` of one learnt from the stream's own first events.
+    pub id: String,
+    /// Whether it was learnt from the stream's own first events.
+    pub provisional: bool,
+    /// The reference.
+    pub profile: Profile,
+}
+
+/// The baselines in force: one promoted set, or none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BaselineSet {
+    /// `name@version`, empty where nothing was promoted.
+    pub id: String,
+    /// Profiles by stream key.
+    pub streams: BTreeMap<String, Profile>,
+}

@@ -1,0 +1,165 @@
+//! The bounded memory of recent outputs: joins late feedback to its output, and knows an output that came twice.
+
+use std::collections::VecDeque;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::units::Timestamp;
+
+/// One recent output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Hash of agent and event id.
+    pub key: u128,
+    /// The output's stream, by its index.
+    pub stream: u32,
+    /// When it happened.
+    pub ts: Timestamp,
+    /// Whether it belongs to the stream's provisional baseline.
+    pub in_baseline: bool,
+    /// Whether its verdict came.
+    pub labelled: bool,
+    /// Whether it is known if it was overridden.
+    pub override_known: bool,
+}
+
+/// A change to the memory, in the form in which it is written down: the memory is the fold of its changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Op {
+    /// A new output.
+    Insert(Entry),
+    /// The verdict of an output came.
+    Labelled(u128),
+    /// It became known whether an output was overridden.
+    OverrideKnown(u128),
+}
+
+/// The outputs that can still be joined: the newest `capacity` of a partition.
+#[derive(Clone, Debug)]
+pub struct Recent {
+    capacity: usize,
+    entries: VecDeque<Entry>,
+    /// Number of the entry at the front of `entries`, counted from the first ever inserted.
+    first: u64,
+    index: IndexMap<u128, u64>,
+    unwritten: Vec<Op>,
+}
+
+/// The key of an output: BLAKE3, which no agent can steer into collisions.
+pub fn key(agent: &str, event_id: &str) -> u128 {
+    super::alert::Id::of(&[agent.as_bytes(), event_id.as_bytes()]).0
+}
+
+impl Recent {
+    /// An empty memory of at most `capacity` outputs.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            capacity: capacity.max(1),
+            entries: VecDeque::new(),
+            first: 0,
+            index: IndexMap::new(),
+            unwritten: Vec::new(),
+        }
+    }
+
+    /// The output of that key, where it is still remembered.
+    pub fn get(&self, key: u128) -> Option<&Entry> {
+        let at = self.index.get(&key)?.checked_sub(self.first)?;
+        self.entries.get(usize::try_from(at).ok()?)
+    }
+
+    /// Applies a change and keeps it for the next commit.
+    pub fn apply(&mut self, op: Op) {
+        self.fold(op);
+        self.unwritten.push(op);
+    }
+
+    /// Applies a change that was written down before.
+    pub fn fold(&mut self, op: Op) {
+        match op {
+            Op::Insert(entry) => {
+                if self.entries.len() >= self.capacity {
+                    if let Some(old) = self.entries.pop_front() {
+                        self.index.swap_remove(&old.key);
+                    }
+                    self.first += 1;
+                }
+                self.index.insert(entry.key, self.first + self.entries.len() as u64);
+                self.entries.push_back(entry);
+            }
+            Op::Labelled(key) => self.change(key, |entry| entry.labelled = true),
+            Op::OverrideKnown(key) => self.change(key, |entry| entry.override_known = true),
+        }
+    }
+
+    fn change(&mut self, key: u128, change: impl Fn(&mut Entry)) {
+        let at = self.index.get(&key).and_then(|at| usize::try_from(at.checked_sub(self.first)?).ok());
+        if let Some(entry) = at.and_then(|at| self.entries.get_mut(at)) {
+            change(entry);
+        }
+    }
+
+    /// Takes the changes since the last commit.
+    pub fn take_unwritten(&mut self) -> Vec<Op> {
+        std::mem::take(&mut self.unwritten)
+    }
+
+    /// How many outputs are remembered.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The most outputs that are remembered.
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(key: u128) -> Entry {
+        Entry {
+            key,
+            stream: 0,
+            ts: Timestamp::from_millis(0),
+            in_baseline: false,
+            labelled: false,
+            override_known: false,
+        }
+    }
+
+    proptest! {
+        /// The memory equals a list of the newest outputs, and folding what was written gives the same memory.
+        #[test]
+        fn the_newest_outputs_are_found_and_no_others(keys in proptest::collection::vec(0_u128..1_000, 0..300), capacity in 1_usize..50) {
+            let mut recent = Recent::new(capacity);
+            let mut list: Vec<Entry> = Vec::new();
+            let mut written = Vec::new();
+            for key in keys {
+                match list.iter_mut().rev().take(capacity).find(|e| e.key == key) {
+                    Some(known) => { known.labelled = true; recent.apply(Op::Labelled(key)); }
+                    None => { list.push(entry(key)); recent.apply(Op::Insert(entry(key))); }
+                }
+                if key % 7 == 0 { written.extend(recent.take_unwritten()); }
+            }
+            written.extend(recent.take_unwritten());
+            let mut restored = Recent::new(capacity);
+            written.into_iter().for_each(|op| restored.fold(op));
+            for key in 0..1_000 {
+                let expected = list.iter().rev().take(capacity).find(|e| e.key == key);
+                prop_assert_eq!(recent.get(key), expected);
+                prop_assert_eq!(restored.get(key), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! What a pane and a baseline hold: counts, moments, histograms. Everything here merges by addition.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Output, Status};
+use super::units::Counts;
+
+/// Number, mean, spread and range of a quantity, by Welford's recurrence (Welford 1962; merged by Chan et al. 1979), which
+/// does not lose the spread of a large mean to rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Moments {
+    /// How many values.
+    pub n: u64,
+    /// Their mean; 0 where there are none.
+    pub mean: f64,
+    /// Sum of squared distances from the mean.
+    pub m2: f64,
+    /// The smallest; 0 where there are none.
+    pub min: f64,
+    /// The largest; 0 where there are none.
+    pub max: f64,
+}
+
+impl Moments {
+    /// Adds one finite value.
+    pub fn add(&mut self, x: f64) {
+        self.n += 1;
+        let delta = x - self.mean;
+        self.mean += delta / self.n as f64;
+        self.m2 += delta * (x - self.mean);
+        self.min = if self.n == 1 { x } else { self.min.min(x) };
+        self.max = if self.n == 1 { x } else { self.max.max(x) };
+    }
+
+    /// Adds all values of another.
+    pub fn merge(&mut self, other: &Self) {
+        if other.n == 0 {
+            return;
+        }
+        if self.n == 0 {
+            *self = *other;
+            return;
+        }
+        let (n, m) = (self.n as f64, other.n as f64);
+        let delta = other.mean - self.mean;
+        self.mean += delta * m / (n + m);
+        self.m2 += other.m2 + delta * delta * n * m / (n + m);
+        self.n += other.n;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
+    /// The sample standard deviation (n - 1), or nothing below two values.
+    pub fn sd(&self) -> Option<f64> {
+        (self.n > 1).then(|| (self.m2 / (self.n - 1) as f64).max(0.0).sqrt())
+    }
+}
+
+/// A histogram that stores only the bins that were hit, sorted by bin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    bins: Vec<(u16, u32)>,
+    n: u64,
+}
+
+impl Histogram {
+    /// Adds `count` values to one bin, saturating at 2^32 - 1 a bin.
+    pub fn add(&mut self, bin: u16, count: u32) {
+        self.n += u64::from(count);
+        match self.bins.binary_search_by_key(&bin, |(b, _)| *b) {
+            Ok(at) => {
+                if let Some((_, c)) = self.bins.get_mut(at) {
+                    *c = c.saturating_add(count);
+                }
+            }
+            Err(at) => self.bins.insert(at, (bin, count)),
+        }
+    }
+
+    /// Adds all values of another.
+    pub fn merge(&mut self, other: &Self) {
+        for (bin, count) in &other.bins {
+            self.add(*bin, *count);
+        }
+    }
+
+    /// How many values.
+    pub const fn n(&self) -> u64 {
+        self.n
+    }
+
+    /// The bins hit, in order, with their counts.
+    pub fn bins(&self) -> &[(u16, u32)] {
+        &self.bins
+    }
+
+    /// How many values lie in bins above `bin`.
+    pub fn above(&self, bin: u16) -> u64 {
+        self.bins.iter().filter(|(b, _)| *b > bin).map(|(_, c)| u64::from(*c)).sum()
+    }
+
+    /// The bin that holds the q-quantile (nearest rank, inverted cdf), or nothing where there are no values.
+    pub fn quantile_bin(&self, q: f64) -> Option<u16> {
+        let rank = ((q * self.n as f64).ceil() as u64).clamp(1, self.n.max(1));
+        let mut seen = 0;
+        self.bins.iter().find_map(|(bin, count)| {
+            seen += u64::from(*count);
+            (seen >= rank).then_some(*bin)
+        })
+    }
+}
+
+/// Bins of stated confidence: 100 of equal width over [0, 1], the last one closed.
+pub fn confidence_bin(confidence: f64) -> u16 {
+    (confidence * 100.0).floor().clamp(0.0, 99.0) as u16
+}
+
+/// Latency bins: HdrHistogram's layout with 3 significant digits over nanoseconds. Every value below 2048 ns has a bin of
+/// its own; above, each power of two is cut into 1024 bins, so a bin is at most 0.1 % wide.
+pub mod latency {
+    /// Bins that one power of two is cut into.
+    const HALF: u64 = 1_024;
+
+    /// The bin of a latency.
+    pub fn bin(nanos: u64) -> u16 {
+        if nanos < 2 * HALF {
+            return nanos as u16;
+        }
+        let shift = 63 - u64::from(nanos.leading_zeros()) - 10;
+        let bin = shift * HALF + (nanos >> shift);
+        u16::try_from(bin).unwrap_or(u16::MAX)
+    }
+
+    /// The middle of a bin, in nanoseconds.
+    pub fn middle(bin: u16) -> u64 {
+        let bin = u64::from(bin);
+        if bin < 2 * HALF {
+            return bin;
+        }
+        let shift = bin / HALF - 1;
+        let low = (bin - shift * HALF) << shift;
+        low + (1 << shift) / 2
+    }
+
+    /// The middle of a bin, in milliseconds.
+    pub fn middle_ms(bin: u16) -> f64 {
+        middle(bin) as f64 / 1e6
+    }
+}
+
+/// What happened to one stream in some span of time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pane {
+    /// Outputs.
+    pub outputs: u64,
+    /// Labelled outputs, and how many of them were right.
+    pub correct: Counts,
+    /// Outputs that said whether they were escalated, and how many were.
+    pub escalated: Counts,
+    /// Outputs that said whether they were overridden, and how many were.
+    pub overridden: Counts,
+    /// Outputs by status: ok, error, invalid_input, timeout.
+    pub status: [u64; 4],
+    /// Stated confidence.
+    pub confidence: Moments,
+    /// Its distribution, by [`confidence_bin`].
+    pub confidence_bins: Histogram,
+    /// Latency in milliseconds.
+    pub latency_ms: Moments,
+    /// Its distribution, by [`latency::bin`].
+    pub latency_bins: Histogram,
+    /// Cost in USD.
+    pub cost_usd: Moments,
+    /// Tokens in and out together.
+    pub tokens: Moments,
+    /// Custom metrics.
+    pub metrics: BTreeMap<String, Moments>,
+    /// Custom flags.
+    pub flags: BTreeMap<String, Counts>,
+}
+
+impl Pane {
+    /// Adds one output, its verdict left out: verdicts come by [`Pane::label`].
+    pub fn absorb(&mut self, output: &Output<'_>) {
+        self.outputs += 1;
+        if let Some(escalated) = output.escalated {
+            self.escalated.add(escalated);
+        }
+        if let Some(status) = output.status {
+            let [ok, error, invalid, timeout] = &mut self.status;
+            *match status {
+                Status::Ok => ok,
+                Status::Error => error,
+                Status::InvalidInput => invalid,
+                Status::Timeout => timeout,
+            } += 1;
+        }
+        if let Some(confidence) = output.confidence {
+            self.confidence.add(confidence);
+            self.confidence_bins.add(confidence_bin(confidence), 1);
+        }
+        if let Some(nanos) = output.latency.total {
+            self.latency_ms.add(nanos as f64 / 1e6);
+            self.latency_bins.add(latency::bin(nanos), 1);
+        }
+        if let Some(cost) = output.cost_usd {
+            self.cost_usd.add(cost);
+        }
+        if let Some(tokens) = tokens(output) {
+            self.tokens.add(tokens);
+        }
+        for (name, value) in &output.metrics {
+            if let Some(moments) = entry(&mut self.metrics, name) {
+                moments.add(*value);
+            }
+        }
+        for (name, value) in &output.flags {
+            if name == "overridden" {
+                self.overridden.add(*value);
+            } else if let Some(counts) = entry(&mut self.flags, name) {
+                counts.add(*value);
+            }
+        }
+    }
+
+    /// Adds what was learnt later about an output.
+    pub const fn label(&mut self, correct: Option<bool>, overridden: Option<bool>) {
+        if let Some(correct) = correct {
+            self.correct.add(correct);
+        }
+        if let Some(overridden) = overridden {
+            self.overridden.add(overridden);
+        }
+    }
+
+    /// Adds another pane.
+    pub fn merge(&mut self, other: &Self) {
+        self.outputs += other.outputs;
+        self.correct.merge(other.correct);
+        self.escalated.merge(other.escalated);
+        self.overridden.merge(other.overridden);
+        for (mine, theirs) in self.status.iter_mut().zip(other.status) {
+            *mine += theirs;
+        }
+        self.confidence.merge(&other.confidence);
+        self.confidence_bins.merge(&other.confidence_bins);
+        self.latency_ms.merge(&other.latency_ms);
+        self.latency_bins.merge(&other.latency_bins);
+        self.cost_usd.merge(&other.cost_usd);
+        self.tokens.merge(&other.tokens);
+        for (name, moments) in &other.metrics {
+            if let Some(mine) = entry(&mut self.metrics, name) {
+                mine.merge(moments);
+            }
+        }
+        for (name, counts) in &other.flags {
+            if let Some(mine) = entry(&mut self.flags, name) {
+                mine.merge(*counts);
+            }
+        }
+    }
+
+    /// Outputs whose status was said, and how many of them were anything but `ok`.
+    pub const fn errors(&self) -> Counts {
+        let [ok, error, invalid, timeout] = self.status;
+        Counts { hits: error + invalid + timeout, n: ok + error + invalid + timeout }
+    }
+
+    /// Outputs whose status was said, and how many of them were neither `error` nor `timeout`.
+    pub const fn available(&self) -> Counts {
+        let [ok, error, invalid, timeout] = self.status;
+        Counts { hits: ok + invalid, n: ok + error + invalid + timeout }
+    }
+
+    /// The q-quantile of latency in milliseconds, within 0.1 %.
+    pub fn latency_quantile_ms(&self, q: f64) -> Option<f64> {
+        self.latency_bins.quantile_bin(q).map(latency::middle_ms)
+    }
+}
+
+/// Tokens in and out together, where either was said.
+pub fn tokens(output: &Output<'_>) -> Option<f64> {
+    match (output.tokens_in, output.tokens_out) {
+        (None, None) => None,
+        (a, b) => Some((a.unwrap_or(0) + b.unwrap_or(0)) as f64),
+    }
+}
+
+/// The most custom names that one stream keeps; names beyond are not kept, so that hostile names cannot fill the memory.
+const NAMES_MAX: usize = 32;
+
+/// The entry of a name, made where there is room.
+pub(super) fn entry<'m, T: Default>(map: &'m mut BTreeMap<String, T>, name: &str) -> Option<&'m mut T> {
+    if !map.contains_key(name) {
+        if map.len() >= NAMES_MAX {
+            return None;
+        }
+        map.insert(name.to_owned(), T::default());
+    }
+    map.get_mut(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn latency_bins_are_hdr_histograms_and_at_most_a_thousandth_wide() {
+        let around = (0..46).flat_map(|s| [1_u64 << s, (1 << s) + 1, (1 << s) * 3 / 2]);
+        for nanos in (0..5_000).chain(around).chain([86_400_000_000_000]) {
+            let bin = latency::bin(nanos);
+            assert!(latency::middle(bin).abs_diff(nanos) as f64 <= nanos as f64 / 1_024.0, "{nanos}");
+            assert_eq!(latency::bin(latency::middle(bin)), bin);
+            assert!(latency::bin(nanos + 1) - bin <= 1, "{nanos}");
+        }
+    }
+
+    #[test]
+    fn quantiles_equal_those_of_the_hdrhistogram_crate() {
+        let mut reference = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 86_400_000_000_000, 3).unwrap();
+        let mut ours = Histogram::default();
+        let mut x: u64 = 88_172_645_463_325_252;
+        for _ in 0..20_000 {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            let nanos = 1 + (x % 1_000) * (x % 997) * (x % 89);
+            reference.record(nanos).unwrap();
+            ours.add(latency::bin(nanos), 1);
+        }
+        for q in [0.01, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0] {
+            let theirs = reference.value_at_quantile(q);
+            let mine = latency::middle(ours.quantile_bin(q).unwrap());
+            assert_eq!(latency::bin(theirs), latency::bin(mine), "{q}: {theirs} {mine}");
+        }
+    }
+
+    #[test]
+    fn moments_survive_a_large_mean() {
+        let mut m = Moments::default();
+        for x in [4.0, 7.0, 13.0, 16.0] {
+            m.add(1e9 + x);
+        }
+        assert_eq!(m.sd().map(|sd| (sd * sd).round()), Some(30.0));
+    }
+
+    proptest! {
+        #[test]
+        fn merging_in_any_grouping_gives_the_same(a in proptest::collection::vec(0.0..1.0_f64, 0..20), b in proptest::collection::vec(0.0..1.0_f64, 0..20), c in proptest::collection::vec(0.0..1.0_f64, 0..20)) {
+            let make = |xs: &[f64]| { let mut m = Moments::default(); let mut h = Histogram::default(); for x in xs { m.add(*x); h.add(confidence_bin(*x), 1); } (m, h) };
+            let (mut left, mut left_bins) = make(&a);
+            left.merge(&make(&b).0); left.merge(&make(&c).0);
+            left_bins.merge(&make(&b).1); left_bins.merge(&make(&c).1);
+            let (mut tail, mut tail_bins) = make(&b);
+            tail.merge(&make(&c).0); tail_bins.merge(&make(&c).1);
+            let (mut right, mut right_bins) = make(&a);
+            right.merge(&tail); right_bins.merge(&tail_bins);
+            prop_assert_eq!(left.n, right.n);
+            prop_assert!((left.mean - right.mean).abs() < 1e-12 && (left.m2 - right.m2).abs() < 1e-9);
+            prop_assert_eq!(left_bins, right_bins);
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! All state of one monitored stream.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::account::Facts;
+use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
+use super::baseline::{Baseline, Profile};
+use super::chart::Chart;
+use super::detect::{DesignCache, Verdict};
+use super::event::Output;
+use super::rule::{Bound, Detect, Measure, Rule, RuleSet, template};
+use super::units::{Counts, Offset, Partition, Span, Timestamp};
+use super::window::Window;
+
+/// What of a stream is written down with every commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The last record that this stream reflects; anything at or below it is skipped.
+    pub applied: Offset,
+    /// Outputs counted.
+    pub outputs: u64,
+    /// Outputs whose verdict came.
+    pub labels: u64,
+    /// Event time of the first output.
+    pub first_seen: Timestamp,
+    /// Event time of the newest output.
+    pub last_seen: Timestamp,
+    /// The version that events name.
+    pub version: Option<String>,
+    /// The version before it.
+    pub version_before: Option<String>,
+    /// The baseline being learnt from the stream's own first outputs, until it is frozen.
+    pub learning: Option<Box<Profile>>,
+    /// Verdicts on the provisional baseline's own outputs, until one on a later output comes and closes them.
+    pub open_labels: Option<OpenLabels>,
+    /// Charts by the identity of their definition.
+    pub charts: BTreeMap<Id, Chart>,
+    /// Alerts by rule.
+    pub alerts: BTreeMap<String, Alert>,
+}
+
+/// What is known of the outputs of a baseline whose verdicts are still coming in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenLabels {
+    /// Right and labelled.
+    pub correct: Counts,
+    /// Overridden and known to be or not.
+    pub overridden: Counts,
+}
+
+/// One monitored stream.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// `name␟value` pairs, in the order of `group_by`: the stream's identity.
+    pub key: String,
+    /// The same as labels.
+    pub labels: BTreeMap<String, String>,
+    /// What is written down.
+    pub memory: Memory,
+    /// The rolling windows.
+    pub window: Window,
+    /// The frozen reference, where there is one.
+    pub baseline: Option<Box<Baseline>>,
+    /// Indexes of the rules that watch this stream, with their charts' definitions.
+    watched: Vec<(usize, Id)>,
+    /// Whether the stream is only counted: the overflow of names beyond the cap.
+    pub counted_only: bool,
+    /// Whether the provisional baseline changed since it was last written down.
+    baseline_unwritten: bool,
+}
+
+/// What a stream needs to know to judge: shared by all streams of an engine.
+pub(super) struct Context<'e> {
+    pub(super) rules: &'e RuleSet,
+    pub(super) cache: &'e mut DesignCache,
+    pub(super) provisional_outputs: u64,
+    /// Stream time of the partition.
+    pub(super) now: Timestamp,
+    pub(super) position: (Partition, Offset),
+}
+
+/// A point of a control chart: what was plotted, and against what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// The chart's definition.
+    pub chart: Id,
+    /// What it watches.
+    pub measure: Measure,
+    /// Event time.
+    pub at: Timestamp,
+    /// The plotted statistic.
+    pub statistic: f64,
+    /// The limit it is compared with.
+    pub limit: f64,
+    /// The centre line, in the statistic's unit.
+    pub centre: f64,
+    /// Samples judged so far.
+    pub samples: u64,
+    /// Whether the chart is out of control.
+    pub out: bool,
+}
+
+/// What a stream has to say after a step.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Said {
+    Crossed(Box<Crossing>),
+    Learnt,
+    Version { from: Option<String>, to: String, at: Timestamp },
+    Drawn(Point),
+}
+
+impl Stream {
+    pub(super) fn new(key: String, labels: BTreeMap<String, String>, at: Timestamp, counted_only: bool) -> Self {
+        let memory = Memory {
+            applied: Offset(-1),
+            outputs: 0,
+            labels: 0,
+            first_seen: at,
+            last_seen: at,
+            version: None,
+            version_before: None,
+            learning: None,
+            open_labels: None,
+            charts: BTreeMap::new(),
+            alerts: BTreeMap::new(),
+        };
+        Self { key, labels, memory, window: Window::default(), baseline: None, watched: Vec::new(), counted_only, baseline_unwritten: false }
+    }
+
+    pub(super) fn restore(key: String, labels: BTreeMap<String, String>, memory: Memory, window: Window) -> Self {
+        let at = memory.first_seen;
+        Self { memory, window, ..Self::new(key, labels, at, false) }
+    }
+
+    /// Takes the rules that watch this stream. Charts whose definition stays keep their state; alerts whose rule is gone
+    /// end, and say why.
+    pub(super) fn take_rules(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        if self.counted_only {
+            return;
+        }
+        self.watch(ctx.rules);
+        let watched = std::mem::take(&mut self.watched);
+        self.memory.charts.retain(|definition, _| watched.iter().any(|(_, kept)| kept == definition));
+        for (at, definition) in &watched {
+            if let (Some(rule), false) = (ctx.rules.rules.get(*at), self.memory.charts.contains_key(definition)) {
+                let chart = self.design(&rule.detect, ctx.cache);
+                self.memory.charts.insert(*definition, chart);
+            }
+        }
+        let kept = |id: &str| watched.iter().any(|(at, _)| ctx.rules.rules.get(*at).is_some_and(|rule| rule.id == id));
+        let gone: Vec<String> = self.memory.alerts.keys().filter(|id| !kept(id)).cloned().collect();
+        for rule in gone {
+            if let Some(mut alert) = self.memory.alerts.remove(&rule)
+                && let Some(change) = alert.end(Reason::RuleRemoved)
+            {
+                said.push(Said::Crossed(Box::new(self.crossing_of_gone(&rule, &alert, change, ctx))));
+            }
+        }
+        self.watched = watched;
+    }
+
+    /// Finds the rules that watch this stream.
+    pub(super) fn watch(&mut self, rules: &RuleSet) {
+        if !self.counted_only {
+            let matching = rules.rules.iter().enumerate().filter(|(_, rule)| rule.matches(&self.labels));
+            self.watched = matching.map(|(at, rule)| (at, rule.detect.definition())).collect();
+        }
+    }
+
+    /// Puts another baseline in force: every chart is designed anew, and alerts against the old one end.
+    pub(super) fn take_baseline(
+        &mut self,
+        baseline: Option<Box<Baseline>>,
+        ctx: &mut Context<'_>,
+        said: &mut Vec<Said>,
+    ) {
+        if baseline.as_ref().map(|b| &b.id) == self.baseline.as_ref().map(|b| &b.id) {
+            return;
+        }
+        let replaced = self.baseline.is_some();
+        self.baseline = baseline;
+        if self.baseline.as_ref().is_some_and(|b| !b.provisional) {
+            self.memory.learning = None;
+            self.memory.open_labels = None;
+        }
+        self.redesign_all(ctx);
+        if !replaced {
+            return;
+        }
+        for (at, _) in self.watched.clone() {
+            let Some(rule) = ctx.rules.rules.get(at).filter(|rule| rule.detect.measure != Measure::Silence) else {
+                continue;
+            };
+            let Some(mut alert) = self.memory.alerts.remove(&rule.id) else { continue };
+            if let Some(change) = alert.end(Reason::BaselineReplaced) {
+                said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, change, None, ctx))));
+            }
+        }
+    }
+
+    /// Restores the frozen reference after a restart, without designing anything anew.
+    pub(super) fn restore_baseline(&mut self, baseline: Option<Box<Baseline>>) {
+        self.baseline = baseline;
+    }
+
+    fn redesign_all(&mut self, ctx: &mut Context<'_>) {
+        for (at, definition) in &self.watched {
+            if let Some(rule) = ctx.rules.rules.get(*at) {
+                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.cache);
+                self.memory.charts.insert(*definition, chart);
+            }
+        }
+    }
+
+    fn design(&self, detect: &Detect, cache: &mut DesignCache) -> Chart {
+        Chart::design(detect, self.baseline.as_deref(), cache)
+    }
+
+    /// Begins to learn a provisional baseline, where the stream has no reference at all.
+    pub(super) fn begin_learning(&mut self) {
+        self.memory.learning = Some(Box::default());
+        self.memory.open_labels = Some(OpenLabels::default());
+    }
+
+    /// Whether the next output still belongs to the provisional baseline.
+    pub(super) const fn in_baseline(&self) -> bool {
+        self.memory.learning.is_some() && self.baseline.is_none()
+    }
+
+    /// Counts one output: windows, baseline or charts.
+    /// Returns whether the output's minute was still in memory.
+    pub(super) fn output(&mut self, output: &Output<'_>, ctx: &mut Context<'_>, said: &mut Vec<Said>) -> bool {
+        self.memory.outputs += 1;
+        self.memory.last_seen = self.memory.last_seen.max(output.ts);
+        let kept = self.window.update(output.ts, |pane| pane.absorb(output));
+        if self.counted_only {
+            return kept;
+        }
+        self.version(output, said);
+        if self.in_baseline() {
+            self.learn(output, ctx, said);
+        } else {
+            for (at, definition) in &self.watched {
+                if let (Some(rule), Some(chart)) = (ctx.rules.rules.get(*at), self.memory.charts.get_mut(definition)) {
+                    // Rules that differ only in grade share a chart: it is fed once, by the first of them.
+                    let first =
+                        self.watched.iter().find(|(_, d)| d == definition).is_some_and(|(first, _)| first == at);
+                    if first && chart.output(&rule.detect, output) {
+                        draw(*definition, rule, chart, output.ts, said);
+                    }
+                }
+            }
+        }
+        self.judge(ctx, said);
+        kept
+    }
+
+    fn version(&mut self, output: &Output<'_>, said: &mut Vec<Said>) {
+        let Some(version) = &output.version else { return };
+        if self.memory.version.as_deref() == Some(version.as_ref()) {
+            return;
+        }
+        let from = self.memory.version.replace(version.clone().into_owned());
+        said.push(Said::Version { from: from.clone(), to: version.clone().into_owned(), at: output.ts });
+        if from.is_some() {
+            self.memory.version_before = from;
+        }
+    }
+
+    fn learn(&mut self, output: &Output<'_>, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        let Some(learning) = &mut self.memory.learning else { return };
+        learning.absorb(output);
+        if learning.pane.outputs < ctx.provisional_outputs {
+            return;
+        }
+        let Some(profile) = self.memory.learning.take() else { return };
+        self.baseline = Some(Box::new(Baseline { id: "provisional".to_owned(), provisional: true, profile: *profile }));
+        self.redesign_all(ctx);
+        self.baseline_unwritten = true;
+        said.push(Said::Learnt);
+    }
+
+    /// Counts what became known later about an output of this stream: at the time of the output, for the baseline while
+    /// its verdicts are open, for the charts after that.
+    pub(super) fn label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        self.memory.labels += u64::from(label.correct.is_some());
+        self.window.update(label.at, |pane| pane.label(label.correct, label.overridden));
+        if self.counted_only {
+            return;
+        }
+        if !self.learn_label(label, ctx, said) {
+            self.chart_label(label, ctx, said);
+        }
+        self.judge(ctx, said);
+    }
+
+    /// Takes a verdict for the baseline while it is open. Returns whether it was one.
+    fn learn_label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) -> bool {
+        let Some(open) = &mut self.memory.open_labels else { return label.in_baseline };
+        // The first verdict on a later output closes the baseline's: from there on labels are judged.
+        let closes = !label.in_baseline && label.correct.is_some() && open.correct.n >= super::chart::LABELS_MIN;
+        if closes {
+            self.close_labels(ctx, said);
+            return false;
+        }
+        if let Some(correct) = label.correct {
+            open.correct.add(correct);
+        }
+        if let Some(overridden) = label.overridden {
+            open.overridden.add(overridden);
+        }
+        true
+    }
+
+    fn close_labels(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        let (Some(baseline), Some(open)) = (&mut self.baseline, self.memory.open_labels.take()) else { return };
+        baseline.profile.pane.correct.merge(open.correct);
+        baseline.profile.pane.overridden.merge(open.overridden);
+        for (at, definition) in &self.watched {
+            let Some(rule) = ctx.rules.rules.get(*at) else { continue };
+            if matches!(rule.detect.measure, Measure::Accuracy | Measure::OverrideRate) {
+                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.cache);
+                self.memory.charts.insert(*definition, chart);
+            }
+        }
+        self.baseline_unwritten = true;
+        said.push(Said::Learnt);
+    }
+
+    fn chart_label(&mut self, label: &Label, ctx: &Context<'_>, said: &mut Vec<Said>) {
+        let mut fed: Vec<Id> = Vec::new();
+        for (at, definition) in &self.watched {
+            let Some(rule) = ctx.rules.rules.get(*at) else { continue };
+            let bad = match rule.detect.measure {
+                Measure::Accuracy => label.correct.map(|correct| !correct),
+                Measure::OverrideRate => label.overridden,
+                _ => None,
+            };
+            if let (Some(bad), Some(chart)) = (bad, self.memory.charts.get_mut(definition))
+                && !fed.contains(definition)
+            {
+                fed.push(*definition);
+                if chart.case(&rule.detect, label.at, bad) {
+                    draw(*definition, rule, chart, label.at, said);
+                }
+            }
+        }
+    }
+
+    /// Lets every alert of this stream take its verdict at the context's stream time.
+    pub(super) fn judge(&mut self, ctx: &Context<'_>, said: &mut Vec<Said>) {
+        for (at, definition) in &self.watched {
+            let Some(rule) = ctx.rules.rules.get(*at) else { continue };
+            let verdict = match rule.detect.bound {
+                Bound::Absence(span) => Judgement::silence(self.memory.last_seen, span, ctx.now),
+                _ => self.memory.charts.get(definition).map_or(Judgement::QUIET, |chart| Judgement::of(rule, chart)),
+            };
+            let known = self.memory.alerts.get(&rule.id);
+            if known.is_none() && !verdict.active {
+                continue;
+            }
+            let mut alert = known.cloned().unwrap_or_default();
+            let start =
+                |at: Timestamp| Id::of(&[rule.id.as_bytes(), self.key.as_bytes(), &at.as_millis().to_be_bytes()]);
+            let change = alert.step(verdict.active, ctx.now, timing(rule), start);
+            if let Some(change) = change {
+                let account = self.account(rule, &verdict);
+                said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, change, account, ctx))));
+            }
+            if alert.state == State::Inactive {
+                self.memory.alerts.remove(&rule.id);
+            } else {
+                self.memory.alerts.insert(rule.id.clone(), alert);
+            }
+        }
+    }
+
+    /// The next stream time at which an alert of this stream changes even if no record comes.
+    pub(super) fn deadline(&self, rules: &RuleSet) -> Option<Timestamp> {
+        let of = |(at, _): &(usize, Id)| {
+            let rule = rules.rules.get(*at)?;
+            let alert = self.memory.alerts.get(&rule.id);
+            let timed = alert.and_then(|alert| alert.deadline(timing(rule)));
+            match (rule.detect.bound, alert) {
+                (Bound::Absence(span), None) => Some(self.memory.last_seen.plus(span)),
+                _ => timed,
+            }
+        };
+        self.watched.iter().filter_map(of).min()
+    }
+
+    fn facts(&self) -> Facts {
+        let Memory { outputs, labels, version, version_before, .. } = &self.memory;
+        Facts { outputs: *outputs, labels: *labels, version: version.clone(), version_before: version_before.clone() }
+    }
+
+    fn account(&self, rule: &Rule, judgement: &Judgement) -> Option<Account> {
+        if let Bound::Absence(_) = rule.detect.bound {
+            return Some(Account::silence(self.memory.last_seen, self.facts()));
+        }
+        match &judgement.verdict {
+            Verdict::OutOfControl(evidence) => {
+                Some(Account::new(&rule.detect, evidence, self.baseline.as_deref(), self.facts()))
+            }
+            Verdict::InControl | Verdict::Learning { .. } => None,
+        }
+    }
+
+    fn crossing(
+        &self,
+        rule: &Rule,
+        alert: &Alert,
+        change: Change,
+        account: Option<Account>,
+        ctx: &Context<'_>,
+    ) -> Crossing {
+        let mut labels = self.labels.clone();
+        labels.extend(rule.labels.clone());
+        labels.insert("alertname".to_owned(), rule.alert.clone());
+        let mut context = account.as_ref().map(Account::context).unwrap_or_default();
+        context.extend(labels.clone());
+        context.insert("alert".to_owned(), rule.alert.clone());
+        context.insert("stream".to_owned(), self.name());
+        let render = |(name, text): (&String, &String)| (name.clone(), template::render(text, &context));
+        Crossing {
+            alert_id: alert.incident,
+            id: alert.crossing_id(),
+            transition: alert.transition,
+            rule: rule.id.clone(),
+            alert: rule.alert.clone(),
+            annotations: rule.annotations.iter().map(render).collect(),
+            labels,
+            from: change.from,
+            to: change.to,
+            reason: change.reason,
+            at: ctx.now,
+            started_at: alert.started_at,
+            position: ctx.position,
+            account,
+        }
+    }
+
+    /// The crossing of an alert whose rule is no longer there to describe it.
+    fn crossing_of_gone(&self, rule: &str, alert: &Alert, change: Change, ctx: &Context<'_>) -> Crossing {
+        let name = rule.rsplit_once('/').map_or(rule, |(_, name)| name);
+        let mut labels = self.labels.clone();
+        labels.insert("alertname".to_owned(), name.to_owned());
+        Crossing {
+            alert_id: alert.incident,
+            id: alert.crossing_id(),
+            transition: alert.transition,
+            rule: rule.to_owned(),
+            alert: name.to_owned(),
+            annotations: BTreeMap::new(),
+            labels,
+            from: change.from,
+            to: change.to,
+            reason: change.reason,
+            at: ctx.now,
+            started_at: alert.started_at,
+            position: ctx.position,
+            account: None,
+        }
+    }
+
+    /// Takes the provisional baseline, where it changed since it was last written down.
+    pub fn unwritten_baseline(&mut self) -> Option<&Baseline> {
+        let unwritten = std::mem::take(&mut self.baseline_unwritten);
+        self.baseline.as_deref().filter(|baseline| unwritten && baseline.provisional)
+    }
+
+    /// The stream's labels as people read them: `agent=invoice-triage, task=invoices`.
+    pub fn name(&self) -> String {
+        let pairs: Vec<String> = self.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join(", ")
+    }
+
+    /// The charts of this stream with their rules, for those who want to look.
+    pub fn charts<'s>(&'s self, rules: &'s RuleSet) -> impl Iterator<Item = (&'s Rule, &'s Chart)> {
+        self.watched.iter().filter_map(|(at, d)| Some((rules.rules.get(*at)?, self.memory.charts.get(d)?)))
+    }
+}
+
+/// What became known later about an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Label {
+    pub(super) correct: Option<bool>,
+    pub(super) overridden: Option<bool>,
+    /// When the output happened.
+    pub(super) at: Timestamp,
+    /// Whether the output belongs to the provisional baseline.
+    pub(super) in_baseline: bool,
+}
+
+/// A verdict as one rule sees it.
+struct Judgement {
+    active: bool,
+    verdict: Verdict,
+}
+
+impl Judgement {
+    const QUIET: Self = Self { active: false, verdict: Verdict::InControl };
+
+    fn of(rule: &Rule, chart: &Chart) -> Self {
+        if !chart.detector.as_ref().is_some_and(super::detect::Detector::is_out) {
+            return Self::QUIET;
+        }
+        let verdict = chart.verdict();
+        let active = match &verdict {
+            // Only charts of proportions grade the size of a change.
+            Verdict::OutOfControl(evidence) => {
+                evidence.grade >= rule.detect.grade
+                    || !matches!(chart.detector, Some(super::detect::Detector::Proportion(_)))
+            }
+            Verdict::InControl | Verdict::Learning { .. } => false,
+        };
+        Self { active, verdict }
+    }
+
+    fn silence(last_seen: Timestamp, span: Span, now: Timestamp) -> Self {
+        Self { active: now.since(last_seen) >= span, verdict: Verdict::InControl }
+    }
+}
+
+fn timing(rule: &Rule) -> Timing {
+    Timing { hold: rule.hold, keep: rule.keep_firing_for }
+}
+
+/// Draws a point where one is due: every hour with samples.
+fn draw(definition: Id, rule: &Rule, chart: &mut Chart, at: Timestamp, said: &mut Vec<Said>) {
+    if !chart.point_due(at) {
+        return;
+    }
+    if let Some(detector) = &chart.detector {
+        said.push(Said::Drawn(Point {
+            chart: definition,
+            measure: rule.detect.measure.clone(),
+            at,
+            statistic: detector.statistic(),
+            limit: detector.limit(),
+            centre: detector.centre(),
+            samples: detector.samples_seen(),
+            out: detector.is_out(),
+        }));
+    }
+}
