@@ -1,1 +1,305 @@
 //! Daemon settings: raw -> typed, all faults at once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::edge::kafka::KafkaSettings;
+use crate::edge::notify::{EmailSettings, FolderSettings, Receiver, WebhookSettings};
+use crate::engine::route::Route;
+use crate::engine::units::Span;
+use crate::engine::{Group, Settings};
+
+/// Why the configuration cannot be used: every fault, one line each.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}:\n  {}", path.display(), faults.join("\n  "))]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong and what would be right.
+    pub faults: Vec<String>,
+}
+
+/// The daemon's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the events come from.
+    pub kafka: KafkaSettings,
+    /// Where the database lies.
+    pub data_dir: PathBuf,
+    /// Rule files, and folders of them.
+    pub rules: Vec<PathBuf>,
+    /// What the engine must know.
+    pub engine: Settings,
+    /// Where /metrics and health answer.
+    pub listen: Option<SocketAddr>,
+    /// Who can be told, by name.
+    pub receivers: Vec<(String, Receiver)>,
+    /// Who is told what.
+    pub routes: Vec<Route>,
+}
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    kafka: KafkaSettings,
+    #[serde(default = "default_data_dir")]
+    data_dir: PathBuf,
+    #[serde(default)]
+    rules: Vec<PathBuf>,
+    #[serde(default = "default_group_by")]
+    group_by: Vec<Group>,
+    #[serde(default)]
+    http: RawHttp,
+    #[serde(default)]
+    baseline: RawBaseline,
+    #[serde(default)]
+    streams: RawStreams,
+    #[serde(default)]
+    receivers: Vec<RawReceiver>,
+    #[serde(default)]
+    route: Option<RawRoute>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHttp {
+    #[serde(default = "default_listen")]
+    listen: String,
+}
+
+impl Default for RawHttp {
+    fn default() -> Self {
+        Self { listen: default_listen() }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBaseline {
+    provisional_outputs: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStreams {
+    max: Option<usize>,
+    per_agent: Option<u32>,
+    new_per_minute: Option<u32>,
+    join_outputs: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReceiver {
+    name: String,
+    email: Option<EmailSettings>,
+    webhook: Option<WebhookSettings>,
+    folder: Option<FolderSettings>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRoute {
+    receiver: RawNames,
+    #[serde(default = "default_route_group")]
+    group_by: Vec<String>,
+    #[serde(default = "default_wait")]
+    group_wait: String,
+    #[serde(default = "default_interval")]
+    group_interval: String,
+    #[serde(default = "default_repeat")]
+    repeat_interval: String,
+}
+
+/// One receiver or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum RawNames {
+    One(String),
+    Several(Vec<String>),
+}
+
+fn default_data_dir() -> PathBuf {
+    PathBuf::from("/var/lib/shewhart")
+}
+
+fn default_group_by() -> Vec<Group> {
+    Settings::default().group_by
+}
+
+fn default_listen() -> String {
+    "127.0.0.1:9464".to_owned()
+}
+
+fn default_route_group() -> Vec<String> {
+    vec!["alertname".to_owned(), "agent".to_owned()]
+}
+
+fn default_wait() -> String {
+    "30s".to_owned()
+}
+
+fn default_interval() -> String {
+    "5m".to_owned()
+}
+
+fn default_repeat() -> String {
+    "4h".to_owned()
+}
+
+impl Config {
+    /// Reads a configuration file. Paths in it are relative to the file.
+    ///
+    /// # Errors
+    /// Every fault that was found.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let fail = |faults| ConfigError { path: path.to_owned(), faults };
+        let text = std::fs::read_to_string(path).map_err(|error| fail(vec![error.to_string()]))?;
+        let raw: RawConfig = serde_saphyr::from_str(&text).map_err(|error| fail(vec![error.to_string()]))?;
+        let mut faults = Vec::new();
+        let base = path.parent().unwrap_or_else(|| Path::new("."));
+        let config = raw.check(base, &mut faults);
+        if faults.is_empty() { Ok(config) } else { Err(fail(faults)) }
+    }
+}
+
+impl RawConfig {
+    fn check(self, base: &Path, faults: &mut Vec<String>) -> Config {
+        if let Err(found) = self.kafka.validate() {
+            faults.extend(found.into_iter().map(|fault| format!("kafka: {fault}")));
+        }
+        let engine = self.engine_settings(faults);
+        let listen = self.http.check(faults);
+        let mut receivers: Vec<(String, Receiver)> = Vec::new();
+        for raw in self.receivers {
+            if receivers.iter().any(|(name, _)| *name == raw.name) {
+                faults.push(format!("receivers: `{}` stands twice; names must differ", raw.name));
+            }
+            receivers.extend(raw.check(base, faults));
+        }
+        let routes = self.route.map(|route| route.check(&receivers, faults)).unwrap_or_default();
+        if routes.is_empty() && faults.is_empty() && !receivers.is_empty() {
+            faults.push("receivers are given but no route: add `route: { receiver: NAME }`".to_owned());
+        }
+        Config {
+            kafka: self.kafka.resolve(base),
+            data_dir: base.join(self.data_dir),
+            rules: self.rules.into_iter().map(|path| base.join(path)).collect(),
+            engine,
+            listen,
+            receivers,
+            routes,
+        }
+    }
+
+    fn engine_settings(&self, faults: &mut Vec<String>) -> Settings {
+        let default = Settings::default();
+        let mut group_by = self.group_by.clone();
+        group_by.sort_unstable();
+        group_by.dedup();
+        if group_by.is_empty() {
+            faults.push("group_by is empty: name at least one of agent, task, version".to_owned());
+        }
+        let settings = Settings {
+            group_by,
+            provisional_outputs: self.baseline.provisional_outputs.unwrap_or(default.provisional_outputs),
+            recent_outputs: self.streams.join_outputs.unwrap_or(default.recent_outputs),
+            streams_max: self.streams.max.unwrap_or(default.streams_max),
+            streams_per_agent_max: self.streams.per_agent.unwrap_or(default.streams_per_agent_max),
+            streams_per_minute_max: self.streams.new_per_minute.unwrap_or(default.streams_per_minute_max),
+            skew_max: default.skew_max,
+        };
+        if settings.provisional_outputs < 500 {
+            let n = settings.provisional_outputs;
+            faults.push(format!("baseline.provisional_outputs is {n}: below 500 no chart could keep its promise"));
+        }
+        for (key, value) in [("streams.max", settings.streams_max), ("streams.join_outputs", settings.recent_outputs)] {
+            if !(1..=10_000_000).contains(&value) {
+                faults.push(format!("{key} is {value}; expected 1 to 10000000"));
+            }
+        }
+        settings
+    }
+}
+
+impl RawHttp {
+    fn check(&self, faults: &mut Vec<String>) -> Option<SocketAddr> {
+        if self.listen.is_empty() || self.listen == "off" {
+            return None;
+        }
+        match self.listen.parse::<SocketAddr>() {
+            Ok(address) if !address.ip().is_loopback() => {
+                faults.push(format!(
+                    "http.listen is {address}: only loopback addresses until there is authentication; \
+                     put a reverse proxy in front"
+                ));
+                None
+            }
+            Ok(address) => Some(address),
+            Err(_) => {
+                faults.push(format!("http.listen is `{}`; expected ADDRESS:PORT or off", self.listen));
+                None
+            }
+        }
+    }
+}
+
+impl RawReceiver {
+    fn check(self, base: &Path, faults: &mut Vec<String>) -> Option<(String, Receiver)> {
+        let Self { name, email, webhook, folder } = self;
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
+            faults.push(format!("receivers: the name `{}` may hold letters, digits, - _ and .", name.escape_default()));
+        }
+        let receiver = match (email, webhook, folder) {
+            (Some(email), None, None) => Receiver::Email(email),
+            (None, Some(webhook), None) => Receiver::Webhook(webhook),
+            (None, None, Some(folder)) => Receiver::Folder(folder),
+            _ => {
+                faults.push(format!("receivers: `{name}` needs exactly one of email, webhook, folder"));
+                return None;
+            }
+        };
+        let receiver = receiver.resolve(base);
+        if let Err(found) = receiver.validate() {
+            faults.extend(found.into_iter().map(|fault| format!("receivers: `{name}`: {fault}")));
+        }
+        Some((name, receiver))
+    }
+}
+
+impl RawRoute {
+    fn check(&self, receivers: &[(String, Receiver)], faults: &mut Vec<String>) -> Vec<Route> {
+        let names = match &self.receiver {
+            RawNames::One(name) => std::slice::from_ref(name),
+            RawNames::Several(names) => names.as_slice(),
+        };
+        let mut span = |key: &str, text: &str| {
+            text.parse::<Span>().unwrap_or_else(|error| {
+                faults.push(format!("route.{key}: {error}"));
+                Span::ZERO
+            })
+        };
+        let group_wait = span("group_wait", &self.group_wait);
+        let group_interval = span("group_interval", &self.group_interval);
+        let repeat_interval = span("repeat_interval", &self.repeat_interval);
+        if repeat_interval < Span::MINUTE {
+            faults.push(format!("route.repeat_interval is {repeat_interval}; at least 1m"));
+        }
+        for name in names {
+            if !receivers.iter().any(|(known, _)| known == name) {
+                faults.push(format!("route.receiver: `{name}` is not among the receivers"));
+            }
+        }
+        let route = |name: &String| Route {
+            receiver: name.clone(),
+            group_by: self.group_by.clone(),
+            group_wait,
+            group_interval,
+            repeat_interval,
+        };
+        names.iter().map(route).collect()
+    }
+}

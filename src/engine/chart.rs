@@ -129,7 +129,7 @@ impl Chart {
         let Some(detector) = &mut self.detector else { return false };
         match (detector, sample) {
             (Detector::Proportion(chart), Sample::Case(bad)) => chart.update(*bad, at),
-            (Detector::Distance(chart), Sample::Bin(bin)) => chart.update(*bin, at),
+            (Detector::Distance(chart), Sample::Bin(bin)) => chart.update(usize::from(*bin), at),
             (Detector::Mean(chart), Sample::Value(value)) => {
                 let Some((mean, n)) = self.bucket.add(at, *value) else { return false };
                 chart.update(mean, n, at);
@@ -215,7 +215,7 @@ fn proportion(detect: &Detect, profile: &Profile, cache: &mut DesignCache) -> Op
         Amount::Absolute(_) => return None,
     };
     let arl0 = arl0_of(detect.promise, baseline.n, profile.span());
-    let design = ProportionDesign { baseline, delta, arl0 };
+    let design = ProportionDesign::new(baseline, delta, arl0);
     Some((arl0, Detector::Proportion(ProportionChart::new(&design, cache))))
 }
 
@@ -243,13 +243,13 @@ fn shape(detect: &Detect, profile: &Profile) -> Option<(f64, Detector)> {
     if histogram.n() < SHAPE_WINDOW {
         return None;
     }
-    let mut reference = vec![0_u64; 100];
+    let mut bins = vec![0_u64; 100];
     for (bin, count) in histogram.bins() {
-        *reference.get_mut(usize::from(*bin))? += u64::from(*count);
+        *bins.get_mut(usize::from(*bin))? += u64::from(*count);
     }
     let arl0 = arl0_of(detect.promise, histogram.n() / SHAPE_WINDOW, profile.span());
-    let design = DistanceDesign { reference, window: SHAPE_WINDOW, arl0 };
-    Some((arl0, Detector::Distance(DistanceChart::new(&design)?)))
+    let design = DistanceDesign { bins, window: SHAPE_WINDOW, arl0 };
+    Some((arl0, Detector::Distance(DistanceChart::new(&design))))
 }
 
 const fn amount(bound: Bound) -> Option<Amount> {

@@ -47,6 +47,9 @@ pub enum Group {
 }
 
 impl Group {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Agent, Self::Task, Self::Version];
+
     /// The label's name.
     pub const fn as_str(self) -> &'static str {
         match self {

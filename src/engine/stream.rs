@@ -10,7 +10,7 @@ use super::baseline::{Baseline, Profile};
 use super::chart::Chart;
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
-use super::rule::{Bound, Detect, Measure, Rule, RuleSet, template};
+use super::rule::{Bound, Detect, Measure, Rule, RuleSet};
 use super::units::{Counts, Offset, Partition, Span, Timestamp};
 use super::window::Window;
 
@@ -126,7 +126,16 @@ impl Stream {
             charts: BTreeMap::new(),
             alerts: BTreeMap::new(),
         };
-        Self { key, labels, memory, window: Window::default(), baseline: None, watched: Vec::new(), counted_only, baseline_unwritten: false }
+        Self {
+            key,
+            labels,
+            memory,
+            window: Window::default(),
+            baseline: None,
+            watched: Vec::new(),
+            counted_only,
+            baseline_unwritten: false,
+        }
     }
 
     pub(super) fn restore(key: String, labels: BTreeMap<String, String>, memory: Memory, window: Window) -> Self {
@@ -423,14 +432,13 @@ impl Stream {
         context.extend(labels.clone());
         context.insert("alert".to_owned(), rule.alert.clone());
         context.insert("stream".to_owned(), self.name());
-        let render = |(name, text): (&String, &String)| (name.clone(), template::render(text, &context));
         Crossing {
             alert_id: alert.incident,
             id: alert.crossing_id(),
             transition: alert.transition,
             rule: rule.id.clone(),
             alert: rule.alert.clone(),
-            annotations: rule.annotations.iter().map(render).collect(),
+            annotations: rule.annotate(&context),
             labels,
             from: change.from,
             to: change.to,
@@ -504,16 +512,9 @@ impl Judgement {
     const QUIET: Self = Self { active: false, verdict: Verdict::InControl };
 
     fn of(rule: &Rule, chart: &Chart) -> Self {
-        if !chart.detector.as_ref().is_some_and(super::detect::Detector::is_out) {
-            return Self::QUIET;
-        }
         let verdict = chart.verdict();
         let active = match &verdict {
-            // Only charts of proportions grade the size of a change.
-            Verdict::OutOfControl(evidence) => {
-                evidence.grade >= rule.detect.grade
-                    || !matches!(chart.detector, Some(super::detect::Detector::Proportion(_)))
-            }
+            Verdict::OutOfControl(evidence) => evidence.grade >= rule.detect.grade,
             Verdict::InControl | Verdict::Learning { .. } => false,
         };
         Self { active, verdict }
@@ -542,7 +543,7 @@ fn draw(definition: Id, rule: &Rule, chart: &mut Chart, at: Timestamp, said: &mu
             limit: detector.limit(),
             centre: detector.centre(),
             samples: detector.samples_seen(),
-            out: detector.is_out(),
+            out: matches!(detector.verdict(), Verdict::OutOfControl(_)),
         }));
     }
 }

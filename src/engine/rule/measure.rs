@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Component, Measure};
+use super::{Component, Grade, Measure};
 
 /// How a measure moves and what it is made of: decides which bounds and units it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,17 @@ impl Component {
     /// The word used in rule files and in events.
     pub fn as_str(self) -> &'static str {
         COMPONENTS.iter().find(|(_, component)| *component == self).map_or("", |(word, _)| word)
+    }
+}
+
+impl Grade {
+    /// The word used in rule files, in the database and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drifting => "drifting",
+            Self::Degraded => "degraded",
+            Self::Confirmed => "confirmed",
+        }
     }
 }
 
