@@ -50,6 +50,9 @@ fn bad_files_are_refused_and_explained() {
     for path in files("fixtures/rules", ".bad.yaml") {
         let compiled = compiled(&path);
         assert!(compiled.rules.is_none(), "{} was accepted", path.display());
+        // One fault, one message: a second one sends people looking for a second fault.
+        let faults = if path.ends_with("seven-faults-at-once.bad.yaml") { 7 } else { 1 };
+        assert_eq!(compiled.diagnostics.len(), faults, "{}", lines(&compiled));
         out += &lines(&compiled);
     }
     insta::assert_snapshot!("rules_bad_explained", out);
@@ -58,9 +61,9 @@ fn bad_files_are_refused_and_explained() {
 #[test]
 fn a_diagnostic_is_drawn_with_its_line() {
     let names = ["drop-of-escalation.bad.yaml", "annotation-block-left-open.bad.yaml", "severity-misspelt.good.yaml"];
-    let sources: Vec<Source> =
-        names.iter().flat_map(|name| files("fixtures/rules", name)).map(|path| source(&path)).collect();
-    insta::assert_snapshot!("rules_drawn", render(&compile(&sources).diagnostics, false, 100));
+    let paths = names.iter().flat_map(|name| files("fixtures/rules", name));
+    let drawn: String = paths.map(|path| render(&compiled(&path).diagnostics, false, 100)).collect();
+    insta::assert_snapshot!("rules_drawn", drawn);
 }
 
 #[test]
