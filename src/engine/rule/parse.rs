@@ -1,5 +1,5 @@
 //! A rule file's tree -> its groups and rules as written, every word with its place. Shapes and keys are checked here,
-//! what the words mean is checked by [`super::compile`].
+//! what the words mean is checked by [`super::compile()`].
 
 use std::ops::Range;
 
