@@ -29,6 +29,9 @@ fn measure(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Measure> {
         sink.error(&raw.span, "`detect` has no `measure`", help);
         return None;
     };
+    if word.is_reported() {
+        return None;
+    }
     let Some(mut measure) = Measure::from_word(word.value.trim()) else {
         unknown_measure(sink, word);
         return None;
@@ -73,7 +76,7 @@ fn unknown_measure(sink: &mut Sink<'_>, word: &Text) {
 
 fn choice<T: Copy>(sink: &mut Sink<'_>, text: &Text, key: &str, choices: &[(&str, T)]) -> Option<T> {
     let found = choices.iter().find(|(word, _)| *word == text.value.trim());
-    if found.is_none() {
+    if found.is_none() && !text.is_reported() {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         let help = match did_you_mean(text.value.trim(), &words) {
             // Short words are all close to each other: name them all.
@@ -104,6 +107,7 @@ fn promise(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Promise> {
             sink.error(&arl0.span, "both `false_alarms` and `arl0` are given", help);
             None
         }
+        (Some(text), None) | (None, Some(text)) if text.is_reported() => None,
         (Some(text), None) => rate(sink, text),
         (None, Some(text)) => arl0(sink, text),
     }
@@ -157,6 +161,9 @@ fn bound(sink: &mut Sink<'_>, raw: &RawDetect, measure: &Measure) -> Option<Boun
     }
     if !kind.bounds().contains(&key.value.as_str()) {
         sink.error(&key.span, wrong_bound(measure, key), right_bound(measure, key, text));
+        return None;
+    }
+    if text.is_reported() {
         return None;
     }
     match key.value.as_str() {

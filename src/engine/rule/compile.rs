@@ -124,7 +124,7 @@ impl Compiler {
     fn group(&mut self, sink: &mut Sink<'_>, raw: &RawGroup) {
         match &raw.name {
             None => sink.error(&raw.span, "the group has no name", "write `name: what-it-watches`"),
-            Some(name) if check_name(sink, name, "group") => {
+            Some(name) if !name.is_reported() && check_name(sink, name, "group") => {
                 if let Some(first) = self.groups.insert(name.value.clone(), sink.place(&name.span)) {
                     let message = format!("a second group is called {}", quoted(&name.value));
                     sink.error(&name.span, message, format!("the first is at {first}; merge or rename them"));
@@ -168,7 +168,7 @@ impl Compiler {
             sink.error(&raw.span, "the rule has no `alert`", "write `alert: NameOfTheAlert`");
             return None;
         };
-        if !check_name(sink, alert, "alert") {
+        if alert.is_reported() || !check_name(sink, alert, "alert") {
             return None;
         }
         if let Some(first) = self.ids.insert(format!("{group}/{}", alert.value), sink.place(&alert.span)) {
@@ -201,7 +201,7 @@ fn check_name(sink: &mut Sink<'_>, name: &Text, what: &str) -> bool {
 }
 
 fn duration(sink: &mut Sink<'_>, text: Option<&Text>, key: &str) -> Span {
-    let Some(text) = text else {
+    let Some(text) = text.filter(|text| !text.is_reported()) else {
         return Span::ZERO;
     };
     match amount::duration(&text.value) {
@@ -284,12 +284,15 @@ fn annotations(
 }
 
 fn variable_help(unknown: &str, known: &BTreeSet<&str>) -> String {
+    if let Some(label) = unknown.strip_prefix("labels.") {
+        return format!("`labels` is the number of labelled outputs; write `{{{{ {label} }}}}` for the label");
+    }
     let bare = unknown.rsplit('.').next().unwrap_or(unknown);
     let mut words: Vec<&str> = template::VARIABLES.to_vec();
     words.extend(known.iter().filter(|word| !template::VARIABLES.contains(word)));
     match did_you_mean(bare, &words) {
         Some(close) => format!("did you mean `{close}`? it prints nothing as it is"),
-        None => format!("it prints nothing; known are: {}", words.join(", ")),
+        None => format!("known are {}, and the labels named in `where`; others print nothing", words.join(", ")),
     }
 }
 

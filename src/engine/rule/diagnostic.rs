@@ -144,6 +144,8 @@ pub(super) struct Sink<'a> {
     file: &'a str,
     text: &'a str,
     source: Arc<NamedSource<String>>,
+    /// Where the lines start.
+    lines: Vec<usize>,
     found: Vec<Diagnostic>,
     left_out: usize,
 }
@@ -152,7 +154,8 @@ impl<'a> Sink<'a> {
     /// A sink for faults in `text`.
     pub(super) fn new(file: &'a str, text: &'a str) -> Self {
         let source = Arc::new(NamedSource::new(harmless(file), harmless_same_length(text)));
-        Self { file, text, source, found: Vec::new(), left_out: 0 }
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { file, text, source, lines, found: Vec::new(), left_out: 0 }
     }
 
     /// The text that is being read.
@@ -177,8 +180,15 @@ impl<'a> Sink<'a> {
 
     /// `file:line:column` of a place in this file.
     pub(super) fn place(&self, span: &Range<usize>) -> String {
-        let (line, column) = line_and_column(self.text, span.start);
+        let (line, column) = self.line_and_column(span.start);
         format!("{}:{line}:{column}", harmless(self.file))
+    }
+
+    /// Line and column, from 1, of a byte offset; the column counts characters, as editors do.
+    fn line_and_column(&self, offset: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        (line, self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1)
     }
 
     fn push(&mut self, severity: Severity, span: &Range<usize>, message: &str, help: &str) {
@@ -187,7 +197,7 @@ impl<'a> Sink<'a> {
             self.left_out += 1;
             return;
         }
-        let (line, column) = line_and_column(self.text, span.start);
+        let (line, column) = self.line_and_column(span.start);
         self.found.push(Diagnostic {
             severity,
             file: harmless(self.file),
@@ -211,14 +221,6 @@ impl<'a> Sink<'a> {
         }
         self.found
     }
-}
-
-/// Line and column, from 1, of a byte offset; the column counts characters, as editors do.
-fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = before.matches('\n').count() + 1;
-    (line, before.get(line_start..).map_or(0, |line| line.chars().count()) + 1)
 }
 
 /// Whether printing the character could do more to a terminal than show it.

@@ -22,6 +22,7 @@ use super::units::Span;
 pub use compile::{Compiled, RuleSet, Source, compile};
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use template::{MAX_OUTPUT, VARIABLES};
+pub use yaml::MAX_BYTES;
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

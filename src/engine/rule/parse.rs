@@ -1,5 +1,5 @@
 //! A rule file's tree -> its groups and rules as written, every word with its place. Shapes and keys are checked here,
-//! what the words mean is checked by [`super::compile`].
+//! what the words mean is checked by [`super::compile()`].
 
 use std::ops::Range;
 
@@ -86,7 +86,7 @@ fn group(sink: &mut Sink<'_>, node: Node) -> RawGroup {
     let mut group = RawGroup { span: first_line(sink, &node), ..RawGroup::default() };
     for (key, node) in mapping(sink, node, "a group") {
         match key.value.as_str() {
-            "name" => group.name = scalar(sink, &key, node),
+            "name" => group.name = Some(scalar(sink, &key, node)),
             "rules" => {
                 for item in list(sink, node, "rules") {
                     let rule = rule(sink, item);
@@ -103,7 +103,7 @@ fn rule(sink: &mut Sink<'_>, node: Node) -> RawRule {
     let mut rule = RawRule { span: first_line(sink, &node), ..RawRule::default() };
     for (key, node) in mapping(sink, node, "a rule") {
         match key.value.as_str() {
-            "alert" => rule.alert = scalar(sink, &key, node),
+            "alert" => rule.alert = Some(scalar(sink, &key, node)),
             "where" if node.is_empty() => {
                 // A file cut short ends like this, and an empty selector would watch everything.
                 sink.error(
@@ -114,8 +114,8 @@ fn rule(sink: &mut Sink<'_>, node: Node) -> RawRule {
             }
             "where" => rule.selector = words(sink, node, "where"),
             "detect" => rule.detect = Some(detect(sink, &key, node)),
-            "for" => rule.hold = scalar(sink, &key, node),
-            "keep_firing_for" => rule.keep_firing_for = scalar(sink, &key, node),
+            "for" => rule.hold = Some(scalar(sink, &key, node)),
+            "keep_firing_for" => rule.keep_firing_for = Some(scalar(sink, &key, node)),
             "labels" => rule.labels = words(sink, node, "labels"),
             "annotations" => rule.annotations = words(sink, node, "annotations"),
             _ => unknown(sink, &key, "a rule", RULE_KEYS),
@@ -126,20 +126,22 @@ fn rule(sink: &mut Sink<'_>, node: Node) -> RawRule {
 
 fn detect(sink: &mut Sink<'_>, key: &Text, node: Node) -> RawDetect {
     let mut detect = RawDetect { span: key.span.clone(), ..RawDetect::default() };
+    if !node.is_empty() && !matches!(node.value, Value::Map(_)) {
+        // Reported below as the wrong shape; a missing measure would be the same fault again.
+        detect.measure = Some(Text { value: String::new(), span: key.span.clone() });
+    }
     for (key, node) in mapping(sink, node, "`detect`") {
         match key.value.as_str() {
-            "measure" => detect.measure = scalar(sink, &key, node),
-            "quantile" => detect.quantile = scalar(sink, &key, node),
-            "component" => detect.component = scalar(sink, &key, node),
+            "measure" => detect.measure = Some(scalar(sink, &key, node)),
+            "quantile" => detect.quantile = Some(scalar(sink, &key, node)),
+            "component" => detect.component = Some(scalar(sink, &key, node)),
             "drop" | "rise" | "target" | "limit" | "absent" => {
-                // A bound that is no word still counts as given, or the rule would be told to add one.
-                let span = key.span.clone();
-                let value = scalar(sink, &key, node).unwrap_or(Text { value: String::new(), span });
+                let value = scalar(sink, &key, node);
                 detect.bounds.push((key, value));
             }
-            "false_alarms" => detect.false_alarms = scalar(sink, &key, node),
-            "arl0" => detect.arl0 = scalar(sink, &key, node),
-            "grade" => detect.grade = scalar(sink, &key, node),
+            "false_alarms" => detect.false_alarms = Some(scalar(sink, &key, node)),
+            "arl0" => detect.arl0 = Some(scalar(sink, &key, node)),
+            "grade" => detect.grade = Some(scalar(sink, &key, node)),
             _ => unknown(sink, &key, "`detect`", DETECT_KEYS),
         }
     }
@@ -171,22 +173,22 @@ fn list(sink: &mut Sink<'_>, node: Node, key: &str) -> Vec<Node> {
     Vec::new()
 }
 
-/// Text that must be there.
-fn scalar(sink: &mut Sink<'_>, key: &Text, node: Node) -> Option<Text> {
+/// Text that must be there. Where it is not, the fault is reported and the text comes back empty, so that nobody
+/// reports it once more as missing.
+fn scalar(sink: &mut Sink<'_>, key: &Text, node: Node) -> Text {
     let what = node.what();
     match node.value {
-        Value::Scalar(value) if !value.trim().is_empty() => Some(Text { value, span: node.span }),
+        Value::Scalar(value) if !value.trim().is_empty() => return Text { value, span: node.span },
         Value::Scalar(_) => {
             let message = format!("`{}` is empty", key.value);
             sink.error(&key.span, message, "write a value, or remove the key");
-            None
         }
         Value::List(_) | Value::Map(_) => {
             let message = format!("`{}` is one value, found {what}", key.value);
             sink.error(&node.span, message, help_for_nested(sink.text(), &node.span));
-            None
         }
     }
+    Text { value: String::new(), span: key.span.clone() }
 }
 
 /// `where`, `labels` and `annotations`: names and text. Values may be empty, names are checked later.

@@ -156,20 +156,25 @@ pub(super) fn check(template: &str) -> Result<(), Fault> {
     let environment = environment();
     let full: BTreeMap<String, String> = VARIABLES.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
     for context in [full, BTreeMap::new()] {
-        render(&environment, template, &context).map_err(|fault| explained(&fault))?;
+        render(&environment, template, &context).map_err(|fault| explained(template, &fault))?;
     }
     Ok(())
 }
 
-fn explained(fault: &minijinja::Error) -> Fault {
+fn explained(template: &str, fault: &minijinja::Error) -> Fault {
     let detail =
         fault.detail().map_or_else(|| fault.kind().to_string(), |detail| format!("{}: {detail}", fault.kind()));
     let help = match fault.kind() {
         minijinja::ErrorKind::UnknownFilter => "filters are: default, lower, trim, upper",
         minijinja::ErrorKind::UnknownFunction => "there are no functions; write {{ name }}",
         minijinja::ErrorKind::OutOfFuel => "the template does too much work; write plain text with {{ name }}",
-        _ if detail.contains('$') => "write {{ agent }}, without `$`",
-        _ => "write values as {{ name }} and close every {{ with }}",
+        _ if template.contains("$labels") || template.contains("$value") => {
+            "write {{ agent }} and {{ estimate }} where Prometheus has {{ $labels.agent }} and {{ $value }}"
+        }
+        _ if detail.contains("expected end of block") => {
+            "close {% if ... %} with {% endif %}, {% for ... %} with {% endfor %}"
+        }
+        _ => "write values as {{ name }}, and close {{ with }}",
     };
     Fault {
         message: format!("the template cannot be read: {detail}"),

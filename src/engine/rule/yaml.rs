@@ -9,8 +9,9 @@ use serde_saphyr::granit_parser as granit;
 use super::diagnostic::{Sink, quoted};
 use granit::{Event, Parser, StrInput};
 
-/// Largest rule file in bytes. Ten thousand rules are smaller; anything larger is the wrong file.
-pub(super) const MAX_BYTES: usize = 1 << 20;
+/// Largest rule file in bytes. Two thousand rules are smaller; anything larger is the wrong file. Whoever reads files
+/// need not read more than one byte past it.
+pub const MAX_BYTES: usize = 1 << 20;
 /// Deepest nesting. A rule needs seven levels.
 const MAX_DEPTH: usize = 16;
 /// Most nodes in a file: what 2,000 generous rules need.
@@ -21,6 +22,13 @@ const MAX_NODES: usize = 200_000;
 pub(super) struct Text {
     pub(super) value: String,
     pub(super) span: Range<usize>,
+}
+
+impl Text {
+    /// Whether nothing usable was written, which has been reported already.
+    pub(super) fn is_reported(&self) -> bool {
+        self.value.trim().is_empty()
+    }
 }
 
 /// A value and where it stood.
