@@ -207,7 +207,7 @@ fn check_agent(raw: RawAgent, place: &str, faults: &mut Faults) -> Agent {
         accuracy: faults.within(&field("accuracy"), raw.accuracy, 0.01, 0.999),
         confidence: raw
             .confidence
-            .map(|confidence| Confidence { r2: faults.within(&field("confidence.r2"), confidence.r2, 0.001, 0.99) }),
+            .map(|confidence| Confidence { r2: faults.within(&field("confidence.r2"), confidence.r2, 0.001, 0.9) }),
         escalation: raw.escalation.map(|rate| faults.share(&field("escalation"), rate)),
         overrides: raw.overrides.map(|rate| faults.share(&field("overrides"), rate)),
         errors: faults.share(&field("errors"), raw.errors),

@@ -61,7 +61,7 @@ pub struct Agent {
 /// just that probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Confidence {
-    /// Share of the variance of correctness that confidence explains: Var(c) / (p (1 - p)), in (0, 1).
+    /// Share of the variance of correctness that confidence explains: Var(c) / (p (1 - p)), at most 0.9.
     pub r2: f64,
 }
 
