@@ -1,1 +1,84 @@
 //! The command line: parse, call, print, exit codes.
+
+mod args;
+mod baseline;
+mod check;
+mod console;
+mod db;
+mod demo;
+mod input;
+mod replay;
+mod run;
+mod simulate;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use args::{Cli, Command};
+
+/// The command worked, or the check found nothing.
+const OK: u8 = 0;
+/// The input was wrong, or a check found something.
+const INVALID: u8 = 1;
+/// Something inside is broken.
+const INTERNAL: u8 = 70;
+
+/// A failure that is the user's to mend: printed without a trace of where in the program it happened.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Invalid(pub(crate) String);
+
+/// Runs the command line of the process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Demo(args) => demo::demo(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Baseline(args) => baseline::baseline(&args),
+        Command::Simulate(args) => simulate::simulate(&args),
+        Command::Status(args) => console::status(&args),
+        Command::Alerts(args) => console::alerts(&args),
+        Command::Db(args) => db::db(&args),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            say(&format!("shewhart: {error:#}"));
+            ExitCode::from(if error.is::<std::io::Error>() || error.is::<Invalid>() { INVALID } else { code_of(&error) })
+        }
+    }
+}
+
+/// What the user can mend is 1, what only we can is 70.
+fn code_of(error: &anyhow::Error) -> u8 {
+    use crate::config::ConfigError;
+    use crate::edge::EdgeError;
+    use crate::edge::ledger::LedgerError;
+    if let Some(edge) = error.downcast_ref::<EdgeError>() {
+        return edge.exit_code();
+    }
+    if error.is::<ConfigError>() || error.is::<LedgerError>() { INVALID } else { INTERNAL }
+}
+
+/// Prints to standard output. A reader that went away ends the output, not the program.
+#[expect(clippy::print_stdout, reason = "this is the command line's one door to standard output")]
+fn print(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        // Nobody reads any more: what is left to say has no reader either.
+    }
+}
+
+/// Prints a line to standard error.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let mut err = std::io::stderr().lock();
+    if writeln!(err, "{text}").is_err() {
+        // Nobody reads any more.
+    }
+}

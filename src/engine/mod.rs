@@ -46,6 +46,15 @@ pub enum Group {
     Version,
 }
 
+impl std::str::FromStr for Group {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|group| group.as_str() == word);
+        known.ok_or_else(|| format!("`{word}` is not a label of events; use agent, task or version"))
+    }
+}
+
 impl Group {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Agent, Self::Task, Self::Version];
@@ -594,6 +603,16 @@ impl Engine {
     /// Takes the indexes of the streams that changed since the last commit.
     pub fn take_dirty(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.dirty).into_iter().collect()
+    }
+
+    /// Says that nothing has to be written down: for drivers without a store.
+    pub fn forget_unwritten(&mut self) {
+        for index in self.take_dirty() {
+            if let Some(stream) = self.stream_at_mut(index) {
+                drop(stream.window.take_unwritten());
+            }
+        }
+        drop(self.recent.take_unwritten());
     }
 
     /// The recent outputs.

@@ -1,0 +1,305 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::engine::Group;
+
+/// Watches AI agents in production by statistical process control.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See it all on one machine with nothing installed: broker, agents, one of which degrades, alerts, mails
+    #[command(after_help = "Example: shewhart demo --keep ./demo")]
+    Demo(DemoArgs),
+    /// Run the daemon
+    #[command(after_help = "Example: shewhart run -c /etc/shewhart/shewhart.yaml")]
+    Run(RunArgs),
+    /// Check rule files and the configuration; exit 1 with every fault
+    #[command(after_help = "Example: shewhart check rules/ -c shewhart.yaml")]
+    Check(CheckArgs),
+    /// Run rules over recorded events: the same engine, no broker
+    #[command(after_help = "Example: shewhart replay events.jsonl.gz --baseline-first 10000 --group-by agent")]
+    Replay(ReplayArgs),
+    /// Learn, import, list, show and promote baselines
+    #[command(after_help = "Example: shewhart baseline learn --db data/shewhart.db --from validation.jsonl --name spring --promote --why 'accepted in review 12'")]
+    Baseline(BaselineArgs),
+    /// Make synthetic events with planted changes
+    #[command(after_help = "Example: shewhart simulate --seed 7 --events 10000 --out events.jsonl.zst")]
+    Simulate(SimulateArgs),
+    /// What the daemon watches and what is wrong
+    #[command(after_help = "Example: shewhart status -c shewhart.yaml")]
+    Status(ConsoleArgs),
+    /// Alerts, newest first
+    #[command(after_help = "Example: shewhart alerts --db data/shewhart.db -o json")]
+    Alerts(ConsoleArgs),
+    /// The SQLite file: check, backup, query
+    #[command(after_help = "Example: shewhart db query data/shewhart.db 'SELECT * FROM v_alerts'")]
+    Db(DbArgs),
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Seed of the simulated agents
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Days of event time in a second of wall time
+    #[arg(long, default_value_t = 0.5)]
+    pub speed: f64,
+    /// Keep everything in this folder (must be new or empty) instead of a temporary one
+    #[arg(long)]
+    pub keep: Option<PathBuf>,
+    /// Port of /metrics and health on 127.0.0.1; 0 picks a free one
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The configuration file
+    #[arg(short, long)]
+    pub config: PathBuf,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Rule files or folders
+    pub rules: Vec<PathBuf>,
+    /// A configuration file; its rules are checked too
+    #[arg(short, long)]
+    pub config: Option<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Event files (.jsonl, .jsonl.gz, .jsonl.zst), or - for standard input
+    #[arg(required = true)]
+    pub events: Vec<PathBuf>,
+    /// Rule files or folders; the shipped rules where not given
+    #[arg(long)]
+    pub rules: Vec<PathBuf>,
+    /// A baseline: an exported file, or the name of one in --baseline-db
+    #[arg(long, conflicts_with = "baseline_first")]
+    pub baseline: Option<String>,
+    /// The database that holds the baseline of that name
+    #[arg(long, requires = "baseline")]
+    pub baseline_db: Option<PathBuf>,
+    /// Learn each stream's baseline from its first N outputs
+    #[arg(long)]
+    pub baseline_first: Option<u64>,
+    /// What forms a stream
+    #[arg(long, value_delimiter = ',', default_value = "agent,task")]
+    pub group_by: Vec<Group>,
+    /// Write everything to this new SQLite file
+    #[arg(long)]
+    pub db: Option<PathBuf>,
+    /// Most outputs that late feedback is joined to
+    #[arg(long, default_value_t = 1_000_000)]
+    pub join_outputs: usize,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// `baseline`.
+#[derive(Debug, Args)]
+pub struct BaselineArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: BaselineCommand,
+}
+
+/// The verbs of `baseline`.
+#[derive(Debug, Subcommand)]
+pub enum BaselineCommand {
+    /// Learn a baseline from a validation file
+    Learn {
+        /// The database
+        #[arg(long)]
+        db: PathBuf,
+        /// Event files of the validation
+        #[arg(long, required = true, num_args = 1..)]
+        from: Vec<PathBuf>,
+        /// Its name; a name that is there gets the next version
+        #[arg(long)]
+        name: String,
+        /// What forms a stream
+        #[arg(long, value_delimiter = ',', default_value = "agent,task")]
+        group_by: Vec<Group>,
+        /// Put it in force at once
+        #[arg(long)]
+        promote: bool,
+        /// Why, for the audit trail
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Take in a baseline that was exported
+    Import {
+        /// The database
+        #[arg(long)]
+        db: PathBuf,
+        /// The file
+        file: PathBuf,
+        /// Its name; a name that is there gets the next version
+        #[arg(long)]
+        name: String,
+        /// Why, for the audit trail
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Write a baseline to a file
+    Export {
+        /// The database
+        #[arg(long)]
+        db: PathBuf,
+        /// NAME or NAME@VERSION
+        id: String,
+        /// Where to
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// All baselines
+    List {
+        /// The database
+        #[arg(long)]
+        db: PathBuf,
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// One baseline: its streams, with the sampling error of each
+    Show {
+        /// The database
+        #[arg(long)]
+        db: PathBuf,
+        /// NAME or NAME@VERSION
+        id: String,
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Put a baseline in force; a running daemon takes it up within seconds
+    Promote {
+        /// The database
+        #[arg(long)]
+        db: PathBuf,
+        /// NAME or NAME@VERSION
+        id: String,
+        /// Why, for the audit trail
+        #[arg(long)]
+        why: String,
+    },
+}
+
+/// `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Seed
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many events; the scenario's length where not given
+    #[arg(long)]
+    pub events: Option<u64>,
+    /// A scenario file, or one of: demo, bench
+    #[arg(long, default_value = "demo")]
+    pub scenario: String,
+    /// Where to: a file (.gz and .zst compress), or - for standard output
+    #[arg(long, default_value = "-")]
+    pub out: PathBuf,
+    /// Brokers to produce to instead
+    #[arg(long, conflicts_with = "out")]
+    pub to_kafka: Option<String>,
+    /// The topic to produce to
+    #[arg(long, default_value = "agent-events")]
+    pub topic: String,
+}
+
+/// `status` and `alerts`.
+#[derive(Debug, Args)]
+pub struct ConsoleArgs {
+    /// The configuration of the daemon
+    #[arg(short, long, required_unless_present = "db")]
+    pub config: Option<PathBuf>,
+    /// The database, read only
+    #[arg(long, conflicts_with = "config")]
+    pub db: Option<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// `db`.
+#[derive(Debug, Args)]
+pub struct DbArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DbCommand,
+}
+
+/// The verbs of `db`.
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Check the file's integrity; exit 1 where it is damaged
+    Check {
+        /// The database
+        db: PathBuf,
+    },
+    /// Copy the file while it is being written, and check the copy
+    Backup {
+        /// The database
+        db: PathBuf,
+        /// The copy; must not be there yet
+        to: PathBuf,
+    },
+    /// Run one SQL statement, read only
+    Query {
+        /// The database
+        db: PathBuf,
+        /// The statement
+        sql: String,
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t = QueryFormat::Table)]
+        output: QueryFormat,
+    },
+    /// Print the tables and views
+    Schema,
+}
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum QueryFormat {
+    /// For people.
+    Table,
+    /// One line for each row, RFC 4180; cells that a spreadsheet would run begin with '.
+    Csv,
+    /// A list of objects.
+    Json,
+    /// A Markdown table.
+    Markdown,
+}
