@@ -1,0 +1,247 @@
+//! Numbers as people read them: `89.1 % (87.9 to 90.3)`, `20,000`, `6 h 12 min`.
+
+use crate::engine::rule::{Component, Measure};
+use crate::engine::units::{Estimate, Span, Timestamp};
+
+/// The unit in which a measure is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Percent,
+    Dollars,
+    Tokens,
+    Plain,
+}
+
+/// How the numbers of one alert are written: one unit and one number of decimals, so that level and baseline compare.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    unit: Unit,
+    decimals: usize,
+}
+
+impl Scale {
+    /// The scale for a measure whose numbers are these.
+    pub(super) fn of(measure: &Measure, shown: &[Estimate]) -> Self {
+        let unit = unit(measure);
+        let decimals = match unit {
+            Unit::Percent => {
+                let fine = |e: &Estimate| e.high - e.low < 0.004 || e.value >= 0.99 || e.value <= 0.01;
+                if shown.iter().any(fine) { 2 } else { 1 }
+            }
+            Unit::Dollars | Unit::Tokens | Unit::Plain => {
+                let largest = shown.iter().map(|e| e.value.abs()).fold(0.0, f64::max);
+                // Three significant digits of the largest number; a cost of $0.0131 must not read $0.01.
+                if largest > 0.0 { (2.0 - largest.log10().floor()).clamp(0.0, 8.0) as usize } else { 0 }
+            }
+        };
+        Self { unit, decimals }
+    }
+
+    /// A value with its unit.
+    pub(super) fn value(self, value: f64) -> String {
+        let number = self.number(value);
+        match self.unit {
+            Unit::Percent => format!("{number} %"),
+            Unit::Dollars => format!("${number}"),
+            Unit::Tokens => format!("{number} tokens"),
+            Unit::Plain => number,
+        }
+    }
+
+    /// The ends of an interval, without the unit.
+    pub(super) fn interval(self, estimate: Estimate) -> String {
+        format!("{} to {}", self.number(estimate.low), self.number(estimate.high))
+    }
+
+    /// How far a level lies from its baseline: `4.9 points below`, `38 % above`, or nothing where they read the same.
+    pub(super) fn distance(self, level: f64, baseline: f64) -> Option<String> {
+        let side = if level < baseline { "below" } else { "above" };
+        let away = (level - baseline).abs();
+        if !away.is_finite() || self.number(level) == self.number(baseline) {
+            return None;
+        }
+        if self.unit == Unit::Percent {
+            return Some(format!("{} points {side}", self.number(away)));
+        }
+        let share = 100.0 * away / baseline.abs();
+        if share.is_finite() && share < 1000.0 {
+            return Some(format!("{} % {side}", grouped(share, usize::from(share < 10.0))));
+        }
+        Some(format!("{} {side}", self.value(away)))
+    }
+
+    fn number(self, value: f64) -> String {
+        let value = if self.unit == Unit::Percent { value * 100.0 } else { value };
+        grouped(value, self.decimals)
+    }
+}
+
+fn unit(measure: &Measure) -> Unit {
+    match measure {
+        Measure::Accuracy
+        | Measure::Confidence
+        | Measure::EscalationRate
+        | Measure::OverrideRate
+        | Measure::ErrorRate
+        | Measure::Availability
+        | Measure::Latency { .. }
+        | Measure::Flag(_) => Unit::Percent,
+        Measure::Cost => Unit::Dollars,
+        Measure::Tokens => Unit::Tokens,
+        Measure::ConfidenceDistribution | Measure::Silence | Measure::Metric(_) => Unit::Plain,
+    }
+}
+
+/// What a measure is called in a sentence. Names of metrics and flags are not cleaned here.
+pub(super) fn measure_name(measure: &Measure) -> String {
+    match measure {
+        Measure::Accuracy => "accuracy".to_owned(),
+        Measure::Confidence => "mean confidence".to_owned(),
+        Measure::ConfidenceDistribution => "distribution of confidence".to_owned(),
+        Measure::EscalationRate => "escalation rate".to_owned(),
+        Measure::OverrideRate => "override rate".to_owned(),
+        Measure::ErrorRate => "error rate".to_owned(),
+        Measure::Availability => "availability".to_owned(),
+        Measure::Latency { per_mille, component } => {
+            let bar = format!("p{}", grouped(f64::from(*per_mille) / 10.0, usize::from(per_mille % 10 != 0)));
+            let part = match component {
+                None => "share of outputs",
+                Some(Component::Llm) => "share of model calls",
+                Some(Component::Retrieval) => "share of retrievals",
+                Some(Component::Tool) => "share of tool calls",
+                Some(Component::Orchestration) => "share of orchestration",
+            };
+            format!("{part} slower than the baseline's {bar}")
+        }
+        Measure::Cost => "cost per output".to_owned(),
+        Measure::Tokens => "tokens per output".to_owned(),
+        Measure::Silence => "silence".to_owned(),
+        Measure::Metric(name) => format!("metric {name}"),
+        Measure::Flag(name) => format!("share of outputs flagged {name}"),
+    }
+}
+
+/// What the samples of a measure are.
+pub(super) const fn cases(measure: &Measure) -> &'static str {
+    match measure {
+        Measure::Accuracy => "labelled events",
+        _ => "samples",
+    }
+}
+
+/// A whole number with commas: `20,000`.
+pub(super) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A number with commas and a fixed number of decimals; very large ones in powers of ten.
+fn grouped(value: f64, decimals: usize) -> String {
+    if !value.is_finite() {
+        return "unknown".to_owned();
+    }
+    if value.abs() >= 1e15 {
+        return format!("{value:.3e}");
+    }
+    let text = format!("{:.decimals$}", value.abs());
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let whole = whole.parse().map_or_else(|_| whole.to_owned(), count);
+    // What rounds to zero has no sign.
+    let sign = if value < 0.0 && text.bytes().any(|b| matches!(b, b'1'..=b'9')) { "-" } else { "" };
+    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+}
+
+/// A mean number of samples, rounded to three digits: nobody plans with `19,987.3`.
+pub(super) fn rounded(n: f64) -> Option<String> {
+    if !n.is_finite() || n < 1.0 {
+        return None;
+    }
+    let unit = 10_f64.powf((n.log10().floor() - 2.0).max(0.0));
+    Some(grouped((n / unit).round() * unit, 0))
+}
+
+/// A moment to the minute, in UTC.
+pub(super) fn moment(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.as_millis())
+        .map_or_else(|_| at.to_string(), |t| t.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+/// A length of time in its two largest units.
+pub(super) fn duration(span: Span) -> String {
+    let seconds = span.as_millis().max(0) / 1_000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, m) => format!("{m} min"),
+        (0, h, 0) => format!("{h} h"),
+        (0, h, m) => format!("{h} h {m} min"),
+        (d, 0, _) => format!("{d} d"),
+        (d, h, _) => format!("{d} d {h} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn estimate(value: f64, low: f64, high: f64) -> Estimate {
+        Estimate { value, low, high }
+    }
+
+    #[test]
+    fn every_measure_reads_in_its_own_unit() {
+        let told = |measure: Measure, e: Estimate| {
+            let scale = Scale::of(&measure, &[e]);
+            format!("{} {} ({})", measure_name(&measure), scale.value(e.value), scale.interval(e))
+        };
+        assert_eq!(told(Measure::Accuracy, estimate(0.891_23, 0.879, 0.903)), "accuracy 89.1 % (87.9 to 90.3)");
+        assert_eq!(
+            told(Measure::Availability, estimate(0.9951, 0.9943, 0.9958)),
+            "availability 99.51 % (99.43 to 99.58)"
+        );
+        assert_eq!(
+            told(Measure::Cost, estimate(0.013_12, 0.0124, 0.0139)),
+            "cost per output $0.0131 (0.0124 to 0.0139)"
+        );
+        assert_eq!(
+            told(Measure::Tokens, estimate(12_345.6, 12_000.0, 12_700.0)),
+            "tokens per output 12,346 tokens (12,000 to 12,700)"
+        );
+        assert_eq!(
+            told(Measure::Latency { per_mille: 950, component: None }, estimate(0.123, 0.1, 0.15)),
+            "share of outputs slower than the baseline's p95 12.3 % (10.0 to 15.0)"
+        );
+        assert_eq!(
+            told(Measure::Metric("score".to_owned()), estimate(f64::NAN, -0.6, 2e20)),
+            "metric score unknown (-1 to 2.000e20)"
+        );
+    }
+
+    #[test]
+    fn distances_are_points_or_shares() {
+        let percent = Scale { unit: Unit::Percent, decimals: 1 };
+        assert_eq!(percent.distance(0.891, 0.94).as_deref(), Some("4.9 points below"));
+        assert_eq!(percent.distance(0.9401, 0.94), None);
+        let dollars = Scale { unit: Unit::Dollars, decimals: 3 };
+        assert_eq!(dollars.distance(0.138, 0.1).as_deref(), Some("38 % above"));
+        assert_eq!(dollars.distance(0.5, 0.0).as_deref(), Some("$0.500 above"));
+    }
+
+    #[test]
+    fn counts_spans_and_promises_are_short() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(rounded(19_987.3).as_deref(), Some("20,000"));
+        assert_eq!(rounded(370.4).as_deref(), Some("370"));
+        assert_eq!((rounded(f64::INFINITY), rounded(f64::NAN), rounded(0.0)), (None, None, None));
+        let spans = [5, 65, 3_600, 22_320, 86_400, 273_600].map(|s| duration(Span::from_secs(s)));
+        assert_eq!(spans, ["5 s", "1 min", "1 h", "6 h 12 min", "1 d", "3 d 4 h"]);
+        assert_eq!(moment(Timestamp::from_millis(1_790_000_000_000)), "2026-09-21 14:13 UTC");
+    }
+}

@@ -1,0 +1,97 @@
+//! The HTML part of a mail: the same rows, with weight on what matters. No images, no links to style sheets, nothing
+//! fetched; colours follow the reader's light or dark scheme.
+
+use super::page::{Block, Page, Row};
+use crate::engine::route::Message;
+
+/// Inline where mail programs drop style sheets; the rest is comfort.
+const STYLE: &str = ":root{color-scheme:light dark;supported-color-schemes:light dark}\
+body{font:15px/1.45 system-ui,sans-serif;margin:0;padding:16px;max-width:720px}\
+h1{font-size:18px;margin:0 0 8px;overflow-wrap:anywhere}h2{font-size:15px;margin:20px 0 4px;overflow-wrap:anywhere}\
+p{margin:0 0 10px}.lead{font-size:16px}.note{opacity:.8}\
+table{border-collapse:collapse;margin:0 0 10px}\
+th{text-align:left;font-weight:600;padding:2px 14px 2px 0;vertical-align:top;white-space:nowrap}\
+td{padding:2px 0;vertical-align:top;overflow-wrap:anywhere}.ids{font-size:13px;opacity:.75}\
+.bar{border-left:4px solid #c62828;padding-left:12px}.over{border-left-color:#2e7d32}";
+
+/// The message as an HTML page.
+pub fn body(message: &Message) -> String {
+    layout(&Page::of(message))
+}
+
+pub(super) fn layout(page: &Page) -> String {
+    let over = if page.subject.starts_with("[RESOLVED]") { " over" } else { "" };
+    let mut lines = vec![
+        "<!DOCTYPE html>".to_owned(),
+        "<html lang=\"en\">".to_owned(),
+        "<head>".to_owned(),
+        "<meta charset=\"utf-8\">".to_owned(),
+        "<meta name=\"viewport\" content=\"width=device-width\">".to_owned(),
+        "<meta name=\"color-scheme\" content=\"light dark\">".to_owned(),
+        format!("<title>{}</title>", escape(&page.subject)),
+        format!("<style>{STYLE}</style>"),
+        "</head>".to_owned(),
+        "<body>".to_owned(),
+        format!("<div class=\"bar{over}\">"),
+        format!("<h1>{}</h1>", escape(&page.title)),
+    ];
+    lines.extend(page.note.iter().map(|note| format!("<p class=\"note\">{}</p>", escape(note))));
+    lines.extend(page.blocks.iter().flat_map(block));
+    if page.more > 0 {
+        lines.push(format!("<p>and {} more</p>", page.more));
+    }
+    lines.extend(table(" class=\"ids\"", &page.ids));
+    lines.push("</div>\n</body>\n</html>\n".to_owned());
+    lines.join("\n")
+}
+
+fn block(block: &Block) -> Vec<String> {
+    let mut lines: Vec<_> = block.title.iter().map(|title| format!("<h2>{}</h2>", escape(title))).collect();
+    lines.push(format!("<p class=\"lead\">{}</p>", escape(&block.lead)));
+    lines.extend(table("", &block.facts));
+    lines.extend(table("", &block.advice));
+    lines.extend(table(" class=\"ids\"", &block.ids));
+    lines
+}
+
+fn table(class: &str, rows: &[Row]) -> Vec<String> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!("<table{class}>")];
+    lines.extend(rows.iter().map(|row| {
+        let (name, value) = (escape(&row.name), escape(&row.value));
+        if is_link(&row.value) {
+            format!("<tr><th>{name}</th><td><a href=\"{value}\" rel=\"noreferrer\">{value}</a></td></tr>")
+        } else {
+            format!("<tr><th>{name}</th><td>{value}</td></tr>")
+        }
+    }));
+    lines.push("</table>".to_owned());
+    lines
+}
+
+/// Only whole `https` addresses of plain characters become links; an annotation may hold text from an agent, and
+/// `javascript:` or a quote must stay text.
+fn is_link(value: &str) -> bool {
+    value.strip_prefix("https://").is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/?#[]!$&()*+,;=%".contains(&b))
+    })
+}
+
+/// The one place where text becomes HTML, good for element content and for quoted attributes.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}

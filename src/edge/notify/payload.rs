@@ -1,0 +1,185 @@
+//! The webhook's body, Alertmanager's format "4", and its signature, Standard Webhooks.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::Serialize;
+use sha2::Sha256;
+
+use super::clean::{line, token};
+use super::page::{FALLBACK_NOTE, is_over, lead, severity};
+use crate::engine::alert::Crossing;
+use crate::engine::route::{Message, Status};
+use crate::engine::units::Timestamp;
+
+/// Alerts in one body; the rest is counted in `truncatedAlerts`.
+pub const ALERTS_SENT: usize = 500;
+/// Longest label value or annotation, in characters.
+const TEXT_LIMIT: usize = 4_096;
+/// How Go prints a time that was never set; Alertmanager's end of an alert that is not over.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// The body. Field names and order are Alertmanager's.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    version: &'static str,
+    group_key: String,
+    truncated_alerts: usize,
+    status: Status,
+    receiver: String,
+    group_labels: BTreeMap<String, String>,
+    common_labels: BTreeMap<String, String>,
+    common_annotations: BTreeMap<String, String>,
+    #[serde(rename = "externalURL")]
+    external_url: &'static str,
+    alerts: Vec<Alert>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Alert {
+    status: Status,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    starts_at: String,
+    ends_at: String,
+    #[serde(rename = "generatorURL")]
+    generator_url: &'static str,
+    fingerprint: String,
+}
+
+/// The message in Alertmanager's format.
+pub fn body(message: &Message, fallback: bool) -> Result<Vec<u8>, serde_json::Error> {
+    let told = if fallback { plain_alert } else { alert };
+    let alerts: Vec<Alert> = message.crossings.iter().take(ALERTS_SENT).map(told).collect();
+    serde_json::to_vec(&Payload {
+        version: "4",
+        // The group's key may hold label values.
+        group_key: if fallback { message.thread.to_string() } else { line(&message.group_key, TEXT_LIMIT) },
+        truncated_alerts: message.crossings.len() - alerts.len(),
+        status: message.status,
+        receiver: line(&message.receiver, TEXT_LIMIT),
+        group_labels: if fallback { BTreeMap::new() } else { cleaned(&message.group_labels) },
+        common_labels: common(alerts.iter().map(|a| &a.labels)),
+        common_annotations: common(alerts.iter().map(|a| &a.annotations)),
+        external_url: "",
+        alerts,
+    })
+}
+
+fn alert(crossing: &Crossing) -> Alert {
+    let mut labels = cleaned(&crossing.labels);
+    labels.insert("alertname".to_owned(), line(&crossing.alert, TEXT_LIMIT));
+    let mut annotations = cleaned(&crossing.annotations);
+    // The numbers travel in annotations only; without one the receiver would learn that something is wrong but not what.
+    annotations.entry("summary".to_owned()).or_insert_with(|| lead(crossing));
+    dated(crossing, labels, annotations)
+}
+
+/// An alert without text from agents.
+fn plain_alert(crossing: &Crossing) -> Alert {
+    let mut labels = BTreeMap::from([
+        ("alertname".to_owned(), token(&crossing.alert, 80)),
+        ("rule".to_owned(), token(&crossing.rule, 160)),
+        ("alert_id".to_owned(), crossing.alert_id.to_string()),
+    ]);
+    labels.extend(severity(crossing).map(|s| ("severity".to_owned(), s.to_owned())));
+    dated(crossing, labels, BTreeMap::from([("summary".to_owned(), FALLBACK_NOTE.to_owned())]))
+}
+
+fn dated(crossing: &Crossing, labels: BTreeMap<String, String>, annotations: BTreeMap<String, String>) -> Alert {
+    let over = is_over(crossing);
+    Alert {
+        status: if over { Status::Resolved } else { Status::Firing },
+        fingerprint: format!("{:016x}", fingerprint(&labels)),
+        labels,
+        annotations,
+        starts_at: crossing.started_at.to_string(),
+        ends_at: if over { crossing.at.to_string() } else { NEVER.to_owned() },
+        generator_url: "",
+    }
+}
+
+fn cleaned(texts: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    texts.iter().map(|(name, text)| (line(name, 200), line(text, TEXT_LIMIT))).collect()
+}
+
+/// What all have, with the same value.
+fn common<'a>(mut all: impl Iterator<Item = &'a BTreeMap<String, String>>) -> BTreeMap<String, String> {
+    let mut shared = all.next().cloned().unwrap_or_default();
+    for one in all {
+        shared.retain(|name, value| one.get(name) == Some(value));
+    }
+    shared
+}
+
+/// The name of a label set, as Prometheus computes it: FNV-1a over sorted `name 0xFF value 0xFF`.
+pub fn fingerprint(labels: &BTreeMap<String, String>) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+    labels
+        .iter()
+        .flat_map(|(name, value)| [name, value])
+        .fold(BASIS, |hash, text| add(text.bytes().fold(hash, add), 0xff))
+}
+
+/// The `webhook-signature` of a body: `v1,` and the HMAC-SHA256 of `id.timestamp.body`. A key that starts with `whsec_`
+/// is base64 after it, as Standard Webhooks writes keys; any other is taken as it is. Nothing when the base64 is broken.
+pub fn signature(key: &str, id: &str, now: Timestamp, body: &[u8]) -> Option<String> {
+    let mut bytes = match key.strip_prefix("whsec_") {
+        Some(encoded) => STANDARD.decode(encoded).ok()?,
+        None => key.as_bytes().to_vec(),
+    };
+    let mac = Hmac::<Sha256>::new_from_slice(&bytes).ok();
+    bytes.fill(0);
+    let mut mac = mac?;
+    mac.update(format!("{id}.{}.", seconds(now)).as_bytes());
+    mac.update(body);
+    Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+}
+
+/// Seconds since the epoch, as `webhook-timestamp` wants them.
+pub fn seconds(now: Timestamp) -> i64 {
+    now.as_millis().div_euclid(1_000)
+}
+
+/// The value of `webhook-id` and `Idempotency-Key`. A fallback is another body, which receivers that remember keys must
+/// not take for the one they refused.
+pub fn key(message: &Message, fallback: bool) -> String {
+    if fallback { format!("{}-fallback", message.id) } else { message.id.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_those_of_prometheus() {
+        for (job, severity, expected) in [
+            ("foo", "warning", 0x9266_ef3d_a838_ad95_u64),
+            ("foo", "critical", 0x3b15_fd16_3d36_582e),
+            ("bar", "critical", 0xc7e6_8cb0_8e3e_67f9),
+        ] {
+            let labels = [("job", job), ("severity", severity)].map(|(n, v)| (n.to_owned(), v.to_owned()));
+            assert_eq!(fingerprint(&BTreeMap::from(labels)), expected, "{job} {severity}");
+        }
+    }
+
+    #[test]
+    fn signatures_are_those_of_standard_webhooks() {
+        // The example of the specification's reference libraries.
+        let signed = signature(
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            Timestamp::from_millis(1_614_265_330_999),
+            br#"{"test": 2432232314}"#,
+        );
+        assert_eq!(signed.as_deref(), Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
+        assert_eq!(signature("whsec_???", "id", Timestamp::from_millis(0), b""), None);
+        assert!(signature("plain text", "id", Timestamp::from_millis(0), b"").is_some());
+    }
+}
