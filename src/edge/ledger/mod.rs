@@ -1,6 +1,6 @@
 //! The SQLite file: one connection that writes, one transaction for every batch, the analysts' views.
 
-mod baselines;
+pub mod baselines;
 mod blob;
 mod outbox;
 mod restore;
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-pub use baselines::{BaselineRow, LearntStream};
+pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use outbox::{Due, Outcome};
-pub use restore::PartitionState;
-pub use write::{Anchor, Commit, GapRow, RuleSetRow};
+pub use restore::{PartitionState, encode_rules};
+pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
 
 use crate::engine::units::Timestamp;
 
@@ -146,6 +146,16 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::open`].
     pub fn open_file(path: &Path, identity: &Identity) -> Result<Self, LedgerError> {
+        let ledger = Self::create(path)?;
+        ledger.identify(identity)?;
+        Ok(ledger)
+    }
+
+    /// Opens or makes the database at `path`, whatever topic it belongs to.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn create(path: &Path) -> Result<Self, LedgerError> {
         let lock = lock(path)?;
         let unclean = path.exists() && with_suffix(path, "-wal").metadata().is_ok_and(|m| m.len() > 0);
         let sqlite = |doing, source| LedgerError::Sqlite { doing, path: path.to_owned(), source };
@@ -163,7 +173,6 @@ impl Ledger {
             ledger.quick_check()?;
         }
         ledger.migrate()?;
-        ledger.identify(identity)?;
         Ok(ledger)
     }
 
