@@ -1,1 +1,133 @@
 //! Control charts and change detectors, and their design from promises.
+//!
+//! Every chart takes samples in order, holds its whole state, and answers with a [`Verdict`]. A chart never looks at a
+//! clock and never resets itself without saying so: an alarm stays until the reversed chart says the level is back.
+
+mod cusum;
+pub mod design;
+mod distance;
+mod esr;
+mod mean;
+mod proportion;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::cusum::LatticeCusum;
+pub use self::design::DesignCache;
+pub use self::distance::{DistanceChart, DistanceDesign, Distances};
+pub use self::esr::Mixture;
+pub use self::mean::{MeanChart, MeanDesign};
+pub use self::proportion::{Centre, ProportionChart, ProportionDesign, labels_needed};
+use super::rule::Grade;
+use super::units::{Estimate, Timestamp};
+
+/// Which way a level has moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// It fell.
+    Down,
+    /// It rose.
+    Up,
+}
+
+/// What a chart says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The baseline does not carry a promise yet.
+    Learning {
+        /// Cases the baseline has.
+        seen: u64,
+        /// Cases it needs.
+        needed: u64,
+    },
+    /// Nothing to say.
+    InControl,
+    /// The level has changed.
+    OutOfControl(Evidence),
+}
+
+/// What an alarm rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// How sure the chart is about the size. Means and shapes do not grade: they are `Degraded` when they signal.
+    pub grade: Grade,
+    /// The alarming statistic now.
+    pub statistic: f64,
+    /// Its limit.
+    pub limit: f64,
+    /// The promise: samples (labels, buckets, windows) between false alarms.
+    pub arl0: f64,
+    /// The level since the change with a 95 % interval: of the bad proportion, or of the bucket means.
+    pub estimate: Option<Estimate>,
+    /// The baseline's level with the 95 % interval of its own error.
+    pub baseline: Estimate,
+    /// Cases the baseline rests on; 0 where the level is given by the rule.
+    pub baseline_n: u64,
+    /// Time of the first sample of the change, as far as the chart can tell.
+    pub changed_at: Timestamp,
+    /// Samples since then.
+    pub samples: u64,
+    /// Which way the level went; of a bad proportion, so `Up` is worse.
+    pub direction: Direction,
+}
+
+/// Any chart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Detector {
+    /// Of a Bernoulli measure, sample by sample.
+    Proportion(ProportionChart),
+    /// Of bucket means.
+    Mean(MeanChart),
+    /// Of the shape of a distribution.
+    Distance(DistanceChart),
+}
+
+impl Detector {
+    /// What the chart says now.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Proportion(chart) => chart.verdict(),
+            Self::Mean(chart) => chart.verdict(),
+            Self::Distance(chart) => chart.verdict(),
+        }
+    }
+
+    /// The alarming statistic, for drawing.
+    pub fn statistic(&self) -> f64 {
+        match self {
+            Self::Proportion(chart) => chart.statistic(),
+            Self::Mean(chart) => chart.statistic(),
+            Self::Distance(chart) => chart.statistic(),
+        }
+    }
+
+    /// Its limit, for drawing.
+    pub fn limit(&self) -> f64 {
+        match self {
+            Self::Proportion(chart) => chart.limit(),
+            Self::Mean(chart) => chart.limit(),
+            Self::Distance(chart) => chart.limit(),
+        }
+    }
+
+    /// The baseline's level: bad proportion, mean, or distance 0.
+    pub fn centre(&self) -> f64 {
+        match self {
+            Self::Proportion(chart) => chart.centre(),
+            Self::Mean(chart) => chart.centre(),
+            Self::Distance(_) => 0.0,
+        }
+    }
+
+    /// Samples taken: labels, buckets, or binned values.
+    pub fn samples_seen(&self) -> u64 {
+        match self {
+            Self::Proportion(chart) => chart.samples_seen(),
+            Self::Mean(chart) => chart.samples_seen(),
+            Self::Distance(chart) => chart.samples_seen(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,177 @@
+//! Intervals of a proportion, and the sampling limit of a distance between two histograms.
+//!
+//! - Clopper & Pearson (1934): exact, conservative; its one-sided 75 % bound is the level charts are designed for.
+//! - Wilson (1927): for reports; coverage near nominal from n = 10 on, not conservative.
+//! - Beta-mixture confidence sequence (Robbins 1970, uniform mixture): holds at every n at once, so it may be read
+//!   whenever one likes; about 1.5 times as wide as an interval for one n. Bad at: telling when the level moved.
+//! - PSI: under no change PSI n m / (n + m) is chi-square with bins - 1 degrees of freedom, for n current and m
+//!   reference cases with 25 or more expected in each bin. The constants 0.1 and 0.25 know nothing of n and m.
+
+use statrs::distribution::{ChiSquared, ContinuousCDF as _};
+use statrs::function::beta::{inv_beta_reg, ln_beta};
+use statrs::function::erf::erfc_inv;
+use statrs::function::gamma::gamma_ur;
+
+use crate::engine::units::{Counts, Estimate};
+
+/// Halvings of an interval in [0, 1]; more change nothing in double precision.
+const HALVINGS: u32 = 60;
+
+/// The standard normal quantile.
+pub fn normal_quantile(p: f64) -> f64 {
+    -std::f64::consts::SQRT_2 * erfc_inv(2.0 * p)
+}
+
+/// The one-sided upper Clopper-Pearson bound at the given confidence; 1 where nothing was counted.
+pub fn clopper_pearson_upper(counts: Counts, confidence: f64) -> f64 {
+    let (hits, misses) = split(counts);
+    if misses <= 0.0 {
+        1.0
+    } else if hits <= 0.0 {
+        // Closed form; the general one would start its search far from here.
+        -((-confidence).ln_1p() / misses).exp_m1()
+    } else {
+        inv_beta_reg(hits + 1.0, misses, confidence)
+    }
+}
+
+/// The one-sided lower Clopper-Pearson bound at the given confidence; 0 where nothing was counted.
+pub fn clopper_pearson_lower(counts: Counts, confidence: f64) -> f64 {
+    1.0 - clopper_pearson_upper(Counts { hits: counts.n.saturating_sub(counts.hits), n: counts.n }, confidence)
+}
+
+/// The share with its two-sided Clopper-Pearson interval.
+pub fn clopper_pearson(counts: Counts, confidence: f64) -> Estimate {
+    let one_sided = 1.0 - (1.0 - confidence) / 2.0;
+    Estimate {
+        value: counts.share().unwrap_or(0.5),
+        low: clopper_pearson_lower(counts, one_sided),
+        high: clopper_pearson_upper(counts, one_sided),
+    }
+}
+
+/// The share with Wilson's score interval.
+pub fn wilson(counts: Counts, confidence: f64) -> Estimate {
+    let Some(value) = counts.share() else { return Estimate { value: 0.5, low: 0.0, high: 1.0 } };
+    let n = counts.n as f64;
+    let z = normal_quantile(1.0 - (1.0 - confidence) / 2.0);
+    let centre = (value + z * z / (2.0 * n)) / (1.0 + z * z / n);
+    let half = z / (1.0 + z * z / n) * (value * (1.0 - value) / n + z * z / (4.0 * n * n)).sqrt();
+    // At 0 and n the ends are exactly 0 and 1; the formula leaves rounding dust.
+    let low = if counts.hits == 0 { 0.0 } else { (centre - half).max(0.0) };
+    let high = if counts.hits >= counts.n { 1.0 } else { (centre + half).min(1.0) };
+    Estimate { value, low, high }
+}
+
+/// The share with the beta-mixture confidence sequence at level 1 - `alpha`.
+pub fn confidence_sequence(counts: Counts, alpha: f64) -> Estimate {
+    let Some(value) = counts.share() else { return Estimate { value: 0.5, low: 0.0, high: 1.0 } };
+    let (hits, misses) = split(counts);
+    let mixture = ln_beta(1.0 + hits, 1.0 + misses) + alpha.ln();
+    // Outside the sequence: the mixture is 1 / alpha times likelier than p.
+    let outside = |p: f64| mixture - term(hits, p) - term(misses, 1.0 - p) > 0.0;
+    let search = |mut out: f64, mut inside: f64| {
+        for _ in 0..HALVINGS {
+            let middle = f64::midpoint(out, inside);
+            if outside(middle) {
+                out = middle;
+            } else {
+                inside = middle;
+            }
+        }
+        out
+    };
+    Estimate {
+        value,
+        low: if counts.hits == 0 { 0.0 } else { search(0.0, value) },
+        high: if misses <= 0.0 { 1.0 } else { search(1.0, value) },
+    }
+}
+
+/// x ln p with 0 ln 0 = 0.
+fn term(x: f64, p: f64) -> f64 {
+    if x <= 0.0 { 0.0 } else { x * p.ln() }
+}
+
+fn split(counts: Counts) -> (f64, f64) {
+    (counts.hits as f64, counts.n.saturating_sub(counts.hits) as f64)
+}
+
+/// The chance that PSI comes out this large without a change; 1 with fewer than two bins.
+pub fn psi_p_value(psi: f64, bins: usize, n: u64, m: u64) -> f64 {
+    if bins < 2 || n == 0 || m == 0 || psi <= 0.0 {
+        return 1.0;
+    }
+    let scaled = psi * (n as f64) * (m as f64) / (n as f64 + m as f64);
+    gamma_ur((bins - 1) as f64 / 2.0, scaled / 2.0)
+}
+
+/// The PSI exceeded with chance `alpha` without a change; infinite with fewer than two bins.
+pub fn psi_limit(alpha: f64, bins: usize, n: u64, m: u64) -> f64 {
+    if bins < 2 || n == 0 || m == 0 {
+        return f64::INFINITY;
+    }
+    ChiSquared::new((bins - 1) as f64).map_or(f64::INFINITY, |chi| {
+        chi.inverse_cdf(1.0 - alpha.clamp(1e-12, 1.0)) * (1.0 / n as f64 + 1.0 / m as f64)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(found: Estimate, low: f64, high: f64) {
+        assert!((found.low - low).abs() < 1e-9 && (found.high - high).abs() < 1e-9, "{found:?}: {low}, {high}");
+    }
+
+    #[test]
+    fn intervals_equal_scipy() {
+        let counts = |hits, n| Counts { hits, n };
+        near(wilson(counts(40, 500), 0.95), 0.059_298_129_409_852_59, 0.107_106_316_577_851_29);
+        near(wilson(counts(0, 50), 0.9), 0.0, 0.051_333_185_786_270_12);
+        near(wilson(counts(50, 50), 0.9), 0.948_666_814_213_729_9, 1.0);
+        near(clopper_pearson(counts(40, 500), 0.95), 0.057_766_119_928_834_31, 0.107_345_464_356_349_98);
+        near(clopper_pearson(counts(1, 30), 0.99), 0.000_167_070_769_559_222_9, 0.222_751_065_024_433_7);
+        near(clopper_pearson(counts(50, 50), 0.95), 0.928_878_263_535_795_4, 1.0);
+        near(clopper_pearson(counts(1_600, 20_000), 0.9), 0.076_864_899_095_288_99, 0.083_225_749_464_214_4);
+    }
+
+    #[test]
+    fn one_sided_bound_equals_the_design_reference() {
+        let bound = clopper_pearson_upper(Counts { hits: 160, n: 2_000 }, 0.75);
+        assert!((bound - 0.084_481_700_118_797_28).abs() < 1e-12, "{bound}");
+        let bound = clopper_pearson_upper(Counts { hits: 25, n: 500 }, 0.9);
+        assert!((bound - 0.064_914_659_422_722_58).abs() < 1e-12, "{bound}");
+    }
+
+    #[test]
+    fn the_bound_is_good_for_millions_of_cases() {
+        for n in [1_000_000_u64, 10_000_000, 100_000_000] {
+            let bound = clopper_pearson_upper(Counts { hits: n / 12, n }, 0.75);
+            let share = (n / 12) as f64 / n as f64;
+            let normal = share + normal_quantile(0.75) * (share * (1.0 - share) / n as f64).sqrt();
+            assert!((bound - normal).abs() < 2.0 / n as f64, "{n}: {bound} {normal}");
+            let rare = clopper_pearson_upper(Counts { hits: 1, n }, 0.75);
+            assert!((rare * n as f64 - 2.692_6).abs() < 1e-3, "{n}: {rare}");
+        }
+    }
+
+    #[test]
+    fn confidence_sequence_equals_its_definition() {
+        near(confidence_sequence(Counts { hits: 8, n: 100 }, 0.05), 0.018_730_582_344_544_496, 0.202_065_293_100_658_16);
+        near(confidence_sequence(Counts { hits: 0, n: 50 }, 0.05), 0.0, 0.129_381_289_091_507_73);
+        near(confidence_sequence(Counts { hits: 1_600, n: 20_000 }, 0.01), 0.071_723_783_321_231_89, 0.088_832_773_264_401_03);
+        near(confidence_sequence(Counts { hits: 0, n: 0 }, 0.05), 0.0, 1.0);
+    }
+
+    #[test]
+    fn psi_limit_and_p_value_invert_each_other() {
+        for (alpha, bins) in [(0.05, 10), (1.0 / 2_160.0, 10), (1e-6, 4)] {
+            let limit = psi_limit(alpha, bins, 500, 5_000);
+            assert!((psi_p_value(limit, bins, 500, 5_000) / alpha - 1.0).abs() < 1e-6);
+        }
+        // chi-square 95 % with 9 degrees of freedom is 16.919 in every table.
+        assert!((psi_limit(0.05, 10, 1_000, 1_000) - 16.919 * 0.002).abs() < 1e-6);
+        assert_eq!(psi_p_value(1.0, 1, 500, 500), 1.0);
+    }
+}

@@ -1,0 +1,117 @@
+//! From a promise (samples between false alarms) to the limit of a chart, by computation instead of folklore.
+//!
+//! Everything here is a function of its arguments. Exact designs cost milliseconds, so [`DesignCache`] keeps them.
+
+pub mod bernoulli;
+pub mod interval;
+pub mod normal;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Designs kept before the cache starts over: every error rate in steps of its fourth digit, with room to spare.
+const CAPACITY: usize = 65_536;
+
+/// Designs already solved. Errors levels, and reference values of means, come rounded to four digits (see [`ceil4`]),
+/// so that a fleet shares a few thousand designs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DesignCache {
+    bernoulli: BTreeMap<[u64; 3], i64>,
+    normal: BTreeMap<[u64; 2], f64>,
+}
+
+impl DesignCache {
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The limit, in lattice units, of the Bernoulli CUSUM p0 -> p1 with an in-control ARL of `arl0`.
+    pub fn bernoulli_limit(&mut self, p0: f64, p1: f64, arl0: f64) -> i64 {
+        if self.bernoulli.len() >= CAPACITY {
+            self.bernoulli.clear();
+        }
+        let key = [p0.to_bits(), p1.to_bits(), arl0.to_bits()];
+        *self.bernoulli.entry(key).or_insert_with(|| bernoulli::solve_limit(p0, p1, arl0))
+    }
+
+    /// The limit h of the normal CUSUM with reference value `k` and an in-control ARL of `arl0`.
+    pub fn normal_limit(&mut self, k: f64, arl0: f64) -> f64 {
+        if self.normal.len() >= CAPACITY {
+            self.normal.clear();
+        }
+        let key = [k.to_bits(), arl0.to_bits()];
+        *self.normal.entry(key).or_insert_with(|| normal::solve_h(k, arl0))
+    }
+
+    /// Designs held.
+    pub fn len(&self) -> usize {
+        self.bernoulli.len() + self.normal.len()
+    }
+
+    /// Whether nothing was designed yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Rounds a positive number up to four significant digits. Up, because a chart designed for a higher error rate
+/// keeps its promise at a lower one.
+pub fn ceil4(x: f64) -> f64 {
+    if x <= 0.0 || !x.is_finite() {
+        return x;
+    }
+    let digits = 3 - x.log10().floor() as i32;
+    // Dividing by an exact power of ten gives the double nearest to the decimal number.
+    let scale = 10_f64.powi(digits.abs());
+    if digits >= 0 { (x * scale - 1e-9).ceil() / scale } else { (x / scale - 1e-9).ceil() * scale }
+}
+
+/// x >= 0 with e^x - x - 1 = c, by Newton's method: the form that all diffusion approximations of a CUSUM's ARL share.
+fn exponential_root(c: f64) -> f64 {
+    if c <= 0.0 {
+        return 0.0;
+    }
+    let mut x = c.ln_1p().max(c.sqrt().min(1.0));
+    for _ in 0..100 {
+        let step = (x.exp_m1() - x - c) / x.exp_m1();
+        x -= step;
+        if step.abs() <= 1e-14 * x {
+            break;
+        }
+    }
+    x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_goes_up_and_is_stable() {
+        for (x, wanted) in [(0.084_481_7, 0.084_49), (0.08, 0.08), (0.5, 0.5), (1e-6, 1e-6), (12_345.0, 12_350.0)] {
+            assert_eq!(ceil4(x), wanted, "{x}");
+            assert_eq!(ceil4(ceil4(x)), wanted, "{x}");
+        }
+    }
+
+    #[test]
+    fn a_cached_design_is_the_design() {
+        let mut cache = DesignCache::new();
+        let first = cache.bernoulli_limit(0.08, 0.1, 20_000.0);
+        assert_eq!(first, bernoulli::solve_limit(0.08, 0.1, 20_000.0));
+        assert_eq!(cache.bernoulli_limit(0.08, 0.1, 20_000.0), first);
+        let h = cache.normal_limit(0.5, 930.887);
+        assert_eq!(cache.normal_limit(0.5, 930.887), h);
+        assert_eq!(cache.len(), 2);
+    }
+
+    #[test]
+    fn the_root_solves_its_equation() {
+        for c in [1e-6, 0.01, 1.0, 50.66, 1e9] {
+            let x = exponential_root(c);
+            assert!(((x.exp_m1() - x) / c - 1.0).abs() < 1e-6, "{c}: {x}");
+        }
+    }
+}

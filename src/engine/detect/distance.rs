@@ -1,0 +1,243 @@
+//! The chart of a distribution's shape: PSI of tumbling windows against the baseline, with a sampling limit.
+//!
+//! **Definition.** PSI = sum of (c - b) ln(c / b) over bins, c the window's shares, b the baseline's, both at least 1e-4.
+//! Without a change PSI n m / (n + m) is chi-square with bins - 1 degrees of freedom (n window, m baseline); alarm when
+//! that has chance below 1 / ARL0 and PSI exceeds 0.02. Jensen-Shannon divergence and Kolmogorov-Smirnov distance are
+//! computed beside it for display.
+//!
+//! **Sources.** Kullback & Leibler (1951; PSI is their symmetric divergence J), Lin (1991), Yurdakul (2018) for the
+//! limit.
+//!
+//! **Classical constants.** 0.1 "some", 0.25 "much" drift: wrong both ways, as they know nothing of n and m. Ten bins by
+//! the baseline's deciles, 25 or more expected in each.
+//!
+//! **Bad at.** Small or slow moves of the mean (`mean` finds those); saying which way; a baseline concentrated on one
+//! value, which leaves a single bin and a chart that never signals.
+
+use serde::{Deserialize, Serialize};
+
+use super::design::interval::{psi_limit, psi_p_value};
+use super::{Direction, Evidence, Verdict};
+use crate::engine::rule::Grade;
+use crate::engine::units::{Estimate, Timestamp};
+
+/// Least share of a bin in PSI; part of the definition, as PSI of an empty bin depends on it.
+const FLOOR: f64 = 1e-4;
+/// Bins aimed at.
+const BINS: f64 = 10.0;
+/// Cases expected in a bin, in the window and in the baseline, for the chi-square limit to hold.
+const EXPECTED: f64 = 25.0;
+/// PSI below this is no change worth telling, however sure.
+const EFFECT: f64 = 0.02;
+/// Windows inside the limit, one after another, that end an alarm.
+const CALM_WINDOWS: u32 = 3;
+/// Smallest window: two bins of 25.
+const MIN_WINDOW: u64 = 50;
+
+/// What a distance chart is designed from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DistanceDesign {
+    /// The baseline's histogram, in the order of the values.
+    pub bins: Vec<u64>,
+    /// Values in a window; at least 50.
+    pub window: u64,
+    /// The promise: windows between false alarms.
+    pub arl0: f64,
+}
+
+/// Distances between a window and the baseline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Distances {
+    /// Population stability index.
+    pub psi: f64,
+    /// Jensen-Shannon divergence in nats.
+    pub jensen_shannon: f64,
+    /// Kolmogorov-Smirnov distance of the binned values.
+    pub kolmogorov_smirnov: f64,
+    /// Mean bin of the window minus that of the baseline: which way the mass moved.
+    pub shift: f64,
+}
+
+impl Distances {
+    /// The distances of one histogram from another with the same bins; all 0 where either is empty.
+    pub fn between(baseline: &[u64], current: &[u64]) -> Self {
+        let (m, n) = (baseline.iter().sum::<u64>() as f64, current.iter().sum::<u64>() as f64);
+        let mut found = Self::default();
+        if m == 0.0 || n == 0.0 {
+            return found;
+        }
+        let mut gap = 0.0;
+        for (i, (b, c)) in baseline.iter().zip(current).enumerate() {
+            let (b, c) = (*b as f64 / m, *c as f64 / n);
+            let middle = f64::midpoint(b, c);
+            let (floored_b, floored_c) = (b.max(FLOOR), c.max(FLOOR));
+            found.psi += (floored_c - floored_b) * (floored_c / floored_b).ln();
+            found.jensen_shannon += 0.5 * (surprise(b, middle) + surprise(c, middle));
+            gap += c - b;
+            found.kolmogorov_smirnov = found.kolmogorov_smirnov.max(gap.abs());
+            found.shift += i as f64 * (c - b);
+        }
+        found
+    }
+}
+
+/// p ln(p / q) with 0 ln 0 = 0.
+fn surprise(p: f64, q: f64) -> f64 {
+    if p > 0.0 { p * (p / q).ln() } else { 0.0 }
+}
+
+/// Which merged bin each bin belongs to: neighbours together until each has a tenth of the baseline and 25 expected.
+fn merge_bins(bins: &[u64], window: u64) -> Vec<u16> {
+    let total = bins.iter().sum::<u64>() as f64;
+    let least = (total / BINS).max(EXPECTED).max(EXPECTED * total / window as f64);
+    let mut merged = Vec::with_capacity(bins.len());
+    let (mut group, mut held, mut left): (u16, f64, f64) = (0, 0.0, total);
+    for count in bins {
+        // A group closes when it is full and what is left fills another; the slack is for sums of rounded tenths.
+        if held >= least * (1.0 - 1e-9) && left >= least * (1.0 - 1e-9) {
+            group += 1;
+            held = 0.0;
+        }
+        merged.push(group);
+        held += *count as f64;
+        left -= *count as f64;
+    }
+    merged
+}
+
+/// A chart of the shape of one measure of one stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DistanceChart {
+    arl0: f64,
+    window: u64,
+    merged: Vec<u16>,
+    baseline: Vec<u64>,
+    limit: f64,
+    current: Vec<u64>,
+    seen: u64,
+    window_start: Option<Timestamp>,
+    last: Distances,
+    changed_at: Option<Timestamp>,
+    since: u64,
+    calm: u32,
+}
+
+impl DistanceChart {
+    /// A chart that has seen nothing.
+    pub fn new(design: &DistanceDesign) -> Self {
+        let window = design.window.max(MIN_WINDOW);
+        let merged = merge_bins(&design.bins, window);
+        let mut baseline = vec![0; merged.last().map_or(0, |last| usize::from(*last) + 1)];
+        for (count, group) in design.bins.iter().zip(&merged) {
+            if let Some(sum) = baseline.get_mut(usize::from(*group)) {
+                *sum += count;
+            }
+        }
+        let mut chart = Self {
+            arl0: design.arl0,
+            window,
+            current: vec![0; baseline.len()],
+            merged,
+            baseline,
+            limit: f64::INFINITY,
+            seen: 0,
+            window_start: None,
+            last: Distances::default(),
+            changed_at: None,
+            since: 0,
+            calm: 0,
+        };
+        chart.redesign(design.arl0);
+        chart
+    }
+
+    /// Changes the promise; what was counted stays.
+    pub fn redesign(&mut self, arl0: f64) {
+        self.arl0 = arl0.max(1.0);
+        self.limit = psi_limit(1.0 / self.arl0, self.baseline.len(), self.window, self.baseline_n()).max(EFFECT);
+    }
+
+    fn baseline_n(&self) -> u64 {
+        self.baseline.iter().sum()
+    }
+
+    /// Takes one value, as the index of its bin in the baseline's histogram; an index beyond the last counts as the last.
+    pub fn update(&mut self, bin: usize, at: Timestamp) {
+        let Some(last) = self.merged.last().copied() else { return };
+        let group = self.merged.get(bin).copied().unwrap_or(last);
+        if let Some(count) = self.current.get_mut(usize::from(group)) {
+            *count += 1;
+        }
+        self.seen += 1;
+        let start = *self.window_start.get_or_insert(at);
+        if self.changed_at.is_some() {
+            self.since += 1;
+        }
+        if self.current.iter().sum::<u64>() >= self.window {
+            self.close(start);
+        }
+    }
+
+    /// Judges a full window and begins the next.
+    fn close(&mut self, start: Timestamp) {
+        self.last = Distances::between(&self.baseline, &self.current);
+        let outside = self.last.psi > self.limit;
+        if outside && self.changed_at.is_none() {
+            self.changed_at = Some(start);
+            self.since = self.window;
+        }
+        self.calm = if outside { 0 } else { self.calm.saturating_add(1) };
+        if self.calm >= CALM_WINDOWS {
+            self.changed_at = None;
+            self.since = 0;
+        }
+        self.current.fill(0);
+        self.window_start = None;
+    }
+
+    /// What the chart says now.
+    pub fn verdict(&self) -> Verdict {
+        let baseline_n = self.baseline_n();
+        if baseline_n < MIN_WINDOW {
+            return Verdict::Learning { seen: baseline_n, needed: MIN_WINDOW };
+        }
+        let Some(changed_at) = self.changed_at else { return Verdict::InControl };
+        Verdict::OutOfControl(Evidence {
+            grade: Grade::Degraded,
+            statistic: self.last.psi,
+            limit: self.limit,
+            arl0: self.arl0,
+            estimate: None,
+            baseline: Estimate { value: 0.0, low: 0.0, high: self.limit },
+            baseline_n,
+            changed_at,
+            samples: self.since,
+            direction: if self.last.shift < 0.0 { Direction::Down } else { Direction::Up },
+        })
+    }
+
+    /// The distances of the last full window.
+    pub const fn distances(&self) -> Distances {
+        self.last
+    }
+
+    /// The chance of the last window's PSI without a change.
+    pub fn p_value(&self) -> f64 {
+        psi_p_value(self.last.psi, self.baseline.len(), self.window, self.baseline_n())
+    }
+
+    /// PSI of the last full window.
+    pub const fn statistic(&self) -> f64 {
+        self.last.psi
+    }
+
+    /// The limit of PSI: from the sampling distribution, at least 0.02.
+    pub const fn limit(&self) -> f64 {
+        self.limit
+    }
+
+    /// Values taken.
+    pub const fn samples_seen(&self) -> u64 {
+        self.seen
+    }
+}

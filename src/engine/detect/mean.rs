@@ -1,0 +1,210 @@
+//! The chart of bucket means (hourly by default): a one-sided normal CUSUM.
+//!
+//! **Definition.** z = (mean - mu*) / sigma, its sign turned so that the direction watched is up; S <- max(0, S + z - k),
+//! k = delta / (2 sigma); alarm when S >= h, h solved for ARL0 in buckets. Page (1954). sigma is the standard deviation
+//! of *bucket means*, so the wander between hours is part of it: a CUSUM of single events breaks its promise there.
+//! After an alarm the reversed chart S' <- max(0, S' + k - z), with the same h by symmetry, decides when the level is back.
+//!
+//! **Classical constants.** k = 0.5, h = 5. mu* is the baseline's mean moved by the 75 % quantile of its own error.
+//!
+//! **Bad at.** Buckets that depend on each other (a daily cycle counts as drift); tails far from normal; a single wild
+//! bucket, which can alarm alone.
+
+use serde::{Deserialize, Serialize};
+
+use super::design::interval::normal_quantile;
+use super::design::{DesignCache, ceil4};
+use super::{Direction, Evidence, Verdict};
+use crate::engine::rule::Grade;
+use crate::engine::units::{Estimate, Timestamp};
+
+/// Buckets below which sigma is too rough an estimate to be taken at its word.
+const BUCKETS_WANTED: u64 = 30;
+/// What sigma is multiplied by then.
+const ROUGH_SIGMA: f64 = 1.2;
+/// Least number of buckets that estimate a standard deviation at all.
+const BUCKETS_NEEDED: u64 = 2;
+/// Largest reference value. A baseline without spread has sigma 0; its chart takes sigma as delta / 8 and alarms on the
+/// first bucket that is half of delta off.
+const MAX_K: f64 = 4.0;
+/// Smallest reference value: a change below a tenth of a standard deviation is not told from the baseline's own error.
+const MIN_K: f64 = 0.05;
+/// Quantile of the baseline's own error by which mu is moved.
+const BASELINE_CONFIDENCE: f64 = 0.75;
+/// The statistic stops growing here, so that no bucket makes it infinite.
+const SATURATION: f64 = 1e6;
+/// Two-sided 95 % of a normal.
+const NORMAL_95: f64 = 1.959_963_984_540_054;
+
+/// What a mean chart is designed from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeanDesign {
+    /// Mean of the baseline's bucket means.
+    pub mu: f64,
+    /// Standard deviation of the baseline's bucket means, as estimated.
+    pub sigma: f64,
+    /// Buckets of the baseline.
+    pub buckets: u64,
+    /// The change that matters, in the measure's unit.
+    pub delta: f64,
+    /// The direction that matters.
+    pub direction: Direction,
+    /// The promise: buckets between false alarms.
+    pub arl0: f64,
+}
+
+impl MeanDesign {
+    /// The standard deviation the chart works with.
+    pub fn working_sigma(&self) -> f64 {
+        let rough = if self.buckets < BUCKETS_WANTED { ROUGH_SIGMA } else { 1.0 };
+        let sigma = if self.sigma.is_finite() { self.sigma.max(0.0) * rough } else { 0.0 };
+        sigma.max(self.delta / (2.0 * MAX_K))
+    }
+
+    /// The reference value in standard deviations, rounded so that streams share designs.
+    pub fn reference(&self) -> f64 {
+        ceil4((self.delta / (2.0 * self.working_sigma())).clamp(MIN_K, MAX_K))
+    }
+
+    fn baseline(&self) -> Estimate {
+        let half = NORMAL_95 * self.working_sigma() / (self.buckets.max(1) as f64).sqrt();
+        Estimate { value: self.mu, low: self.mu - half, high: self.mu + half }
+    }
+}
+
+/// A chart of the bucket means of one measure of one stream, in one direction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeanChart {
+    design: MeanDesign,
+    sigma: f64,
+    null: f64,
+    k: f64,
+    h: f64,
+    sum: f64,
+    back: f64,
+    seen: u64,
+    since: u64,
+    total: f64,
+    changed_at: Option<Timestamp>,
+    latched: bool,
+}
+
+impl MeanChart {
+    /// A chart that has seen nothing.
+    pub fn new(design: &MeanDesign, cache: &mut DesignCache) -> Self {
+        let design = MeanDesign {
+            // A change of nothing, or no number at all, is not a design; the rule compiler lets neither through.
+            delta: design.delta.max(f64::MIN_POSITIVE),
+            arl0: design.arl0.max(1.0),
+            ..*design
+        };
+        let sigma = design.working_sigma();
+        let k = design.reference();
+        let error = normal_quantile(BASELINE_CONFIDENCE) / (design.buckets.max(1) as f64).sqrt();
+        Self {
+            sigma,
+            null: error,
+            k,
+            h: cache.normal_limit(k, design.arl0),
+            design,
+            sum: 0.0,
+            back: 0.0,
+            seen: 0,
+            since: 0,
+            total: 0.0,
+            changed_at: None,
+            latched: false,
+        }
+    }
+
+    /// Changes the promise; the statistic stays.
+    pub fn redesign(&mut self, arl0: f64, cache: &mut DesignCache) {
+        self.design.arl0 = arl0.max(1.0);
+        self.h = cache.normal_limit(self.k, self.design.arl0);
+    }
+
+    /// Takes the mean of one bucket of `n` events. An empty bucket, or a mean that is no number, says nothing.
+    pub fn update(&mut self, mean: f64, n: u64, at: Timestamp) {
+        if n == 0 || !mean.is_finite() {
+            return;
+        }
+        self.seen += 1;
+        let sign = match self.design.direction {
+            Direction::Up => 1.0,
+            Direction::Down => -1.0,
+        };
+        let z = sign * (mean - self.design.mu) / self.sigma - self.null;
+        self.sum = (self.sum + z - self.k).clamp(0.0, SATURATION);
+        if self.sum <= 0.0 && !self.latched {
+            self.since = 0;
+            self.total = 0.0;
+            self.changed_at = None;
+            return;
+        }
+        self.changed_at.get_or_insert(at);
+        self.since += 1;
+        self.total += mean;
+        if self.latched {
+            self.back = (self.back + self.k - z).clamp(0.0, SATURATION);
+            if self.back > 0.0 && self.back >= self.h {
+                self.restart();
+            }
+        } else {
+            self.latched = self.sum >= self.h;
+        }
+    }
+
+    const fn restart(&mut self) {
+        self.sum = 0.0;
+        self.back = 0.0;
+        self.since = 0;
+        self.total = 0.0;
+        self.changed_at = None;
+        self.latched = false;
+    }
+
+    /// What the chart says now.
+    pub fn verdict(&self) -> Verdict {
+        if self.design.buckets < BUCKETS_NEEDED {
+            return Verdict::Learning { seen: self.design.buckets, needed: BUCKETS_NEEDED };
+        }
+        let (true, Some(changed_at)) = (self.latched, self.changed_at) else { return Verdict::InControl };
+        let estimate = (self.since > 0).then(|| {
+            let value = self.total / self.since as f64;
+            let half = NORMAL_95 * self.sigma / (self.since as f64).sqrt();
+            Estimate { value, low: value - half, high: value + half }
+        });
+        Verdict::OutOfControl(Evidence {
+            grade: Grade::Degraded,
+            statistic: self.sum,
+            limit: self.h,
+            arl0: self.design.arl0,
+            estimate,
+            baseline: self.design.baseline(),
+            baseline_n: self.design.buckets,
+            changed_at,
+            samples: self.since,
+            direction: self.design.direction,
+        })
+    }
+
+    /// The CUSUM in standard deviations of bucket means.
+    pub const fn statistic(&self) -> f64 {
+        self.sum
+    }
+
+    /// Its limit.
+    pub const fn limit(&self) -> f64 {
+        self.h
+    }
+
+    /// The baseline's mean.
+    pub const fn centre(&self) -> f64 {
+        self.design.mu
+    }
+
+    /// Buckets taken.
+    pub const fn samples_seen(&self) -> u64 {
+        self.seen
+    }
+}
