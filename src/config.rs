@@ -168,8 +168,12 @@ impl Config {
 
 impl RawConfig {
     fn check(self, base: &Path, faults: &mut Vec<String>) -> Config {
-        if let Err(found) = self.kafka.validate() {
-            faults.extend(found.into_iter().map(|fault| format!("kafka: {fault}")));
+        let mut kafka = self.kafka.clone();
+        for path in kafka.properties_files.values_mut() {
+            *path = base.join(&*path);
+        }
+        if let Err(fault) = kafka.check() {
+            faults.push(format!("kafka: {fault}"));
         }
         let engine = self.engine_settings(faults);
         let listen = self.http.check(faults);
@@ -185,7 +189,7 @@ impl RawConfig {
             faults.push("receivers are given but no route: add `route: { receiver: NAME }`".to_owned());
         }
         Config {
-            kafka: self.kafka.resolve(base),
+            kafka,
             data_dir: base.join(self.data_dir),
             rules: self.rules.into_iter().map(|path| base.join(path)).collect(),
             engine,
@@ -262,7 +266,7 @@ impl RawReceiver {
                 return None;
             }
         };
-        let receiver = receiver.resolve(base);
+        let receiver = receiver.relative_to(base);
         if let Err(found) = receiver.validate() {
             faults.extend(found.into_iter().map(|fault| format!("receivers: `{name}`: {fault}")));
         }

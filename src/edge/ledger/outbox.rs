@@ -12,6 +12,8 @@ use crate::engine::units::Timestamp;
 pub struct Due {
     /// The message.
     pub message: Message,
+    /// When it was decided.
+    pub created_at: Timestamp,
     /// How many attempts there were.
     pub attempts: u32,
     /// Whether to send the fixed text that holds nothing from agents, because the full one was refused for good.
@@ -87,24 +89,25 @@ impl Ledger {
         let mut select = self
             .db
             .prepare_cached(
-                "SELECT message, attempts, fallback FROM outbox WHERE state = 'pending' AND receiver = ?1
+                "SELECT message, created_at_ms, attempts, fallback FROM outbox WHERE state = 'pending' AND receiver = ?1
                  AND next_at_ms <= ?2 ORDER BY next_at_ms, created_at_ms, id LIMIT ?3",
             )
             .map_err(sqlite)?;
         let rows = select
             .query_map(params![receiver, now.as_millis(), most as i64], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })
             .map_err(sqlite)?;
         let mut due = Vec::new();
         for row in rows {
-            let (text, attempts, fallback) = row.map_err(sqlite)?;
+            let (text, created_at, attempts, fallback) = row.map_err(sqlite)?;
+            let created_at = Timestamp::from_millis(created_at);
             let message = serde_json::from_str(&text).map_err(|error| LedgerError::Blob {
                 path: self.path.clone(),
                 what: "message of the outbox".to_owned(),
                 why: error.to_string(),
             })?;
-            due.push(Due { message, attempts, fallback });
+            due.push(Due { message, created_at, attempts, fallback });
         }
         Ok(due)
     }

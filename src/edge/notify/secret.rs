@@ -15,6 +15,13 @@ const LIMIT: u64 = 64 * 1024;
 #[serde(transparent)]
 pub struct Secret(PathBuf);
 
+impl Secret {
+    /// The same file, its path taken from a folder where it is relative.
+    pub(super) fn relative_to(&mut self, base: &Path) {
+        self.0 = base.join(&self.0);
+    }
+}
+
 /// Why a secret cannot be used. Shows the path, never the content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {

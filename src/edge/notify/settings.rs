@@ -1,6 +1,6 @@
 //! What the configuration says about receivers, and everything wrong with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lettre::message::{Mailbox, Mailboxes};
@@ -180,6 +180,26 @@ const fn attempt_limit() -> Duration {
 }
 
 impl Receiver {
+    /// The same receiver, its paths taken from a folder where they are relative.
+    #[must_use]
+    pub fn relative_to(mut self, base: &Path) -> Self {
+        let (secret, file) = match &mut self {
+            Self::Email(email) => (&mut email.password_file, &mut email.ca_file),
+            Self::Webhook(webhook) => (&mut webhook.secret_file, &mut webhook.ca_file),
+            Self::Folder(folder) => {
+                folder.path = base.join(&folder.path);
+                return self;
+            }
+        };
+        if let Some(secret) = secret {
+            secret.relative_to(base);
+        }
+        if let Some(file) = file {
+            *file = base.join(&*file);
+        }
+        self
+    }
+
     /// Everything wrong with the settings. Reads no file and asks no name server.
     pub fn validate(&self) -> Result<(), Vec<SettingsError>> {
         let faults = match self {

@@ -1,0 +1,314 @@
+//! What the daemon shows of itself: a board that the loop writes and pages read, and its metrics.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::engine::Counters;
+use crate::engine::event::Why;
+use crate::engine::units::{Partition, Timestamp};
+
+/// One alert that is pending or firing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAlert {
+    /// Its name.
+    pub alert: String,
+    /// Its severity.
+    pub severity: String,
+    /// `pending` or `firing`.
+    pub state: &'static str,
+    /// Stream time at which it began.
+    pub since: Timestamp,
+}
+
+/// What the daemon was doing at some moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Whether partitions are assigned and the last commit went through.
+    pub ready: bool,
+    /// Why it is not ready.
+    pub not_ready_because: String,
+    /// When the loop last went round.
+    pub ticked_at: Option<Timestamp>,
+    /// When the last commit went through.
+    pub committed_at: Option<Timestamp>,
+    /// What the engines counted, by partition.
+    pub counters: BTreeMap<Partition, Counters>,
+    /// Records behind the end, by partition.
+    pub lag: BTreeMap<Partition, u64>,
+    /// Streams.
+    pub streams: usize,
+    /// Streams seen in more than one partition: the topic is not keyed by agent.
+    pub unkeyed_streams: usize,
+    /// Open alerts.
+    pub alerts: Vec<OpenAlert>,
+    /// Messages waiting, and messages given up.
+    pub outbox: (u64, u64),
+    /// Attempts by receiver kind: all, and those that failed by reason.
+    pub sent: BTreeMap<&'static str, u64>,
+    /// Failed attempts by receiver kind and reason.
+    pub failed: BTreeMap<(&'static str, String), u64>,
+    /// Holes found in the log.
+    pub gaps: u64,
+    /// Commits that failed.
+    pub commit_failures: u64,
+    /// Records whose handling panicked.
+    pub panics: u64,
+    /// Whether the last rule files offered were taken.
+    pub reload_ok: bool,
+    /// When rule files were last taken.
+    pub reloaded_at: Option<Timestamp>,
+    /// The hash of the rules in force.
+    pub rules_hash: String,
+    /// How many rules are in force.
+    pub rules: usize,
+    /// The promoted baseline in force, empty where there is none.
+    pub baseline: String,
+}
+
+/// Where the newest snapshot hangs.
+#[derive(Debug, Default)]
+pub struct Board {
+    newest: Mutex<Arc<Snapshot>>,
+    address: Mutex<Option<SocketAddr>>,
+}
+
+impl Board {
+    /// The newest snapshot.
+    pub fn read(&self) -> Arc<Snapshot> {
+        Arc::clone(&lock(&self.newest))
+    }
+
+    /// Hangs up a new one.
+    pub fn write(&self, snapshot: Snapshot) {
+        *lock(&self.newest) = Arc::new(snapshot);
+    }
+
+    /// Says where HTTP answers.
+    pub fn listening(&self, address: SocketAddr) {
+        *lock(&self.address) = Some(address);
+    }
+
+    /// Where HTTP answers.
+    pub fn address(&self) -> Option<SocketAddr> {
+        *lock(&self.address)
+    }
+}
+
+/// A reader that panicked leaves whole values behind: both are swapped in one piece.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which text format metrics are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposition {
+    /// Prometheus' text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Exposition {
+    /// The content type.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// Writes families of metrics in one of the formats.
+struct Page {
+    text: String,
+    format: Exposition,
+}
+
+impl Page {
+    fn family(&mut self, name: &str, kind: Kind, help: &str, samples: &[(String, f64)]) {
+        let (word, suffix) = match (kind, self.format) {
+            (Kind::Gauge, _) => ("gauge", ""),
+            // OpenMetrics names a counter without the suffix of its samples.
+            (Kind::Counter, Exposition::OpenMetrics) => ("counter", ""),
+            (Kind::Counter, Exposition::Text) => ("counter", "_total"),
+        };
+        let sample_suffix = if matches!(kind, Kind::Counter) { "_total" } else { "" };
+        self.line(format_args!("# HELP {name}{suffix} {help}"));
+        self.line(format_args!("# TYPE {name}{suffix} {word}"));
+        for (labels, value) in samples {
+            self.line(format_args!("{name}{sample_suffix}{labels} {value}"));
+        }
+    }
+
+    fn counter(&mut self, name: &str, help: &str, samples: &[(String, f64)]) {
+        self.family(name, Kind::Counter, help, samples);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.family(name, Kind::Gauge, help, &[(String::new(), value)]);
+    }
+
+    fn line(&mut self, args: std::fmt::Arguments<'_>) {
+        writeln!(self.text, "{args}").expect("writing to a String cannot fail");
+    }
+}
+
+/// Labels in braces, values escaped.
+fn labels(pairs: &[(&str, &str)]) -> String {
+    let escape = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let parts: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+    format!("{{{}}}", parts.join(","))
+}
+
+fn seconds(at: Option<Timestamp>) -> f64 {
+    at.map_or(0.0, |at| at.as_millis() as f64 / 1_000.0)
+}
+
+/// The metrics of a snapshot. Names never come from agents, and no label value does.
+pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
+    let mut page = Page { text: String::with_capacity(4_096), format };
+    let version = labels(&[("version", env!("CARGO_PKG_VERSION"))]);
+    page.family("shewhart_build_info", Kind::Gauge, "What is running.", &[(version, 1.0)]);
+    page.gauge("shewhart_ready", "Whether partitions are assigned and commits go through.", f64::from(u8::from(snapshot.ready)));
+    records(&mut page, snapshot);
+    page.gauge("shewhart_streams", "Monitored streams.", snapshot.streams as f64);
+    page.gauge(
+        "shewhart_unkeyed_streams",
+        "Streams seen in more than one partition: the topic is not keyed by agent.",
+        snapshot.unkeyed_streams as f64,
+    );
+    alerts(&mut page, snapshot);
+    delivery(&mut page, snapshot);
+    page.counter("shewhart_gaps", "Holes found in the log.", &[(String::new(), snapshot.gaps as f64)]);
+    page.counter("shewhart_commit_failures", "Commits that failed.", &[(String::new(), snapshot.commit_failures as f64)]);
+    page.counter("shewhart_panics", "Records whose handling panicked.", &[(String::new(), snapshot.panics as f64)]);
+    page.gauge("shewhart_last_commit_timestamp_seconds", "When the last commit went through.", seconds(snapshot.committed_at));
+    page.gauge(
+        "shewhart_config_last_reload_successful",
+        "Whether the last rule files offered were taken.",
+        f64::from(u8::from(snapshot.reload_ok)),
+    );
+    page.gauge(
+        "shewhart_config_last_reload_success_timestamp_seconds",
+        "When rule files were last taken.",
+        seconds(snapshot.reloaded_at),
+    );
+    page.gauge("shewhart_rules", "Rules in force.", snapshot.rules as f64);
+    if format == Exposition::OpenMetrics {
+        page.text.push_str("# EOF\n");
+    }
+    page.text
+}
+
+fn records(page: &mut Page, snapshot: &Snapshot) {
+    let sum = |pick: fn(&Counters) -> u64| {
+        vec![(String::new(), snapshot.counters.values().map(pick).sum::<u64>() as f64)]
+    };
+    page.counter("shewhart_records", "Records read.", &sum(|c| c.records));
+    page.counter("shewhart_outputs", "Outputs counted.", &sum(|c| c.outputs));
+    page.counter("shewhart_feedback", "Feedback counted.", &sum(|c| c.feedback));
+    page.counter("shewhart_feedback_unjoined", "Feedback whose output was not remembered.", &sum(|c| c.unjoined));
+    page.counter("shewhart_outputs_late", "Outputs whose minute was no longer in memory.", &sum(|c| c.late));
+    page.counter("shewhart_outputs_overflow", "Outputs beyond the cap on streams.", &sum(|c| c.overflow));
+    page.counter("shewhart_records_early", "Records ahead of the broker's clock by more than the skew.", &sum(|c| c.early));
+    let rejected: Vec<(String, f64)> = Why::ALL
+        .iter()
+        .enumerate()
+        .map(|(at, why)| {
+            let n: u64 = snapshot.counters.values().filter_map(|c| c.rejected.get(at)).sum();
+            (labels(&[("reason", why.as_str())]), n as f64)
+        })
+        .collect();
+    page.counter("shewhart_records_rejected", "Records not counted, by reason.", &rejected);
+    let lag: Vec<(String, f64)> =
+        snapshot.lag.iter().map(|(p, n)| (labels(&[("partition", &p.0.to_string())]), *n as f64)).collect();
+    page.family("shewhart_consumer_lag_records", Kind::Gauge, "Records behind the end of the partition.", &lag);
+}
+
+fn alerts(page: &mut Page, snapshot: &Snapshot) {
+    let mut open: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+    for alert in &snapshot.alerts {
+        *open.entry((&alert.alert, alert.state, &alert.severity)).or_default() += 1;
+    }
+    let count: Vec<(String, f64)> = open
+        .iter()
+        .map(|((name, state, severity), n)| {
+            (labels(&[("alertname", name), ("alertstate", state), ("severity", severity)]), *n as f64)
+        })
+        .collect();
+    page.family("ALERTS", Kind::Gauge, "Open alerts by name and state; the value counts streams.", &count);
+    let mut since: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    for alert in &snapshot.alerts {
+        let first = since.entry(&alert.alert).or_insert(alert.since);
+        *first = (*first).min(alert.since);
+    }
+    let since: Vec<(String, f64)> =
+        since.iter().map(|(name, at)| (labels(&[("alertname", name)]), seconds(Some(*at)))).collect();
+    page.family("ALERTS_FOR_STATE", Kind::Gauge, "When the oldest open alert of that name began.", &since);
+}
+
+fn delivery(page: &mut Page, snapshot: &Snapshot) {
+    page.gauge("shewhart_outbox_pending", "Messages waiting to be delivered.", snapshot.outbox.0 as f64);
+    page.gauge("shewhart_outbox_dead", "Messages given up.", snapshot.outbox.1 as f64);
+    let sent: Vec<(String, f64)> =
+        snapshot.sent.iter().map(|(kind, n)| (labels(&[("integration", kind)]), *n as f64)).collect();
+    page.counter("shewhart_notifications", "Attempts to deliver.", &sent);
+    let failed: Vec<(String, f64)> = snapshot
+        .failed
+        .iter()
+        .map(|((kind, reason), n)| (labels(&[("integration", kind), ("reason", reason)]), *n as f64))
+        .collect();
+    page.counter("shewhart_notifications_failed", "Attempts that failed.", &failed);
+}
+
+/// Sets up logs: text on a terminal, JSON otherwise; `SHEWHART_LOG` filters as `RUST_LOG` does elsewhere.
+pub fn logs() {
+    use std::io::IsTerminal as _;
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::INFO.into())
+        .with_env_var("SHEWHART_LOG")
+        .from_env_lossy();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = if std::io::stderr().is_terminal() {
+        builder.compact().try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+    // A second call in one process (tests, the demo) keeps the first.
+    drop(set);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_formats_name_counters_as_their_readers_expect() {
+        let snapshot = Snapshot {
+            alerts: vec![OpenAlert {
+                alert: "Accuracy\"Degraded".to_owned(),
+                severity: "critical".to_owned(),
+                state: "firing",
+                since: Timestamp::from_millis(1_500),
+            }],
+            ..Snapshot::default()
+        };
+        let text = metrics(&snapshot, Exposition::Text);
+        assert!(text.contains("# TYPE shewhart_records_total counter\nshewhart_records_total 0\n"), "{text}");
+        let line = "ALERTS{alertname=\"Accuracy\\\"Degraded\",alertstate=\"firing\",severity=\"critical\"} 1\n";
+        assert!(text.contains(line), "{text}");
+        let open = metrics(&snapshot, Exposition::OpenMetrics);
+        assert!(open.contains("# TYPE shewhart_records counter\nshewhart_records_total 0\n"), "{open}");
+        assert!(open.ends_with("# EOF\n"));
+        assert!(text.lines().filter(|l| l.starts_with("# TYPE")).count() > 20);
+    }
+}
