@@ -2,4 +2,5 @@
 
 pub mod clock;
 pub mod kafka;
+pub mod mock;
 pub mod notify;
