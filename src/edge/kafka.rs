@@ -1,1 +1,0 @@
-//! Kafka: BaseConsumer on its own thread, assignment from our offsets, records in.

@@ -1,0 +1,151 @@
+//! Where we are in one partition, and whether it moves.
+
+use std::time::{Duration, Instant};
+
+use super::event::Anchor;
+use super::start::{From, Plan};
+
+/// What to do with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// New: hand it on.
+    Deliver,
+    /// Known: the anchor, or a duplicate.
+    Skip,
+    /// The anchor is not the record we counted.
+    Mismatch,
+}
+
+/// One owned partition.
+#[derive(Clone, Debug)]
+pub(super) struct Cursor {
+    /// The first offset not yet delivered.
+    pub(super) next: i64,
+    /// Times in a row that the partition was begun anew without giving a record.
+    pub(super) strikes: u32,
+    anchor: Option<Anchor>,
+    high: Option<i64>,
+    /// The end that was known when the client reported that it had reached the end.
+    ///
+    /// Behind the last record there can be transaction markers, which have offsets and are never delivered; only the
+    /// client knows that nothing is left.
+    ended_at: Option<i64>,
+    lagging_since: Option<Instant>,
+}
+
+impl Cursor {
+    pub(super) fn new(plan: &Plan, strikes: u32) -> Self {
+        Self { next: plan.next, strikes, anchor: plan.anchor, high: None, ended_at: None, lagging_since: None }
+    }
+
+    /// Takes note of a record. `crc` is computed only where it is needed.
+    pub(super) fn arrive(&mut self, offset: i64, crc: impl FnOnce() -> u32) -> Arrival {
+        if let Some(anchor) = self.anchor {
+            if offset >= anchor.offset.0 {
+                self.anchor = None;
+            }
+            if offset == anchor.offset.0 {
+                return if crc() == anchor.crc { Arrival::Skip } else { Arrival::Mismatch };
+            }
+        }
+        if offset < self.next {
+            return Arrival::Skip;
+        }
+        self.next = offset + 1;
+        self.strikes = 0;
+        self.ended_at = None;
+        self.lagging_since = None;
+        Arrival::Deliver
+    }
+
+    /// The client has reached the end of the partition.
+    pub(super) fn ended(&mut self) {
+        self.ended_at = Some(self.high.unwrap_or(self.next));
+        self.lagging_since = None;
+        self.strikes = 0;
+    }
+
+    /// The plan to go on from here, for when all partitions must be assigned again because of another one.
+    pub(super) fn resume(&self) -> Plan {
+        let from = self.anchor.map_or(self.next, |anchor| anchor.offset.0);
+        Plan { from: From::At(from), next: self.next, anchor: self.anchor, gap: None }
+    }
+
+    /// The wait was ours, not the partition's.
+    pub(super) fn excuse(&mut self) {
+        self.lagging_since = None;
+    }
+
+    /// Records between here and the end.
+    pub(super) fn lag(&self) -> u64 {
+        let high = self.high.unwrap_or(self.next);
+        if self.ended_at.is_some_and(|end| high <= end) { 0 } else { high.saturating_sub(self.next).max(0) as u64 }
+    }
+
+    /// Takes note of where the partition ends. True when it has had records for `patience` and gave none.
+    pub(super) fn measure(&mut self, high: i64, now: Instant, patience: Duration) -> bool {
+        self.high = Some(high);
+        if self.lag() == 0 {
+            self.lagging_since = None;
+            return false;
+        }
+        let since = *self.lagging_since.get_or_insert(now);
+        now.duration_since(since) >= patience
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::clock;
+    use crate::engine::units::Offset;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn cursor(next: i64, anchor: Option<Anchor>) -> Cursor {
+        Cursor::new(&Plan { from: From::At(next), next, anchor, gap: None }, 0)
+    }
+
+    #[test]
+    fn the_anchor_is_compared_and_never_delivered() {
+        let anchor = Anchor { offset: Offset(9), crc: 7 };
+        let mut same = cursor(10, Some(anchor));
+        assert_eq!(same.arrive(9, || 7), Arrival::Skip);
+        assert_eq!(same.arrive(10, || unreachable!()), Arrival::Deliver);
+        assert_eq!(same.arrive(10, || unreachable!()), Arrival::Skip);
+        let mut other = cursor(10, Some(anchor));
+        assert_eq!(other.arrive(9, || 8), Arrival::Mismatch);
+    }
+
+    #[test]
+    fn an_anchor_that_was_compacted_away_proves_nothing() {
+        let mut cursor = cursor(10, Some(Anchor { offset: Offset(9), crc: 7 }));
+        assert_eq!(cursor.arrive(12, || 8), Arrival::Deliver);
+        assert_eq!(cursor.next, 13);
+    }
+
+    #[test]
+    fn a_partition_stalls_only_when_it_has_records_and_gives_none() {
+        let start = clock::instant();
+        let mut cursor = cursor(10, None);
+        assert!(!cursor.measure(10, start, MINUTE));
+        assert!(!cursor.measure(20, start + MINUTE, MINUTE));
+        assert!(!cursor.measure(20, start + MINUTE + Duration::from_secs(59), MINUTE));
+        assert!(cursor.measure(20, start + 2 * MINUTE, MINUTE));
+        assert_eq!(cursor.arrive(10, || 0), Arrival::Deliver);
+        assert!(!cursor.measure(20, start + 3 * MINUTE, MINUTE));
+    }
+
+    #[test]
+    fn markers_behind_the_last_record_are_no_lag() {
+        let start = clock::instant();
+        let mut cursor = cursor(10, None);
+        assert!(!cursor.measure(11, start, MINUTE));
+        assert_eq!(cursor.lag(), 1);
+        cursor.ended();
+        assert!(!cursor.measure(11, start + 2 * MINUTE, MINUTE));
+        assert_eq!(cursor.lag(), 0);
+        assert!(!cursor.measure(12, start + 3 * MINUTE, MINUTE));
+        assert!(cursor.measure(12, start + 4 * MINUTE, MINUTE));
+    }
+}

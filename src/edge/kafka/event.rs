@@ -1,0 +1,186 @@
+//! What the reader and the core say to each other.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::mpsc::SyncSender;
+
+use crate::engine::units::{Offset, Partition, Timestamp};
+
+/// Everything the reader tells the core, in the order in which it happened.
+///
+/// The order is the contract: an answer to [`KafkaEvent::Assigned`] must reflect every batch received before it.
+#[derive(Debug)]
+pub enum KafkaEvent {
+    /// These partitions are ours; reply with where to start. Comes again for partitions already owned when the reader
+    /// has to begin anew (a stalled partition, an offset that the broker refused).
+    Assigned {
+        /// All partitions owned from now on.
+        partitions: Vec<Partition>,
+        /// Where the positions go. A partition left out counts as never seen.
+        reply: SyncSender<Vec<StartAt>>,
+    },
+    /// These partitions are no longer ours. Commit what is finished, mark it, then say so on `done`.
+    Revoked {
+        /// The partitions taken away: always all of them (eager protocol).
+        partitions: Vec<Partition>,
+        /// True where the group gave them to somebody already. A hint: it can be missing.
+        lost: bool,
+        /// Answered when the core is ready to let go; the reader waits a bounded time.
+        done: SyncSender<()>,
+    },
+    /// Records in the order of their offsets, partition by partition.
+    Batch(Batch),
+    /// Records are missing between what we know and what the broker holds.
+    Gap(Gap),
+    /// Something is wrong that a person should hear about.
+    Problem(KafkaProblem),
+    /// How far behind each owned partition is.
+    Progress {
+        /// Records between our position and the end of the partition.
+        lag: BTreeMap<Partition, u64>,
+    },
+    /// The reader has ended and will say nothing more.
+    Ended(EndReason),
+}
+
+/// The last record counted in a partition: proof that the log is still the one we read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Its offset.
+    pub offset: Offset,
+    /// [`crc`] of its payload.
+    pub crc: u32,
+}
+
+/// Where the core wants a partition to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartAt {
+    /// The partition.
+    pub partition: Partition,
+    /// The first offset not yet counted; nothing where the partition was never seen.
+    pub next: Option<Offset>,
+    /// The record before it.
+    pub anchor: Option<Anchor>,
+}
+
+/// The checksum anchors are made of: CRC-32 of the payload, of nothing where there is no payload.
+pub fn crc(payload: Option<&[u8]>) -> u32 {
+    crc32fast::hash(payload.unwrap_or_default())
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The partition it was read from.
+    pub partition: Partition,
+    /// Its position there.
+    pub offset: Offset,
+    /// The record's timestamp: when the broker appended it or when the producer made it, as the topic is set.
+    pub appended: Option<Timestamp>,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value; nothing in a tombstone.
+    pub payload: Option<Vec<u8>>,
+    /// Headers, usually none.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// Records delivered together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The records: offsets ascend within a partition.
+    pub records: Vec<Record>,
+}
+
+impl Batch {
+    /// Per partition, where to go on after this batch and the anchor for it.
+    pub fn ends(&self) -> BTreeMap<Partition, (Offset, Anchor)> {
+        let mut last = BTreeMap::new();
+        for record in &self.records {
+            last.insert(record.partition, record);
+        }
+        last.into_iter()
+            .map(|(partition, record)| {
+                let anchor = Anchor { offset: record.offset, crc: crc(record.payload.as_deref()) };
+                (partition, (Offset(record.offset.0.saturating_add(1)), anchor))
+            })
+            .collect()
+    }
+}
+
+/// A hole in the log, or another log under the same name. The core moves its position to `to` and forgets the anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The partition.
+    pub partition: Partition,
+    /// The first offset we wanted.
+    pub from: Offset,
+    /// The offset we go on from; before `from` where the log was truncated or made anew.
+    pub to: Offset,
+    /// What happened.
+    pub reason: GapReason,
+}
+
+/// Why records are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapReason {
+    /// The broker deleted them before we read them.
+    Retention,
+    /// The partition ends before our position: it lost its tail, or was made anew and is still short.
+    Truncated,
+    /// The record before our position is another one than we counted: the topic was made anew.
+    Recreated,
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Retention => "retention",
+            Self::Truncated => "truncated",
+            Self::Recreated => "recreated",
+        })
+    }
+}
+
+/// What is wrong with Kafka. The reader goes on, except where it ends right after.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KafkaProblem {
+    /// The broker, or we, refused the other's credentials or certificate, or the topic or group is not allowed to us.
+    #[error("Kafka refused us: {0}; check the credentials, the certificates and the ACLs of topic and group")]
+    Auth(String),
+    /// No broker can be reached.
+    #[error("no Kafka broker can be reached: {0}")]
+    AllBrokersDown(String),
+    /// The topic does not exist (yet).
+    #[error("the topic is missing: {0}; waiting for it")]
+    TopicMissing(String),
+    /// The core took batches so slowly that the group took the partitions away.
+    #[error("records were taken so slowly that the group removed us: {0}; rejoining")]
+    TooSlow(String),
+    /// A partition does not move although there are records in it.
+    #[error("partition {} has {lag} records and gives none, {strikes} times in a row", partition.0)]
+    Stalled {
+        /// The partition.
+        partition: Partition,
+        /// Records waiting there.
+        lag: u64,
+        /// How many times it was begun anew.
+        strikes: u32,
+    },
+    /// The client cannot go on.
+    #[error("the Kafka client gave up: {0}")]
+    Fatal(String),
+}
+
+/// Why the reader ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// It was told to stop, or nobody listens any more.
+    Stopped,
+    /// A gap was found and the policy is to stop.
+    Gap(Gap),
+    /// A partition stayed stalled; a restart may heal it.
+    Stalled(Partition),
+    /// The client is beyond repair, e.g. another process uses our instance id.
+    Fatal(String),
+}
