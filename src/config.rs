@@ -307,3 +307,12 @@ impl RawRoute {
         names.iter().map(route).collect()
     }
 }
+
+/// The user's name as far as the environment says, for audit trails.
+#[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+pub fn user() -> &'static str {
+    static USER: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    USER.get_or_init(|| {
+        std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".to_owned())
+    })
+}

@@ -1,3 +1,7 @@
 //! The `shewhart` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shewhart::cli::main()
+}

@@ -31,7 +31,9 @@ pub enum Command {
     #[command(after_help = "Example: shewhart replay events.jsonl.gz --baseline-first 10000 --group-by agent")]
     Replay(ReplayArgs),
     /// Learn, import, list, show and promote baselines
-    #[command(after_help = "Example: shewhart baseline learn --db data/shewhart.db --from validation.jsonl --name spring --promote --why 'accepted in review 12'")]
+    #[command(
+        after_help = "Example: shewhart baseline learn --db data/shewhart.db --from validation.jsonl --name spring --promote --why 'accepted in review 12'"
+    )]
     Baseline(BaselineArgs),
     /// Make synthetic events with planted changes
     #[command(after_help = "Example: shewhart simulate --seed 7 --events 10000 --out events.jsonl.zst")]

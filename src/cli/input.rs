@@ -28,7 +28,8 @@ pub(super) fn shipped() -> Vec<Source> {
 
 /// Compiles the rules of these paths, or the shipped ones.
 pub(super) fn rules(paths: &[PathBuf]) -> anyhow::Result<RuleSet> {
-    let sources = if paths.is_empty() { shipped() } else { reload::read(paths).map_err(|d| Invalid(render(&d, false, 100)))? };
+    let sources =
+        if paths.is_empty() { shipped() } else { reload::read(paths).map_err(|d| Invalid(render(&d, false, 100)))? };
     let Compiled { rules, diagnostics } = compile(&sources);
     match rules {
         Some(rules) => Ok(rules),
@@ -132,6 +133,8 @@ pub(super) fn progress_bar(paths: &[PathBuf]) -> indicatif::ProgressBar {
     }
     let bar = indicatif::ProgressBar::new(bytes);
     let style = "{bar:40} {bytes}/{total_bytes} {eta}";
-    bar.set_style(indicatif::ProgressStyle::with_template(style).unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()));
+    bar.set_style(
+        indicatif::ProgressStyle::with_template(style).unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()),
+    );
     bar
 }

@@ -48,7 +48,11 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             say(&format!("shewhart: {error:#}"));
-            ExitCode::from(if error.is::<std::io::Error>() || error.is::<Invalid>() { INVALID } else { code_of(&error) })
+            ExitCode::from(if error.is::<std::io::Error>() || error.is::<Invalid>() {
+                INVALID
+            } else {
+                code_of(&error)
+            })
         }
     }
 }

@@ -128,7 +128,10 @@ fn report(replay: &Replay, events: u64, format: Format) -> anyhow::Result<()> {
         return Ok(());
     }
     let Report { outputs, feedback, streams, .. } = report;
-    print(&format!("{events} events, {outputs} outputs, {feedback} feedback, {streams} streams, {} alerts\n", report.alerts.len()));
+    print(&format!(
+        "{events} events, {outputs} outputs, {feedback} feedback, {streams} streams, {} alerts\n",
+        report.alerts.len()
+    ));
     if rejected > 0 {
         let by = Why::ALL.iter().zip(counters.rejected).filter(|(_, n)| *n > 0);
         let parts: Vec<String> = by.map(|(why, n)| format!("{} {n}", why.as_str())).collect();
@@ -145,8 +148,18 @@ fn report(replay: &Replay, events: u64, format: Format) -> anyhow::Result<()> {
 
 fn findings_table(findings: &[&Finding]) -> String {
     let rows: Vec<Vec<String>> = findings.iter().map(|finding| row(finding)).collect();
-    let header =
-        ["fired at", "severity", "alert", "stream", "outputs", "labels", "baseline", "since change", "changed at", "ended at"];
+    let header = [
+        "fired at",
+        "severity",
+        "alert",
+        "stream",
+        "outputs",
+        "labels",
+        "baseline",
+        "since change",
+        "changed at",
+        "ended at",
+    ];
     table(&header, &rows)
 }
 

@@ -40,7 +40,10 @@ struct Worker {
 }
 
 impl Workers {
-    pub(super) fn start(receivers: &[(String, Receiver)], happenings: &SyncSender<Happening>) -> Result<Self, EdgeError> {
+    pub(super) fn start(
+        receivers: &[(String, Receiver)],
+        happenings: &SyncSender<Happening>,
+    ) -> Result<Self, EdgeError> {
         let mut workers = BTreeMap::new();
         for (name, receiver) in receivers {
             let (jobs, todo) = sync_channel::<Due>(1);
@@ -106,7 +109,11 @@ fn after_failure(error: &DeliveryError, due: &Due, now: Timestamp) -> Outcome {
         FailureKind::Retry { after } => {
             let wait = backoff(attempts, due.message.id).max(after.unwrap_or(Duration::ZERO));
             let at = now.plus(Span::from_millis(wait.as_millis() as i64));
-            if at.since(due.created_at) > RETRY_FOR { Outcome::Dead { class, detail } } else { Outcome::Retry { at, class, detail } }
+            if at.since(due.created_at) > RETRY_FOR {
+                Outcome::Dead { class, detail }
+            } else {
+                Outcome::Retry { at, class, detail }
+            }
         }
         FailureKind::Permanent if due.fallback => Outcome::Dead { class, detail },
         FailureKind::Permanent => Outcome::Fallback { class, detail },

@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-pub use self::core::Happening;
 use self::core::Core;
+pub use self::core::Happening;
 use self::kafka::EndReason;
 use self::ledger::{Identity, Ledger, LedgerError};
 use self::telemetry::Board;
@@ -102,10 +102,8 @@ pub fn run(config: Config, started: impl FnOnce(Control, Arc<Board>)) -> Result<
     let mut core = Core::start(config, ledger, Arc::clone(&board), (send.clone(), receive), stop)?;
     let config = core.config();
     if let Some(address) = config.listen {
-        let bound = http::serve(address, Arc::clone(&board)).map_err(|source| EdgeError::System {
-            doing: format!("listening on {address} (http.listen)"),
-            source,
-        })?;
+        let bound = http::serve(address, Arc::clone(&board))
+            .map_err(|source| EdgeError::System { doing: format!("listening on {address} (http.listen)"), source })?;
         board.listening(bound);
     }
     let kafka = kafka::start(&config.kafka, forward(send.clone())?)?;
@@ -138,4 +136,9 @@ fn watch_rules(paths: Vec<PathBuf>, happenings: SyncSender<Happening>) -> Result
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), EdgeError> {
     let system = |source| EdgeError::System { doing: format!("starting the thread {name}"), source };
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).map_err(system)
+}
+
+/// Tells systemd that the daemon works.
+pub fn ready() {
+    core::notify_systemd(&[sd_notify::NotifyState::Ready]);
 }

@@ -177,7 +177,11 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
     let mut page = Page { text: String::with_capacity(4_096), format };
     let version = labels(&[("version", env!("CARGO_PKG_VERSION"))]);
     page.family("shewhart_build_info", Kind::Gauge, "What is running.", &[(version, 1.0)]);
-    page.gauge("shewhart_ready", "Whether partitions are assigned and commits go through.", f64::from(u8::from(snapshot.ready)));
+    page.gauge(
+        "shewhart_ready",
+        "Whether partitions are assigned and commits go through.",
+        f64::from(u8::from(snapshot.ready)),
+    );
     records(&mut page, snapshot);
     page.gauge("shewhart_streams", "Monitored streams.", snapshot.streams as f64);
     page.gauge(
@@ -188,9 +192,17 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
     alerts(&mut page, snapshot);
     delivery(&mut page, snapshot);
     page.counter("shewhart_gaps", "Holes found in the log.", &[(String::new(), snapshot.gaps as f64)]);
-    page.counter("shewhart_commit_failures", "Commits that failed.", &[(String::new(), snapshot.commit_failures as f64)]);
+    page.counter(
+        "shewhart_commit_failures",
+        "Commits that failed.",
+        &[(String::new(), snapshot.commit_failures as f64)],
+    );
     page.counter("shewhart_panics", "Records whose handling panicked.", &[(String::new(), snapshot.panics as f64)]);
-    page.gauge("shewhart_last_commit_timestamp_seconds", "When the last commit went through.", seconds(snapshot.committed_at));
+    page.gauge(
+        "shewhart_last_commit_timestamp_seconds",
+        "When the last commit went through.",
+        seconds(snapshot.committed_at),
+    );
     page.gauge(
         "shewhart_config_last_reload_successful",
         "Whether the last rule files offered were taken.",
@@ -209,16 +221,19 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
 }
 
 fn records(page: &mut Page, snapshot: &Snapshot) {
-    let sum = |pick: fn(&Counters) -> u64| {
-        vec![(String::new(), snapshot.counters.values().map(pick).sum::<u64>() as f64)]
-    };
+    let sum =
+        |pick: fn(&Counters) -> u64| vec![(String::new(), snapshot.counters.values().map(pick).sum::<u64>() as f64)];
     page.counter("shewhart_records", "Records read.", &sum(|c| c.records));
     page.counter("shewhart_outputs", "Outputs counted.", &sum(|c| c.outputs));
     page.counter("shewhart_feedback", "Feedback counted.", &sum(|c| c.feedback));
     page.counter("shewhart_feedback_unjoined", "Feedback whose output was not remembered.", &sum(|c| c.unjoined));
     page.counter("shewhart_outputs_late", "Outputs whose minute was no longer in memory.", &sum(|c| c.late));
     page.counter("shewhart_outputs_overflow", "Outputs beyond the cap on streams.", &sum(|c| c.overflow));
-    page.counter("shewhart_records_early", "Records ahead of the broker's clock by more than the skew.", &sum(|c| c.early));
+    page.counter(
+        "shewhart_records_early",
+        "Records ahead of the broker's clock by more than the skew.",
+        &sum(|c| c.early),
+    );
     let rejected: Vec<(String, f64)> = Why::ALL
         .iter()
         .enumerate()

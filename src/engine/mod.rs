@@ -337,12 +337,30 @@ impl Engine {
             Err(rejection) => Err(rejection),
         };
         if let Err(rejection) = done {
-            let at = Why::ALL.iter().position(|why| *why == rejection.why).unwrap_or(0);
-            if let Some(count) = self.position.counters.rejected.get_mut(at) {
-                *count += 1;
-            }
-            effects.push(Effect::Rejected { offset, rejection });
+            self.count_rejection(offset, rejection, effects);
         }
+    }
+
+    /// Passes over a record that must not be read, for a reason that the driver knows.
+    pub fn reject(&mut self, offset: Offset, rejection: Rejection, effects: &mut Vec<Effect>) {
+        if offset >= self.position.next {
+            self.position.next = Offset(offset.0.saturating_add(1));
+            self.position.counters.records += 1;
+            self.count_rejection(offset, rejection, effects);
+        }
+    }
+
+    /// Goes on from another offset: there is a hole in the log, or another log under the same name.
+    pub const fn go_on_from(&mut self, next: Offset) {
+        self.position.next = next;
+    }
+
+    fn count_rejection(&mut self, offset: Offset, rejection: Rejection, effects: &mut Vec<Effect>) {
+        let at = Why::ALL.iter().position(|why| *why == rejection.why).unwrap_or(0);
+        if let Some(count) = self.position.counters.rejected.get_mut(at) {
+            *count += 1;
+        }
+        effects.push(Effect::Rejected { offset, rejection });
     }
 
     /// Moves stream time on to an event's time, never further ahead of the broker's than the skew allowed, and lets

@@ -479,6 +479,16 @@ impl Stream {
         self.baseline.as_deref().filter(|baseline| unwritten && baseline.provisional)
     }
 
+    /// What the stream has learnt so far of its baseline, with the verdicts that came in: for `baseline learn`, which
+    /// never freezes one by itself.
+    pub fn learnt_so_far(&self) -> Option<Profile> {
+        let mut profile = (**self.memory.learning.as_ref()?).clone();
+        let open = self.memory.open_labels.unwrap_or_default();
+        profile.pane.correct.merge(open.correct);
+        profile.pane.overridden.merge(open.overridden);
+        (profile.pane.outputs > 0).then_some(profile)
+    }
+
     /// The stream's labels as people read them: `agent=invoice-triage, task=invoices`.
     pub fn name(&self) -> String {
         let pairs: Vec<String> = self.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -61,8 +61,8 @@ async fn accept(listener: std::net::TcpListener, app: Router) {
         };
         let service = TowerToHyperService::new(app.clone());
         connections.spawn(async move {
-            let mut builder = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
-            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             // What a client does to its own connection is its own affair.
             drop(tokio::time::timeout(DONE_WITHIN, connection).await);
@@ -98,8 +98,14 @@ fn plain(status: StatusCode, content_type: &'static str, body: String) -> Respon
 async fn healthy(State(board): State<Arc<Board>>) -> Response {
     let ticked = board.read().ticked_at;
     match ticked {
-        Some(at) if clock::now().since(at) < ALIVE_WITHIN => plain(StatusCode::OK, "text/plain", "healthy\n".to_owned()),
-        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the main loop has not gone round for 30 s\n".to_owned()),
+        Some(at) if clock::now().since(at) < ALIVE_WITHIN => {
+            plain(StatusCode::OK, "text/plain", "healthy\n".to_owned())
+        }
+        _ => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "text/plain",
+            "the main loop has not gone round for 30 s\n".to_owned(),
+        ),
     }
 }
 

@@ -99,7 +99,11 @@ impl Baselines {
             transaction.commit()?;
             Ok(id)
         };
-        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "writing a baseline", path: self.path.clone(), source })
+        run(&mut self.db).map_err(|source| LedgerError::Sqlite {
+            doing: "writing a baseline",
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// Puts a baseline in force, and retires the one that was.
@@ -120,8 +124,11 @@ impl Baselines {
             record(&transaction, id, "promoted", act)?;
             transaction.commit()
         };
-        run(&mut self.db)
-            .map_err(|source| LedgerError::Sqlite { doing: "promoting a baseline", path: self.path.clone(), source })
+        run(&mut self.db).map_err(|source| LedgerError::Sqlite {
+            doing: "promoting a baseline",
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// All baselines, newest first.

@@ -105,11 +105,11 @@ impl Ledger {
         run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "committing a batch", path, source })
     }
 
-    /// Writes down a rule set that was refused.
+    /// Writes down a rule set that changed no engine: refused, or the one the daemon starts with.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn refuse_rules(&mut self, row: &RuleSetRow, now: Timestamp) -> Result<(), LedgerError> {
+    pub fn note_rules(&mut self, row: &RuleSetRow, now: Timestamp) -> Result<(), LedgerError> {
         let path = self.path.clone();
         let run = |db: &mut rusqlite::Connection| -> rusqlite::Result<()> {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -120,8 +120,8 @@ impl Ledger {
     }
 }
 
-fn write_all(db: &Transaction<'_>, commit: Commit<'_>) -> rusqlite::Result<()> {
-    for (engine, anchor) in commit.engines {
+fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<()> {
+    for (engine, anchor) in std::mem::take(&mut commit.engines) {
         write_engine(db, engine, anchor)?;
     }
     let mut rejected = false;
@@ -140,14 +140,18 @@ fn write_all(db: &Transaction<'_>, commit: Commit<'_>) -> rusqlite::Result<()> {
         super::outbox::insert(db, message, commit.now)?;
     }
     for gap in commit.gaps {
-        db.prepare_cached("INSERT INTO gaps (partition, from_offset, to_offset, reason, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![gap.partition.0, gap.from.0, gap.to.0, gap.reason, commit.now.as_millis()])?;
+        db.prepare_cached(
+            "INSERT INTO gaps (partition, from_offset, to_offset, reason, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![gap.partition.0, gap.from.0, gap.to.0, gap.reason, commit.now.as_millis()])?;
     }
     if let Some(row) = commit.rule_set {
         write_rule_set(db, row, commit.now)?;
     }
-    db.prepare_cached("INSERT INTO router (id, state) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET state = excluded.state")?
-        .execute([encode(commit.router)])?;
+    db.prepare_cached(
+        "INSERT INTO router (id, state) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET state = excluded.state",
+    )?
+    .execute([encode(commit.router)])?;
     Ok(())
 }
 
@@ -205,7 +209,12 @@ fn write_recent(db: &Transaction<'_>, engine: &mut Engine) -> rusqlite::Result<(
     Ok(())
 }
 
-fn write_effect(db: &Transaction<'_>, partition: Partition, effect: &Effect, commit: &Commit<'_>) -> rusqlite::Result<()> {
+fn write_effect(
+    db: &Transaction<'_>,
+    partition: Partition,
+    effect: &Effect,
+    commit: &Commit<'_>,
+) -> rusqlite::Result<()> {
     match effect {
         Effect::Crossed(crossing) => rows::write_crossing(db, crossing),
         Effect::Rejected { offset, rejection } => {

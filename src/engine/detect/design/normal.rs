@@ -62,9 +62,7 @@ impl NormalCusum {
         rows.push(at_zero);
         for (i, (from, _)) in nodes.iter().enumerate() {
             let mut row = vec![-normal_cdf(drift - from)];
-            row.extend(
-                nodes.iter().enumerate().map(|(j, (y, w))| f64::from(u8::from(i == j)) - w * kernel(*from, *y)),
-            );
+            row.extend(nodes.iter().enumerate().map(|(j, (y, w))| f64::from(u8::from(i == j)) - w * kernel(*from, *y)));
             row.push(1.0);
             rows.push(row);
         }

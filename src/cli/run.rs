@@ -1,0 +1,44 @@
+//! `shewhart run`: the daemon.
+
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::OK;
+use super::args::RunArgs;
+use crate::config::Config;
+use crate::edge::{self, Control, telemetry};
+
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    telemetry::logs();
+    let config = Config::load(&args.config)?;
+    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    edge::run(config, |control, board| {
+        listen(signals, control);
+        let address = board.address().map(|a| a.to_string()).unwrap_or_default();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), http = address, "started");
+        edge::ready();
+    })?;
+    Ok(OK)
+}
+
+/// SIGTERM and SIGINT stop, SIGHUP reads the rules again. A second SIGTERM ends at once: everything is committed.
+pub(super) fn listen(mut signals: Signals, control: Control) {
+    let work = move || {
+        let mut asked = false;
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => control.reload(),
+                _ if asked => signal_hook::low_level::exit(0),
+                _ => {
+                    asked = true;
+                    control.stop();
+                }
+            }
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("signals".to_owned()).spawn(work) {
+        tracing::error!(%error, "signals are not listened to");
+    }
+}

@@ -1,0 +1,727 @@
+//! The loop: one thread that owns the engines, the router and the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver as Channel, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use super::deliver::{Settled, Workers};
+use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, StartAt};
+use super::ledger::{
+    Anchor, Commit, GapRow, Ledger, LedgerError, NoPayloads, Outcome, Payloads, RuleSetRow, encode_rules,
+};
+use super::telemetry::{Board, OpenAlert, Snapshot};
+use super::{EdgeError, clock, reload};
+use crate::config::Config;
+use crate::engine::baseline::BaselineSet;
+use crate::engine::event::{Rejection, Why};
+use crate::engine::route::{Message, Router, Signal};
+use crate::engine::rule::{Compiled, RuleSet, compile};
+use crate::engine::units::{Offset, Partition, Span, Timestamp};
+use crate::engine::{Effect, Engine, Input, Settings};
+
+/// Everything that can happen to the daemon.
+#[derive(Debug)]
+pub enum Happening {
+    /// Something about Kafka.
+    Kafka(KafkaEvent),
+    /// An attempt to deliver ended.
+    Settled(Settled),
+    /// Rule files are to be read again, and who says so.
+    Reload(&'static str),
+    /// Stop.
+    Stop,
+}
+
+/// The longest the loop sleeps: it feeds the watchdog and the board at least that often.
+const TICK: Duration = Duration::from_secs(1);
+/// How often a promotion is looked for.
+const PROMOTION_EVERY: Duration = Duration::from_secs(3);
+/// How often housekeeping runs: old rows, the write-ahead log.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
+/// The write-ahead log is truncated beyond this size.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+/// A partition without records for this long is idle: its time goes on by the wall clock.
+const IDLE_AFTER: Span = Span::MINUTE;
+
+/// The daemon's state. Everything in it can be restored from the database.
+pub(super) struct Core {
+    config: Config,
+    settings: Arc<Settings>,
+    ledger: Ledger,
+    rules: Arc<RuleSet>,
+    baselines: Arc<BaselineSet>,
+    engines: BTreeMap<Partition, Engine>,
+    anchors: BTreeMap<Partition, Anchor>,
+    router: Router,
+    workers: Workers,
+    kafka: Option<KafkaHandle>,
+    board: Arc<Board>,
+    status: Snapshot,
+    happenings: Channel<Happening>,
+    stop: Arc<AtomicBool>,
+    next_idle: BTreeMap<Partition, Timestamp>,
+    promotion_at: Instant,
+    housekeeping_at: Instant,
+    published_at: Option<Instant>,
+}
+
+impl Core {
+    pub(super) fn start(
+        config: Config,
+        mut ledger: Ledger,
+        board: Arc<Board>,
+        (send, happenings): (SyncSender<Happening>, Channel<Happening>),
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, EdgeError> {
+        let mut status = Snapshot { not_ready_because: "no partition assigned yet".to_owned(), ..Snapshot::default() };
+        let rules = first_rules(&config, &mut ledger, &mut status)?;
+        let baselines = Arc::new(ledger.promoted()?);
+        let router = Router::new(config.routes.clone());
+        let router = match ledger.restore_router()? {
+            Some(written) => router.resume(written),
+            None => router,
+        };
+        let workers = Workers::start(&config.receivers, &send)?;
+        status.baseline.clone_from(&baselines.id);
+        let now = clock::instant();
+        let mut core = Self {
+            settings: Arc::new(config.engine.clone()),
+            config,
+            ledger,
+            rules: Arc::new(rules),
+            baselines,
+            engines: BTreeMap::new(),
+            anchors: BTreeMap::new(),
+            router,
+            workers,
+            kafka: None,
+            board,
+            status,
+            happenings,
+            stop,
+            next_idle: BTreeMap::new(),
+            promotion_at: now,
+            housekeeping_at: now,
+            published_at: None,
+        };
+        core.publish(true);
+        Ok(core)
+    }
+
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn read(&mut self, kafka: KafkaHandle) {
+        self.kafka = Some(kafka);
+    }
+
+    /// Goes round until it is told to stop or cannot go on.
+    pub(super) fn run(&mut self) -> Result<(), EdgeError> {
+        let mut watchdog = clock::instant();
+        while !self.stop.load(Ordering::SeqCst) {
+            match self.happenings.recv_timeout(self.pause()?) {
+                Ok(happening) => self.handle(happening)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            self.tick()?;
+            if watchdog.elapsed() > TICK {
+                watchdog = clock::instant();
+                notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+            }
+        }
+        tracing::info!("stopping");
+        notify_systemd(&[sd_notify::NotifyState::Stopping]);
+        Ok(())
+    }
+
+    /// Ends what runs beside the loop. Everything that was decided is committed already.
+    pub(super) fn close(&mut self, within: Duration) {
+        if let Some(kafka) = self.kafka.take() {
+            kafka.mark(self.engines.iter().map(|(partition, engine)| (*partition, engine.position().next)));
+            if !kafka.stop(within) {
+                tracing::warn!("the Kafka client did not close in time; leaving it behind");
+            }
+        }
+        // What is on its way may still arrive: one that is not settled goes out again after the next start.
+        let deadline = clock::instant() + Duration::from_secs(2);
+        while self.workers.busy() && clock::instant() < deadline {
+            if let Ok(Happening::Settled(settled)) = self.happenings.recv_timeout(Duration::from_millis(100))
+                && let Err(error) = self.settle(&settled)
+            {
+                tracing::error!(%error, "a delivery could not be recorded");
+            }
+        }
+        if let Err(error) = self.ledger.shrink_log(0) {
+            tracing::warn!(%error, "the write-ahead log stays as it is");
+        }
+    }
+
+    /// How long there is nothing to do.
+    fn pause(&self) -> Result<Duration, EdgeError> {
+        let due = [self.router.deadline(), self.ledger.next_due()?.filter(|_| !self.workers.idle().is_empty())];
+        let Some(at) = due.into_iter().flatten().min() else { return Ok(TICK) };
+        let millis = at.since(clock::now()).as_millis();
+        Ok(Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(TICK))
+    }
+
+    fn handle(&mut self, happening: Happening) -> Result<(), EdgeError> {
+        match happening {
+            Happening::Kafka(event) => self.kafka_event(event),
+            Happening::Settled(settled) => Ok(self.settle(&settled)?),
+            Happening::Reload(origin) => Ok(self.reload(origin)?),
+            Happening::Stop => Ok(()),
+        }
+    }
+
+    fn kafka_event(&mut self, event: KafkaEvent) -> Result<(), EdgeError> {
+        match event {
+            KafkaEvent::Assigned { partitions, reply } => {
+                let starts = self.assign(&partitions)?;
+                // A reader that no longer waits has been assigned anew, and asks again.
+                drop(reply.send(starts));
+            }
+            KafkaEvent::Revoked { partitions, done, .. } => {
+                // Every batch was committed when it was handled, so there is nothing left to save.
+                tracing::info!(partitions = partitions.len(), "partitions revoked");
+                self.mark();
+                self.engines.clear();
+                self.status.ready = false;
+                "no partition assigned".clone_into(&mut self.status.not_ready_because);
+                drop(done.send(()));
+            }
+            KafkaEvent::Batch(batch) => self.batch(&batch)?,
+            KafkaEvent::Gap(gap) => self.gap(&gap)?,
+            KafkaEvent::Problem(problem) => tracing::error!("{problem}"),
+            KafkaEvent::Progress { lag } => self.status.lag = lag,
+            KafkaEvent::Ended(EndReason::Stopped) => self.stop.store(true, Ordering::SeqCst),
+            KafkaEvent::Ended(reason) => return Err(EdgeError::Reader(reason)),
+        }
+        Ok(())
+    }
+
+    /// Takes up partitions from the database, and says where each goes on.
+    fn assign(&mut self, partitions: &[Partition]) -> Result<Vec<StartAt>, EdgeError> {
+        self.engines.retain(|partition, _| partitions.contains(partition));
+        for partition in partitions {
+            if !self.engines.contains_key(partition) {
+                let engine = self.restore(*partition)?;
+                self.engines.insert(*partition, engine);
+            }
+        }
+        self.status.ready = true;
+        self.status.not_ready_because.clear();
+        let at: Vec<StartAt> = partitions.iter().map(|partition| self.start_at(*partition)).collect();
+        tracing::info!(partitions = partitions.len(), "partitions assigned");
+        Ok(at)
+    }
+
+    fn start_at(&self, partition: Partition) -> StartAt {
+        let next = self.engines.get(&partition).map(|engine| engine.position().next).filter(|next| next.0 > 0);
+        let anchor = self.anchors.get(&partition).map(|a| super::kafka::Anchor { offset: a.offset, crc: a.crc });
+        StartAt { partition, next, anchor }
+    }
+
+    /// A partition's engine as it was committed, under the rules and baselines in force.
+    fn restore(&mut self, partition: Partition) -> Result<Engine, LedgerError> {
+        let (settings, rules, baselines) = (&self.settings, &self.rules, &self.baselines);
+        let mut engine = Engine::new(partition, Arc::clone(settings), Arc::clone(rules), Arc::clone(baselines));
+        self.anchors.remove(&partition);
+        if let Some(state) = self.ledger.restore_partition(partition)? {
+            self.anchors.extend(state.anchor.map(|anchor| (partition, anchor)));
+            engine.restore(state.position, state.streams, state.recent.into_iter());
+            let mut effects = Vec::new();
+            // The file may have been written under other rules: this is where charts and alerts learn of it.
+            engine.step(Input::Rules(Arc::clone(&self.rules)), &mut effects);
+            engine.step(Input::Baselines(Arc::clone(&self.baselines)), &mut effects);
+            self.commit_one(&mut engine, effects)?;
+        }
+        Ok(engine)
+    }
+
+    fn commit_one(&mut self, engine: &mut Engine, effects: Vec<Effect>) -> Result<(), LedgerError> {
+        let partition = engine.partition();
+        let effects: Vec<(Partition, Effect)> = effects.into_iter().map(|effect| (partition, effect)).collect();
+        let now = clock::now();
+        let messages = route(&mut self.router, &effects, now);
+        self.ledger.commit(Commit {
+            engines: vec![(engine, None)],
+            effects: &effects,
+            payload: &NoPayloads,
+            messages: &messages,
+            router: &self.router,
+            gaps: &[],
+            rule_set: None,
+            now,
+        })
+    }
+
+    /// Steps a batch through the engines and the router and commits it. When the disk is full it waits for room with the
+    /// state as it was before; when a record makes the engine panic it costs that record only.
+    fn batch(&mut self, batch: &Batch) -> Result<(), EdgeError> {
+        let mut poison = BTreeSet::new();
+        let mut wait = Duration::from_secs(1);
+        loop {
+            let tried = match catch_unwind(AssertUnwindSafe(|| self.step_batch(batch, &poison))) {
+                Ok(effects) => self.commit_batch(batch, &effects),
+                Err(_) => {
+                    self.status.panics += 1;
+                    let culprit = self.find_poison(batch, &poison)?;
+                    tracing::error!(
+                        partition = culprit.0.0,
+                        offset = culprit.1.0,
+                        "a record made the engine panic; it is left out"
+                    );
+                    poison.insert(culprit);
+                    self.reset()?;
+                    continue;
+                }
+            };
+            let Err(error) = tried else { break };
+            self.status.commit_failures += 1;
+            self.status.ready = false;
+            self.status.not_ready_because = error.to_string();
+            if !error.is_disk_full() {
+                return Err(error.into());
+            }
+            tracing::error!(%error, "the disk is full; waiting {} s and trying again", wait.as_secs());
+            self.publish(true);
+            if self.wait_for_room(wait) {
+                return Ok(());
+            }
+            wait = (wait * 2).min(Duration::from_secs(30));
+            self.reset()?;
+        }
+        self.status.ready = true;
+        self.status.not_ready_because.clear();
+        self.mark();
+        Ok(())
+    }
+
+    /// Waits while the watchdog is fed. Returns whether to stop.
+    fn wait_for_room(&self, wait: Duration) -> bool {
+        let until = clock::instant() + wait;
+        while clock::instant() < until {
+            if self.stop.load(Ordering::SeqCst) {
+                return true;
+            }
+            notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+            clock::sleep(Duration::from_millis(200));
+        }
+        false
+    }
+
+    fn step_batch(&mut self, batch: &Batch, poison: &BTreeSet<(Partition, Offset)>) -> Vec<(Partition, Effect)> {
+        let mut all = Vec::new();
+        let mut effects = Vec::new();
+        for record in &batch.records {
+            let Some(engine) = self.engines.get_mut(&record.partition) else { continue };
+            if poison.contains(&(record.partition, record.offset)) {
+                let rejection = Rejection::new(Why::Malformed, "this record made the engine panic");
+                engine.reject(record.offset, rejection, &mut effects);
+            } else {
+                let payload = record.payload.as_deref().unwrap_or_default();
+                engine.step(Input::Record { offset: record.offset, appended: record.appended, payload }, &mut effects);
+            }
+            all.extend(effects.drain(..).map(|effect| (record.partition, effect)));
+        }
+        all
+    }
+
+    /// Finds the record of a batch that makes the engine panic, by stepping anew until it happens again.
+    fn find_poison(
+        &mut self,
+        batch: &Batch,
+        known: &BTreeSet<(Partition, Offset)>,
+    ) -> Result<(Partition, Offset), EdgeError> {
+        self.reset()?;
+        for record in batch.records.iter().filter(|r| !known.contains(&(r.partition, r.offset))) {
+            let one = Batch { records: vec![record.clone()] };
+            if catch_unwind(AssertUnwindSafe(|| self.step_batch(&one, known))).is_err() {
+                return Ok((record.partition, record.offset));
+            }
+        }
+        // It did not happen again: whatever it was, it was not the records.
+        Err(EdgeError::System {
+            doing: "handling a batch".to_owned(),
+            source: std::io::Error::other("the engine panicked once and not again; restarting is safe"),
+        })
+    }
+
+    /// Throws away everything in memory that was not committed.
+    fn reset(&mut self) -> Result<(), LedgerError> {
+        let partitions: Vec<Partition> = self.engines.keys().copied().collect();
+        self.engines.clear();
+        if let Some(written) = self.ledger.restore_router()? {
+            self.router = Router::new(self.config.routes.clone()).resume(written);
+        } else {
+            self.router = Router::new(self.config.routes.clone());
+        }
+        for partition in partitions {
+            let engine = self.restore(partition)?;
+            self.engines.insert(partition, engine);
+        }
+        Ok(())
+    }
+
+    fn commit_batch(&mut self, batch: &Batch, effects: &[(Partition, Effect)]) -> Result<(), LedgerError> {
+        let now = clock::now();
+        let messages = route(&mut self.router, effects, now);
+        let ends = batch.ends();
+        let anchor = |partition: &Partition| ends.get(partition).map(|(_, a)| Anchor { offset: a.offset, crc: a.crc });
+        let engines = self
+            .engines
+            .iter_mut()
+            .filter(|(partition, _)| ends.contains_key(partition))
+            .map(|(partition, engine)| (engine, anchor(partition)))
+            .collect();
+        self.ledger.commit(Commit {
+            engines,
+            effects,
+            payload: &Records(batch),
+            messages: &messages,
+            router: &self.router,
+            gaps: &[],
+            rule_set: None,
+            now,
+        })?;
+        self.anchors.extend(ends.iter().map(|(p, (_, a))| (*p, Anchor { offset: a.offset, crc: a.crc })));
+        self.status.committed_at = Some(now);
+        tell(effects);
+        Ok(())
+    }
+
+    /// Commits what the engines changed outside a batch.
+    fn commit_all(
+        &mut self,
+        effects: &[(Partition, Effect)],
+        gaps: &[GapRow],
+        rule_set: Option<&RuleSetRow>,
+    ) -> Result<(), LedgerError> {
+        let now = clock::now();
+        let messages = route(&mut self.router, effects, now);
+        self.ledger.commit(Commit {
+            engines: self.engines.values_mut().map(|engine| (engine, None)).collect(),
+            effects,
+            payload: &NoPayloads,
+            messages: &messages,
+            router: &self.router,
+            gaps,
+            rule_set,
+            now,
+        })?;
+        self.status.committed_at = Some(now);
+        tell(effects);
+        Ok(())
+    }
+
+    fn gap(&mut self, gap: &Gap) -> Result<(), EdgeError> {
+        tracing::error!(
+            partition = gap.partition.0,
+            from = gap.from.0,
+            to = gap.to.0,
+            "records are missing: {}",
+            gap.reason
+        );
+        self.status.gaps += 1;
+        if let Some(engine) = self.engines.get_mut(&gap.partition) {
+            engine.go_on_from(gap.to);
+        }
+        self.anchors.remove(&gap.partition);
+        let row = GapRow { partition: gap.partition, from: gap.from, to: gap.to, reason: gap.reason.to_string() };
+        Ok(self.commit_all(&[], &[row], None)?)
+    }
+
+    /// Tells the group how far we are: a mark for lag tools, never where we start from.
+    fn mark(&self) {
+        if let Some(kafka) = &self.kafka {
+            kafka.mark(self.engines.iter().map(|(partition, engine)| (*partition, engine.position().next)));
+        }
+    }
+
+    fn settle(&mut self, settled: &Settled) -> Result<(), LedgerError> {
+        self.workers.done(&settled.receiver);
+        let failure = match &settled.outcome {
+            Outcome::Delivered => None,
+            Outcome::Retry { class, detail, .. } | Outcome::Fallback { class, detail } => {
+                tracing::warn!(
+                    receiver = settled.receiver,
+                    class,
+                    detail,
+                    "a message was not delivered; it will be tried again"
+                );
+                Some(class)
+            }
+            Outcome::Dead { class, detail } => {
+                tracing::error!(receiver = settled.receiver, class, detail, message = %settled.message, "a message was given up");
+                Some(class)
+            }
+        };
+        *self.status.sent.entry(settled.kind).or_default() += 1;
+        if let Some(class) = failure {
+            *self.status.failed.entry((settled.kind, class.clone())).or_default() += 1;
+        }
+        self.ledger.settle(&settled.message.to_string(), &settled.outcome, clock::now())
+    }
+
+    /// Compiles the rule files and swaps the whole set, or keeps the old one.
+    fn reload(&mut self, origin: &'static str) -> Result<(), LedgerError> {
+        let now = clock::now();
+        match offer(&self.config, origin) {
+            (Some(rules), row) => {
+                if rules.hash == self.rules.hash {
+                    tracing::info!(origin, "the rules are what they were");
+                    self.status.reload_ok = true;
+                    return Ok(());
+                }
+                tracing::info!(origin, rules = rules.rules.len(), hash = %rules.hash, "new rules in force");
+                self.rules = Arc::new(rules);
+                let rules = Arc::clone(&self.rules);
+                let effects = self.step_all(|| Input::Rules(Arc::clone(&rules)));
+                self.rules_taken(now);
+                self.commit_all(&effects, &[], Some(&row))
+            }
+            (None, row) => {
+                tracing::error!(origin, "the rule files were refused; the old rules stay:\n{}", row.diagnostics);
+                self.status.reload_ok = false;
+                self.ledger.note_rules(&row, now)
+            }
+        }
+    }
+
+    fn rules_taken(&mut self, now: Timestamp) {
+        self.status.reload_ok = true;
+        self.status.reloaded_at = Some(now);
+        self.status.rules_hash = self.rules.hash.to_string();
+        self.status.rules = self.rules.rules.len();
+    }
+
+    fn step_all<'i>(&mut self, input: impl Fn() -> Input<'i>) -> Vec<(Partition, Effect)> {
+        let mut all = Vec::new();
+        let mut effects = Vec::new();
+        for (partition, engine) in &mut self.engines {
+            engine.step(input(), &mut effects);
+            all.extend(effects.drain(..).map(|effect| (*partition, effect)));
+        }
+        all
+    }
+
+    /// What has to be done although nothing happened.
+    fn tick(&mut self) -> Result<(), EdgeError> {
+        let now = clock::now();
+        if self.router.deadline().is_some_and(|due| due <= now) {
+            self.commit_all(&[], &[], None)?;
+        }
+        self.idle(now)?;
+        for receiver in self.workers.idle() {
+            if let Some(due) = self.ledger.due(&receiver, now, 1)?.pop() {
+                self.workers.give(&receiver, due);
+            }
+        }
+        if self.promotion_at.elapsed() > PROMOTION_EVERY {
+            self.promotion_at = clock::instant();
+            self.look_for_promotion()?;
+        }
+        if self.housekeeping_at.elapsed() > HOUSEKEEPING_EVERY {
+            self.housekeeping_at = clock::instant();
+            self.ledger.retire(now)?;
+            self.ledger.shrink_log(LOG_BYTES_MAX)?;
+        }
+        self.publish(false);
+        Ok(())
+    }
+
+    /// Lets event time go on in partitions that are read to the end and silent: their clock moves by the wall's, so that
+    /// an agent that is alone in its partition can be missed.
+    fn idle(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        let mut all = Vec::new();
+        let mut effects = Vec::new();
+        for (partition, engine) in &mut self.engines {
+            let position = *engine.position();
+            let (Some(time), Some(appended)) = (position.time, position.appended) else { continue };
+            let idle = now.since(appended);
+            let read_to_end = self.status.lag.get(partition).is_some_and(|lag| *lag == 0);
+            let due = self.next_idle.get(partition).is_none_or(|at| *at <= now);
+            if idle >= IDLE_AFTER && read_to_end && due {
+                self.next_idle.insert(*partition, now.plus(IDLE_AFTER));
+                engine.step(Input::Idle { now: time.plus(idle) }, &mut effects);
+                all.extend(effects.drain(..).map(|effect| (*partition, effect)));
+            }
+        }
+        if all.is_empty() { Ok(()) } else { self.commit_all(&all, &[], None) }
+    }
+
+    fn look_for_promotion(&mut self) -> Result<(), LedgerError> {
+        if self.ledger.promoted_id()? == self.baselines.id {
+            return Ok(());
+        }
+        self.baselines = Arc::new(self.ledger.promoted()?);
+        tracing::info!(
+            baseline = self.baselines.id,
+            streams = self.baselines.streams.len(),
+            "another baseline is in force"
+        );
+        self.status.baseline.clone_from(&self.baselines.id);
+        let baselines = Arc::clone(&self.baselines);
+        let effects = self.step_all(|| Input::Baselines(Arc::clone(&baselines)));
+        self.commit_all(&effects, &[], None)
+    }
+
+    /// Hangs up a new snapshot, at most once a second unless it must be now.
+    fn publish(&mut self, must: bool) {
+        if !must && self.published_at.is_some_and(|at| at.elapsed() < TICK) {
+            return;
+        }
+        self.published_at = Some(clock::instant());
+        self.status.ticked_at = Some(clock::now());
+        self.status.counters = self.engines.iter().map(|(p, engine)| (*p, engine.position().counters)).collect();
+        self.status.streams = self.engines.values().map(|engine| engine.streams().len()).sum();
+        self.status.unkeyed_streams = unkeyed(&self.engines);
+        self.status.alerts = open_alerts(&self.engines);
+        match self.ledger.outbox_counts() {
+            Ok(counts) => self.status.outbox = counts,
+            Err(error) => tracing::warn!(%error, "the outbox could not be counted"),
+        }
+        self.board.write(self.status.clone());
+    }
+}
+
+/// The rules to start with: the files', or the last good ones where the files are broken, and said so.
+fn first_rules(config: &Config, ledger: &mut Ledger, status: &mut Snapshot) -> Result<RuleSet, EdgeError> {
+    let now = clock::now();
+    let (rules, row) = offer(config, "start");
+    let rules = if let Some(rules) = rules {
+        let known = ledger.last_good_rules()?.is_some_and(|good| good.hash == rules.hash);
+        if !known {
+            ledger.note_rules(&row, now)?;
+        }
+        status.reload_ok = true;
+        status.reloaded_at = Some(now);
+        rules
+    } else {
+        ledger.note_rules(&row, now)?;
+        let Some(good) = ledger.last_good_rules()? else { return Err(EdgeError::Rules(row.diagnostics)) };
+        tracing::error!(
+            "the rule files are broken; starting on the last good ones ({}):\n{}",
+            good.hash,
+            row.diagnostics
+        );
+        good
+    };
+    status.rules_hash = rules.hash.to_string();
+    status.rules = rules.rules.len();
+    Ok(rules)
+}
+
+/// Reads and compiles the rule files: the set, where there is one, and what to write down of it.
+fn offer(config: &Config, origin: &'static str) -> (Option<RuleSet>, RuleSetRow) {
+    let (compiled, sources) = match reload::read(&config.rules) {
+        Ok(sources) => {
+            let texts: BTreeMap<&str, &str> = sources.iter().map(|s| (s.name.as_str(), s.text.as_str())).collect();
+            let texts = serde_json::to_string(&texts).unwrap_or_default();
+            (compile(&sources), texts)
+        }
+        Err(diagnostics) => (Compiled { rules: None, diagnostics }, "{}".to_owned()),
+    };
+    let lines: Vec<String> = compiled.diagnostics.iter().map(ToString::to_string).collect();
+    let row = RuleSetRow {
+        hash: compiled.rules.as_ref().map(|rules| rules.hash.to_string()),
+        accepted: compiled.rules.is_some(),
+        origin,
+        rules: compiled.rules.as_ref().map_or(0, |rules| rules.rules.len()),
+        diagnostics: lines.join("\n"),
+        sources,
+        compiled: compiled.rules.as_ref().map(encode_rules),
+    };
+    (compiled.rules, row)
+}
+
+/// Passes crossings to the router, and lets it say what was due.
+fn route(router: &mut Router, effects: &[(Partition, Effect)], now: Timestamp) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for (_, effect) in effects {
+        if let Effect::Crossed(crossing) = effect {
+            router.step(Signal::Crossed(crossing.clone()), now, &mut messages);
+        }
+    }
+    router.step(Signal::Tick, now, &mut messages);
+    messages
+}
+
+/// Says in the log what happened in a batch.
+fn tell(effects: &[(Partition, Effect)]) {
+    let mut rejected = 0_u64;
+    let mut last = None;
+    for (partition, effect) in effects {
+        match effect {
+            Effect::Crossed(crossing) => tracing::info!(
+                alert = crossing.alert,
+                stream = ?crossing.labels.get("agent"),
+                from = crossing.from.as_str(),
+                to = crossing.to.as_str(),
+                reason = crossing.reason.as_str(),
+                id = %crossing.alert_id,
+                "an alert changed"
+            ),
+            Effect::Rejected { offset, rejection } => {
+                rejected += 1;
+                last = Some((partition, offset, rejection));
+            }
+            Effect::Learnt { .. } | Effect::Version { .. } | Effect::Drawn { .. } => {}
+        }
+    }
+    // One line for a batch, however many records it rejects: whoever writes to the topic must not flood the log.
+    if let Some((partition, offset, rejection)) = last {
+        tracing::warn!(rejected, partition = partition.0, offset = offset.0, last = %rejection, "records were not counted");
+    }
+}
+
+fn open_alerts(engines: &BTreeMap<Partition, Engine>) -> Vec<OpenAlert> {
+    let mut open = Vec::new();
+    for engine in engines.values() {
+        for stream in engine.streams() {
+            for (rule, alert) in &stream.memory.alerts {
+                let Some(rule) = engine.rules().rules.iter().find(|r| r.id == *rule) else { continue };
+                open.push(OpenAlert {
+                    alert: rule.alert.clone(),
+                    severity: rule.labels.get("severity").cloned().unwrap_or_default(),
+                    state: alert.state.as_str(),
+                    since: alert.started_at,
+                });
+            }
+        }
+    }
+    open
+}
+
+fn unkeyed(engines: &BTreeMap<Partition, Engine>) -> usize {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for engine in engines.values() {
+        for stream in engine.streams() {
+            *seen.entry(&stream.key).or_default() += 1;
+        }
+    }
+    seen.values().filter(|n| **n > 1).count()
+}
+
+/// The payloads of a batch, for the records that are rejected.
+#[derive(Debug)]
+struct Records<'b>(&'b Batch);
+
+impl Payloads for Records<'_> {
+    fn payload(&self, partition: Partition, offset: Offset) -> Option<&[u8]> {
+        let found = self.0.records.iter().find(|r| r.partition == partition && r.offset == offset)?;
+        found.payload.as_deref()
+    }
+}
+
+/// Tells systemd, where it started us; nothing otherwise.
+pub(super) fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd does not listen");
+    }
+}
