@@ -14,7 +14,7 @@ use super::{Invalid, OK, input, print, say};
 use crate::edge::clock;
 use crate::edge::ledger::{Act, BaselineRow, Baselines, LearntStream, baselines, open_read_only};
 use crate::engine::baseline::BaselineSet;
-use crate::engine::detect::design::clopper_pearson;
+use crate::engine::detect::design::interval::clopper_pearson;
 use crate::engine::detect::labels_needed;
 use crate::engine::rule::RuleSet;
 use crate::engine::units::Timestamp;

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use super::args::{CheckArgs, Format};
-use super::{INVALID, Invalid, OK, input, print, say};
+use super::{INVALID, Invalid, OK, print, say};
 use crate::config::Config;
 use crate::edge::reload;
 use crate::engine::rule::{Diagnostic, compile, render};

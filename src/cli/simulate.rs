@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::args::SimulateArgs;
 use super::{Invalid, OK, say};
-use crate::edge::kafka::{Outgoing, Producer, ProducerSettings};
+use crate::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
 use crate::simulate::{Generator, Scenario, write_file, write_jsonl};
 
 pub(super) fn simulate(args: &SimulateArgs) -> anyhow::Result<u8> {
