@@ -363,7 +363,7 @@ impl Stream {
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
             let verdict = match rule.detect.bound {
-                Bound::Absence(span) => Judgement::silence(self.memory.last_seen, span, ctx.now),
+                Bound::Absence(span) => Judgement::silence(self.silent_from(span), ctx.now),
                 _ => self.memory.charts.get(definition).map_or(Judgement::QUIET, |chart| Judgement::of(rule, chart)),
             };
             let known = self.memory.alerts.get(&rule.id);
@@ -393,11 +393,18 @@ impl Stream {
             let alert = self.memory.alerts.get(&rule.id);
             let timed = alert.and_then(|alert| alert.deadline(timing(rule)));
             match (rule.detect.bound, alert) {
-                (Bound::Absence(span), None) => Some(self.memory.last_seen.plus(span)),
+                (Bound::Absence(span), None) => self.silent_from(span),
                 _ => timed,
             }
         };
         self.watched.iter().filter_map(of).min()
+    }
+
+    /// When the stream counts as silent: after the rule's time, or after twice the longest pause of the baseline where that
+    /// is longer (an agent that works office hours is not missed every night). Never while the baseline is learnt.
+    fn silent_from(&self, span: Span) -> Option<Timestamp> {
+        let usual = self.baseline.as_ref()?.profile.longest_gap;
+        Some(self.memory.last_seen.plus(span.max(usual.times(2))))
     }
 
     fn facts(&self) -> Facts {
@@ -530,8 +537,8 @@ impl Judgement {
         Self { active, verdict }
     }
 
-    fn silence(last_seen: Timestamp, span: Span, now: Timestamp) -> Self {
-        Self { active: now.since(last_seen) >= span, verdict: Verdict::InControl }
+    fn silence(silent_from: Option<Timestamp>, now: Timestamp) -> Self {
+        Self { active: silent_from.is_some_and(|from| now >= from), verdict: Verdict::InControl }
     }
 }
 
