@@ -1,1 +1,5 @@
 //! The one integration binary.
+
+mod fake_http;
+mod fake_smtp;
+mod notify;

@@ -173,6 +173,13 @@ pub(super) fn moment(at: Timestamp) -> String {
         .map_or_else(|_| at.to_string(), |t| t.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
+/// A moment that is told after another: without the date where it is the same.
+pub(super) fn moment_after(before: Timestamp, at: Timestamp) -> String {
+    let whole = moment(at);
+    let same_day = before.floor(Span::DAY) == at.floor(Span::DAY);
+    whole.split_once(' ').filter(|_| same_day).map_or(whole.clone(), |(_, time)| time.to_owned())
+}
+
 /// A length of time in its two largest units.
 pub(super) fn duration(span: Span) -> String {
     let seconds = span.as_millis().max(0) / 1_000;
