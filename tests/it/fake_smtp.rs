@@ -173,6 +173,9 @@ impl Session {
                 }
                 "DATA" => {
                     self.answer(&mut wire, "DATA", "354 go")?;
+                    if matches!(self.script.get("DATA"), Some(Act::Say(reply)) if !reply.starts_with("354")) {
+                        continue;
+                    }
                     let mail = read_mail(&mut wire)?;
                     self.record.lock().unwrap().mails.push(mail);
                     self.answer(&mut wire, "BODY", "250 accepted")?;

@@ -121,6 +121,11 @@ pub(super) fn measure_name(measure: &Measure) -> String {
     }
 }
 
+/// Whether the chart grades the size of a change of this measure: it does so for shares of outputs only.
+pub(super) fn is_graded(measure: &Measure) -> bool {
+    unit(measure) == Unit::Percent && *measure != Measure::Confidence
+}
+
 /// What the samples of a measure are.
 pub(super) const fn cases(measure: &Measure) -> &'static str {
     match measure {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::clean::{line, token};
-use super::figures::{Scale, cases, count, duration, measure_name, moment, moment_after, rounded};
+use super::figures::{Scale, cases, count, duration, is_graded, measure_name, moment, moment_after, rounded};
 use crate::engine::alert::{Account, Crossing, Reason, State};
 use crate::engine::route::{Message, Occasion, Status};
 use crate::engine::rule::{Grade, Measure};
@@ -272,7 +272,9 @@ fn evidence(crossing: &Crossing, account: &Account, compact: bool) -> Vec<Row> {
     }
     // What is over need not be proven any more.
     if !is_over(crossing) {
-        rows.push(Row::new("How sure", grade(account.grade)));
+        if is_graded(&account.measure) {
+            rows.push(Row::new("How sure", grade(account.grade)));
+        }
         if let Some(n) = rounded(account.arl0).filter(|_| !compact) {
             let promise = format!("expected at most once per {n} {unit} while nothing is wrong");
             rows.push(Row::new("False alarm", promise));
