@@ -3,6 +3,7 @@
 //! Everything here is a function of its arguments. Exact designs cost milliseconds, so [`DesignCache`] keeps them.
 
 pub mod bernoulli;
+mod beta;
 pub mod interval;
 pub mod normal;
 
