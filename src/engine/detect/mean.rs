@@ -282,16 +282,15 @@ mod tests {
     fn follows_nist_and_montgomery_tables() {
         // Montgomery, example 9.1: target 10, sigma 1, k 0.5; the published upper CUSUM, first signal 29, change at 23.
         let x = [
-            9.45, 7.99, 9.29, 11.66, 12.16, 10.18, 8.04, 11.46, 9.2, 10.34, 9.03, 11.47, 10.51, 9.4, 10.08, 9.37, 10.62,
-            10.31, 8.52, 10.84, 10.9, 9.33, 12.29, 11.5, 10.6, 11.08, 10.38, 11.62, 11.31, 10.52,
+            9.45, 7.99, 9.29, 11.66, 12.16, 10.18, 8.04, 11.46, 9.2, 10.34, 9.03, 11.47, 10.51, 9.4, 10.08, 9.37,
+            10.62, 10.31, 8.52, 10.84, 10.9, 9.33, 12.29, 11.5, 10.6, 11.08, 10.38, 11.62, 11.31, 10.52,
         ];
         let upper = [
             0.0, 0.0, 0.0, 1.16, 2.82, 2.5, 0.04, 1.0, 0.0, 0.0, 0.0, 0.97, 0.98, 0.0, 0.0, 0.0, 0.12, 0.0, 0.0, 0.34,
             0.74, 0.0, 1.79, 2.79, 2.89, 3.47, 3.35, 4.47, 5.28,
         ];
         let arl0 = super::super::design::normal::NormalCusum { k: 0.5, h: 5.0 }.arl(0.0);
-        let design =
-            MeanDesign { mu: 10.0, sigma: 1.0, buckets: u64::MAX, delta: 1.0, direction: Direction::Up, arl0 };
+        let design = MeanDesign { mu: 10.0, sigma: 1.0, buckets: u64::MAX, delta: 1.0, direction: Direction::Up, arl0 };
         let mut chart = MeanChart::new(&design, &mut DesignCache::new());
         for (i, (x, wanted)) in x.iter().zip(upper).enumerate() {
             chart.update(*x, 5, second(i as u64 + 1));

@@ -199,7 +199,13 @@ impl ProportionChart {
             return;
         }
         if let Some(grade) = &mut self.latched {
-            let now = if severe { Grade::Confirmed } else if self.exceeds { Grade::Degraded } else { Grade::Drifting };
+            let now = if severe {
+                Grade::Confirmed
+            } else if self.exceeds {
+                Grade::Degraded
+            } else {
+                Grade::Drifting
+            };
             *grade = now.max(*grade);
         }
     }

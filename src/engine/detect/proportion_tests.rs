@@ -102,7 +102,8 @@ fn a_level_of_never_is_once_in_a_million() {
 
 #[test]
 fn a_level_of_always_cannot_get_worse() {
-    let always = [ProportionDesign::fixed(1.0, 0.02, 100.0), ProportionDesign::new(Counts { hits: 50, n: 50 }, 0.02, 100.0)];
+    let always =
+        [ProportionDesign::fixed(1.0, 0.02, 100.0), ProportionDesign::new(Counts { hits: 50, n: 50 }, 0.02, 100.0)];
     for design in always {
         let mut chart = ProportionChart::new(&design, &mut DesignCache::new());
         for n in 0..10_000 {

@@ -41,7 +41,9 @@ fn interval(params: &Value) -> Option<Estimate> {
     match params["method"].as_str() {
         Some("wilson") => Some(wilson(counts("x"), params["confidence"].as_f64()?)),
         Some("clopper_pearson") => Some(clopper_pearson(counts("x"), params["confidence"].as_f64()?)),
-        None if params["prior"] == "beta(1,1)" => Some(confidence_sequence(counts("successes"), params["alpha"].as_f64()?)),
+        None if params["prior"] == "beta(1,1)" => {
+            Some(confidence_sequence(counts("successes"), params["alpha"].as_f64()?))
+        }
         _ => None,
     }
 }
@@ -51,11 +53,7 @@ fn distances(params: &Value) -> Vec<(&'static str, f64)> {
         params[name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as u64).collect()
     };
     let found = Distances::between(&bins("expected"), &bins("actual"));
-    vec![
-        ("psi", found.psi),
-        ("js_divergence_nats", found.jensen_shannon),
-        ("ks_binned", found.kolmogorov_smirnov),
-    ]
+    vec![("psi", found.psi), ("js_divergence_nats", found.jensen_shannon), ("ks_binned", found.kolmogorov_smirnov)]
 }
 
 /// Pairs of what we find and what the case says.

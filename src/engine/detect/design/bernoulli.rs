@@ -20,7 +20,7 @@ pub const LATTICE: f64 = 1_048_576.0;
 const MAX_CELLS: u64 = 4_000_000;
 
 /// The recursion ends when a row of states carries less than this share of the alarm probability.
-const NEGLIGIBLE: f64 = 1e-15;
+const NEGLIGIBLE: f64 = 1e-12;
 
 /// The promise is met when the ARL exceeds it by less than this share.
 const TIGHT: f64 = 1e-5;

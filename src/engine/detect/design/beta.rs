@@ -49,7 +49,7 @@ fn fraction(a: f64, b: f64, x: f64) -> f64 {
 }
 
 /// The level-quantile of Beta(a, b), a and b positive.
-pub fn beta_quantile(a: f64, b: f64, level: f64) -> f64 {
+pub(super) fn beta_quantile(a: f64, b: f64, level: f64) -> f64 {
     let ln_beta = ln_beta(a, b);
     let (mut low, mut high) = (0.0, 1.0);
     let mut x = a / (a + b);

@@ -111,9 +111,8 @@ pub fn psi_limit(alpha: f64, bins: usize, n: u64, m: u64) -> f64 {
     if bins < 2 || n == 0 || m == 0 {
         return f64::INFINITY;
     }
-    ChiSquared::new((bins - 1) as f64).map_or(f64::INFINITY, |chi| {
-        chi.inverse_cdf(1.0 - alpha.clamp(1e-12, 1.0)) * (1.0 / n as f64 + 1.0 / m as f64)
-    })
+    ChiSquared::new((bins - 1) as f64)
+        .map_or(f64::INFINITY, |chi| chi.inverse_cdf(1.0 - alpha.clamp(1e-12, 1.0)) * (1.0 / n as f64 + 1.0 / m as f64))
 }
 
 #[cfg(test)]
@@ -158,9 +157,17 @@ mod tests {
 
     #[test]
     fn confidence_sequence_equals_its_definition() {
-        near(confidence_sequence(Counts { hits: 8, n: 100 }, 0.05), 0.018_730_582_344_544_496, 0.202_065_293_100_658_16);
+        near(
+            confidence_sequence(Counts { hits: 8, n: 100 }, 0.05),
+            0.018_730_582_344_544_496,
+            0.202_065_293_100_658_16,
+        );
         near(confidence_sequence(Counts { hits: 0, n: 50 }, 0.05), 0.0, 0.129_381_289_091_507_73);
-        near(confidence_sequence(Counts { hits: 1_600, n: 20_000 }, 0.01), 0.071_723_783_321_231_89, 0.088_832_773_264_401_03);
+        near(
+            confidence_sequence(Counts { hits: 1_600, n: 20_000 }, 0.01),
+            0.071_723_783_321_231_89,
+            0.088_832_773_264_401_03,
+        );
         near(confidence_sequence(Counts { hits: 0, n: 0 }, 0.05), 0.0, 1.0);
     }
 
