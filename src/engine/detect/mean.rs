@@ -125,7 +125,7 @@ impl MeanChart {
 
     /// Takes the mean of one bucket of `n` events. An empty bucket, or a mean that is no number, says nothing.
     pub fn update(&mut self, mean: f64, n: u64, at: Timestamp) {
-        if n == 0 || !mean.is_finite() {
+        if n == 0 || !mean.is_finite() || !self.design.mu.is_finite() {
             return;
         }
         self.seen += 1;
@@ -133,7 +133,7 @@ impl MeanChart {
             Direction::Up => 1.0,
             Direction::Down => -1.0,
         };
-        let z = sign * (mean - self.design.mu) / self.sigma - self.null;
+        let z = (sign * (mean - self.design.mu) / self.sigma - self.null).clamp(-SATURATION, SATURATION);
         self.sum = (self.sum + z - self.k).clamp(0.0, SATURATION);
         if self.sum <= 0.0 && !self.latched {
             self.since = 0;
@@ -165,8 +165,9 @@ impl MeanChart {
 
     /// What the chart says now.
     pub fn verdict(&self) -> Verdict {
-        if self.design.buckets < BUCKETS_NEEDED {
-            return Verdict::Learning { seen: self.design.buckets, needed: BUCKETS_NEEDED };
+        let buckets = if self.design.mu.is_finite() { self.design.buckets } else { 0 };
+        if buckets < BUCKETS_NEEDED {
+            return Verdict::Learning { seen: buckets, needed: BUCKETS_NEEDED };
         }
         let (true, Some(changed_at)) = (self.latched, self.changed_at) else { return Verdict::InControl };
         let estimate = (self.since > 0).then(|| {
@@ -276,6 +277,14 @@ mod tests {
         chart.update(f64::INFINITY, 200, second(1));
         chart.update(0.1, 0, second(2));
         assert_eq!((chart.samples_seen(), chart.verdict()), (0, Verdict::InControl));
+        let mut chart = MeanChart::new(&MeanDesign { mu: f64::NAN, ..design(0.01, 100) }, &mut DesignCache::new());
+        chart.update(0.85, 200, second(0));
+        assert_eq!(chart.verdict(), Verdict::Learning { seen: 0, needed: 2 });
+        let mut chart =
+            MeanChart::new(&MeanDesign { delta: f64::NAN, ..design(f64::NAN, 100) }, &mut DesignCache::new());
+        chart.update(1e300, 200, second(0));
+        chart.update(-1e300, 200, second(1));
+        assert!(chart.statistic().is_finite());
     }
 
     #[test]

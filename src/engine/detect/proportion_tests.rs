@@ -2,6 +2,7 @@
 
 use super::testing::{Xorshift, second};
 use super::*;
+use crate::engine::rule::Grade::{Confirmed, Degraded, Drifting};
 use crate::engine::units::Counts;
 
 fn chart(p0: f64, arl0: f64) -> ProportionChart {
@@ -57,7 +58,6 @@ fn five_points_alarm_grade_and_resolve() {
             assert!(found.statistic >= found.limit && found.statistic.is_finite());
         }
     }
-    use crate::engine::rule::Grade::{Confirmed, Degraded, Drifting};
     assert_eq!(grades, [None, Some(Drifting), Some(Degraded), Some(Confirmed), None]);
     assert_eq!(chart.verdict(), Verdict::InControl);
     assert_eq!(chart.samples_seen(), 12_000);

@@ -27,20 +27,20 @@ fn regularised(a: f64, b: f64, x: f64, ln_beta: f64) -> f64 {
 fn fraction(a: f64, b: f64, x: f64) -> f64 {
     let away_from_zero = |v: f64| if v.abs() < 1e-300 { 1e-300 } else { v };
     let terms = 200.0 + 10.0 * (a + b).sqrt();
-    let mut c = 1.0;
-    let mut d = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
-    let mut value = d;
+    let mut upper = 1.0;
+    let mut lower = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
+    let mut value = lower;
     let mut m = 1.0;
     while m < terms {
         let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        d = 1.0 / away_from_zero(1.0 + even * d);
-        c = away_from_zero(1.0 + even / c);
-        value *= d * c;
+        lower = 1.0 / away_from_zero(1.0 + even * lower);
+        upper = away_from_zero(1.0 + even / upper);
+        value *= lower * upper;
         let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        d = 1.0 / away_from_zero(1.0 + odd * d);
-        c = away_from_zero(1.0 + odd / c);
-        value *= d * c;
-        if (d * c - 1.0).abs() < 1e-16 {
+        lower = 1.0 / away_from_zero(1.0 + odd * lower);
+        upper = away_from_zero(1.0 + odd / upper);
+        value *= lower * upper;
+        if (lower * upper - 1.0).abs() < 1e-16 {
             break;
         }
         m += 1.0;
