@@ -131,3 +131,8 @@ impl Detector {
 
 #[cfg(test)]
 mod testing;
+
+#[cfg(test)]
+mod proportion_tests;
+#[cfg(test)]
+mod reference_tests;
