@@ -148,7 +148,11 @@ fn config(brokers: &str, folder: &Path, port: u16) -> Config {
             on_gap: crate::edge::kafka::OnGap::default(),
             start: crate::edge::kafka::Start::default(),
             // Event time is compressed: a second of waiting for a full batch would be half a day of it.
-            tuning: Tuning { linger: Duration::from_millis(100), marks_every: Duration::from_secs(1), ..Tuning::default() },
+            tuning: Tuning {
+                linger: Duration::from_millis(100),
+                marks_every: Duration::from_secs(1),
+                ..Tuning::default()
+            },
         },
         data_dir: folder.to_owned(),
         rules: vec![write_rules(folder)],
