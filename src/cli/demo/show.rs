@@ -1,6 +1,6 @@
 //! What the demo prints: the agents day by day, the alerts as they come, the summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::{Connection, params};
@@ -52,8 +52,8 @@ pub(super) struct Reporter {
     db: Connection,
     next_day: Timestamp,
     start: Timestamp,
-    /// How many rows of `alert_events` were told.
-    told: i64,
+    /// The changes of alerts that were told.
+    told: BTreeSet<String>,
     changes: Vec<(Timestamp, String)>,
 }
 
@@ -64,39 +64,42 @@ impl Reporter {
             db: open_read_only(&folder.join("shewhart.db"))?,
             next_day: start.plus(Span::DAY),
             start,
-            told: 0,
+            told: BTreeSet::new(),
             changes: planted(story),
         })
     }
 
     /// Prints what is new up to `now`, in the order in which it happened.
     pub(super) fn report(&mut self, now: Timestamp) -> anyhow::Result<()> {
-        while let Some((at, what)) = self.changes.first().filter(|(at, _)| *at <= now).cloned() {
-            self.changes.remove(0);
-            print(&format!("{}  ---- {what}\n", clock(at)));
-        }
-        self.report_alerts()?;
+        let mut lines = self.new_alerts()?;
+        let due = self.changes.iter().take_while(|(at, _)| *at <= now).count();
+        lines.extend(self.changes.drain(..due).map(|(at, what)| (at, format!("{}  ---- {what}\n", clock(at)))));
         let newest: Option<i64> = self.db.query_row("SELECT max(start_ms) FROM rollup_minute", [], |row| row.get(0))?;
         while newest.is_some_and(|newest| newest >= self.next_day.as_millis()) {
-            let line = self.day(self.next_day.minus(Span::DAY), self.next_day)?;
-            print(&line);
+            lines.push((self.next_day, self.day(self.next_day.minus(Span::DAY), self.next_day)?));
             self.next_day = self.next_day.plus(Span::DAY);
+        }
+        lines.sort_by_key(|(at, _)| *at);
+        for (_, line) in lines {
+            print(&line);
         }
         Ok(())
     }
 
-    fn report_alerts(&mut self) -> anyhow::Result<()> {
+    fn new_alerts(&mut self) -> anyhow::Result<Vec<(Timestamp, String)>> {
         let mut select = self.db.prepare_cached(
-            "SELECT e.rowid_, e.crossing FROM (SELECT row_number() OVER (ORDER BY at_ms, id) AS rowid_, crossing
-             FROM alert_events) e WHERE e.rowid_ > ?1 ORDER BY e.rowid_",
+            "SELECT id, crossing FROM alert_events WHERE to_state IN ('firing', 'resolved') ORDER BY at_ms, id",
         )?;
-        let rows: Vec<(i64, String)> =
-            select.query_map([self.told], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-        for (row, crossing) in rows {
-            self.told = row;
-            print(&alert(&serde_json::from_str(&crossing)?));
+        let rows: Vec<(String, String)> =
+            select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let mut lines = Vec::new();
+        for (id, crossing) in rows {
+            if self.told.insert(id) {
+                let crossing: Crossing = serde_json::from_str(&crossing)?;
+                lines.push((crossing.at, alert(&crossing)));
+            }
         }
-        Ok(())
+        Ok(lines)
     }
 
     /// One line for a day of the agent whose story it is.
@@ -172,14 +175,11 @@ fn clock(at: Timestamp) -> String {
 fn alert(crossing: &Crossing) -> String {
     let who = crossing.labels.get("agent").map_or("", String::as_str);
     let severity = crossing.labels.get("severity").map_or("", String::as_str);
-    let head = match crossing.to {
-        State::Pending => return String::new(),
-        State::Inactive => return String::new(),
-        State::Firing => format!("{}  >>>> {} {severity} {}: {who}\n", clock(crossing.at), "FIRING", crossing.alert),
-        State::Resolved => {
-            return format!("{}  <<<< RESOLVED {severity} {}: {who}\n", clock(crossing.at), crossing.alert);
-        }
-    };
+    let what = format!("{severity} {}: {who}", crossing.alert);
+    if crossing.to == State::Resolved {
+        return format!("{}  <<<< RESOLVED {what}\n", clock(crossing.at));
+    }
+    let head = format!("{}  >>>> FIRING {what}\n", clock(crossing.at));
     let summary = crossing.annotations.get("summary").map(|text| format!("                        {text}\n"));
     head + &summary.unwrap_or_default() + &crossing.account.as_ref().map(explain).unwrap_or_default()
 }
@@ -257,7 +257,7 @@ fn summary_row(story: &Story, db: &Connection, crossing: &Crossing) -> anyhow::R
     let promise = account.map_or_else(String::new, |a| match a.measure {
         Measure::Accuracy => format!("1 per {} labels", digits(a.arl0, 3)),
         Measure::Silence => "none".to_owned(),
-        _ => "1 per 90 days".to_owned(),
+        _ => "1 per year".to_owned(),
     });
     let ended: Option<i64> =
         db.query_row("SELECT ended_at_ms FROM alerts WHERE id = ?1", [crossing.alert_id.to_string()], |row| {
