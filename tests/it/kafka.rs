@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
@@ -364,7 +367,7 @@ fn a_core_that_takes_its_time_gets_everything_and_its_marks_are_committed() {
     let handle = start(&settings, send).unwrap();
     let mut ledger = Ledger::default();
     let deadline = clock::instant() + PATIENCE;
-    while ledger.seen.len() < 3_000 || handle.marks().done == 0 {
+    while ledger.seen.len() < 3_000 {
         assert!(clock::instant() < deadline, "{} records, {:?}", ledger.seen.len(), handle.marks());
         if let Ok(event) = events.recv_timeout(Duration::from_millis(100)) {
             if let KafkaEvent::Batch(batch) = &event {
@@ -376,7 +379,22 @@ fn a_core_that_takes_its_time_gets_everything_and_its_marks_are_committed() {
         }
     }
     assert_eq!(ledger.twice, []);
+    while committed(broker.bootstrap()) < 3_000 {
+        assert!(clock::instant() < deadline, "{:?}", handle.marks());
+        clock::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(handle.marks().failed, 0);
     assert!(handle.stop(Duration::from_secs(5)));
+}
+
+/// The sum of the group's committed offsets.
+fn committed(brokers: &str) -> i64 {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", brokers).set("group.id", "shewhart").create().expect("a client");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(TOPIC, 0, 1);
+    let offsets = consumer.committed_offsets(list, Duration::from_secs(5)).expect("offsets");
+    offsets.elements().iter().map(|elem| elem.offset().to_raw().unwrap_or(0).max(0)).sum()
 }
 
 #[test]
