@@ -297,6 +297,7 @@ fn a_partition_whose_offset_was_refused_goes_on() {
     produce(broker.bootstrap(), 1_000..2_000);
     core.wait("the rest", |ledger| ledger.seen.len() == 2_000);
     measured(&format!("going on {:?} after a refused offset", begun.elapsed()));
+    assert!(ledger.lock().expect(CALM).assigned >= 2, "begun anew");
     all_once(&ledger, 2_000);
 }
 
@@ -461,6 +462,7 @@ fn a_real_broker() {
     every_compression_is_readable(&broker);
     deleted_records_are_a_gap(&broker);
     a_recreated_topic_is_noticed(&broker);
+    another_process_with_our_name_ends_us(&broker);
 }
 
 fn real(broker: &Broker, topic: &str) -> KafkaSettings {
@@ -491,8 +493,10 @@ fn deleted_records_are_a_gap(broker: &Broker) {
     let (settings, ledger) = (real(broker, "shortened"), ledger());
     let producer = ProducerSettings::new(broker.bootstrap());
     send(&producer, "shortened", 0..100, "");
+    let begun = clock::instant();
     let core = Core::start(&settings, &ledger);
     core.wait("a beginning", |ledger| ledger.seen.len() == 100);
+    measured(&format!("first record of the broker's second group after {:?}", begun.elapsed()));
     core.stop(Duration::from_secs(5)).expect("closed");
     send(&producer, "shortened", 100..1_000, "");
     broker.delete_records("shortened", 0, 400);
@@ -520,4 +524,21 @@ fn a_recreated_topic_is_noticed(broker: &Broker) {
     let gap = Gap { partition: P0, from: Offset(100), to: Offset(0), reason: GapReason::Recreated };
     assert_eq!(ledger.lock().expect(CALM).gaps, [gap]);
     core.stop(Duration::from_secs(5)).expect("closed");
+}
+
+fn another_process_with_our_name_ends_us(broker: &Broker) {
+    broker.create_topic("named", 1);
+    let mut settings = real(broker, "named");
+    settings.instance_id = Some("watcher-1".to_owned());
+    let (older, younger) = (ledger(), ledger());
+    send(&ProducerSettings::new(broker.bootstrap()), "named", 0..100, "");
+    let first = Core::start(&settings, &older);
+    first.wait("the older process", |ledger| ledger.seen.len() == 100);
+    let second = Core::start(&settings, &younger);
+    first.wait("being fenced", |ledger| ledger.ended.is_some());
+    let Some(EndReason::Fatal(why)) = older.lock().expect(CALM).ended.clone() else { panic!("not fatal") };
+    assert!(why.to_lowercase().contains("instance"), "{why}");
+    second.wait("the younger process", |ledger| ledger.seen.len() == 100);
+    first.stop(Duration::from_secs(5)).expect("closed");
+    second.stop(Duration::from_secs(5)).expect("closed");
 }
