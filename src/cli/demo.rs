@@ -30,6 +30,8 @@ use crate::engine::{Group, Settings};
 const TOPIC: &str = "agent-events";
 /// Partitions of the demo's topic: enough that agents are spread.
 const PARTITIONS: i32 = 4;
+/// Records that the daemon may be behind before the agents wait: the embedded broker keeps 5 MiB of a partition and no more.
+const BEHIND_MAX: u64 = 10_000;
 /// How long the demo waits for the daemon to get its partitions, and to read the last record.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -199,9 +201,12 @@ fn play(
     let at = |wall: Duration| first.plus(Span::from_millis((wall.as_secs_f64() * args.speed * 86_400_000.0) as i64));
     let mut events = story.production().iter().peekable();
     let mut sent = 0_u64;
+    let read = || board.read().counters.values().map(|c| c.records).sum::<u64>();
     while events.peek().is_some() && !stopped() {
         let now = at(began.elapsed());
-        while let Some(event) = events.next_if(|event| event.ts <= now) {
+        let room = (read() + BEHIND_MAX).saturating_sub(sent);
+        for _ in 0..room {
+            let Some(event) = events.next_if(|event| event.ts <= now) else { break };
             producer.send(&Outgoing::new(TOPIC, &event.agent, event.json.as_bytes()))?;
             sent += 1;
         }
@@ -209,7 +214,6 @@ fn play(
         clock::sleep(Duration::from_millis(50));
     }
     producer.flush(Duration::from_secs(30))?;
-    let read = || board.read().counters.values().map(|c| c.records).sum::<u64>();
     wait(|| read() >= sent || stopped());
     // The router waits half a second before it writes, and the folder takes its time.
     clock::sleep(Duration::from_millis(1_500));
