@@ -79,7 +79,7 @@ struct Outbox {
 #[derive(Serialize)]
 struct Rules {
     hash: Option<String>,
-    rules: i64,
+    count: i64,
     since: String,
     refused_since: i64,
 }
@@ -272,7 +272,7 @@ fn rules(db: &Connection) -> rusqlite::Result<Option<Rules>> {
          WHERE in_force",
     )?;
     let mut rows = select.query_map([], |row| {
-        Ok(Rules { hash: row.get(0)?, rules: row.get(1)?, since: row.get(2)?, refused_since: row.get(3)? })
+        Ok(Rules { hash: row.get(0)?, count: row.get(1)?, since: row.get(2)?, refused_since: row.get(3)? })
     })?;
     rows.next().transpose()
 }
@@ -288,8 +288,7 @@ fn ask(address: SocketAddr) -> Daemon {
     let ok = |answer: &std::io::Result<(bool, String)>| matches!(answer, Ok((true, _)));
     let says = match (&healthy, &ready) {
         (Err(error), _) | (_, Some(Err(error))) => format!("no answer: {error}"),
-        (Ok((false, body)), _) | (_, Some(Ok((_, body)))) => body.clone(),
-        (Ok((true, body)), None) => body.clone(),
+        (_, Some(Ok((_, body)))) | (Ok((_, body)), None) => body.clone(),
     };
     Daemon { address: address.to_string(), healthy: ok(&healthy), ready: ready.as_ref().is_some_and(ok), says }
 }
@@ -313,32 +312,28 @@ fn get(address: SocketAddr, page: &str) -> std::io::Result<(bool, String)> {
 fn text(status: &Status) -> String {
     let s = &status.streams;
     let mut lines = vec![
-        vec!["database".to_owned(), database(status)],
-        vec!["daemon".to_owned(), daemon(status)],
-        vec!["streams".to_owned(), streams_text(s)],
-        vec!["rules".to_owned(), rules_text(status.rules.as_ref())],
-        vec!["baseline".to_owned(), baseline_text(status)],
-        vec!["outbox".to_owned(), format!("{} pending, {} dead", status.outbox.pending, status.outbox.dead)],
-        vec!["input".to_owned(), format!("{} rejected records kept, {} gaps", status.rejects, status.gaps)],
+        ("database".to_owned(), database(status)),
+        ("daemon".to_owned(), daemon(status)),
+        ("streams".to_owned(), streams_text(s)),
+        ("rules".to_owned(), rules_text(status.rules.as_ref())),
+        ("baseline".to_owned(), baseline_text(status)),
+        ("outbox".to_owned(), format!("{} pending, {} dead", status.outbox.pending, status.outbox.dead)),
+        ("input".to_owned(), format!("{} rejected records kept, {} gaps", status.rejects, status.gaps)),
     ];
     for p in &status.partitions {
         let time = p.stream_time.as_deref().unwrap_or("never");
         let rest = format!("next offset {}, event time {time}, {} records", p.next_offset, p.records);
         let odd = format!("{} rejected, {} verdicts unjoined", p.rejected, p.unjoined);
-        lines.push(vec![format!("partition {}", p.partition), format!("{rest}, {odd}")]);
+        lines.push((format!("partition {}", p.partition), format!("{rest}, {odd}")));
     }
-    let width = lines.iter().filter_map(|line| line.first()).map(String::len).max().unwrap_or(0);
-    let mut text = String::new();
-    for line in &lines {
-        if let [name, value] = line.as_slice() {
-            text.push_str(&format!("{name:<width$}  {value}\n"));
-        }
-    }
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text: String = lines.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect();
     if status.alerts.is_empty() {
         text.push_str("\nno open alerts\n");
     } else {
         let rows: Vec<Vec<String>> = status.alerts.iter().map(AlertLine::cells).collect();
-        text.push_str(&format!("\n{}", table(&ALERT_HEADER, &rows)));
+        text.push('\n');
+        text.push_str(&table(&ALERT_HEADER, &rows));
     }
     text
 }
@@ -393,7 +388,7 @@ fn rules_text(rules: Option<&Rules>) -> String {
         0 => String::new(),
         n => format!("; {n} offered since then were REFUSED (v_rule_sets says why)"),
     };
-    format!("{} rules, {hash}, since {}{refused}", rules.rules, rules.since)
+    format!("{} rules, {hash}, since {}{refused}", rules.count, rules.since)
 }
 
 fn baseline_text(status: &Status) -> String {
