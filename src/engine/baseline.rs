@@ -9,8 +9,9 @@ use super::rule::Measure;
 use super::sketch::{Histogram, Moments, Pane, entry, latency, tokens};
 use super::units::{Counts, Span, Timestamp};
 
-/// Fewest values in a closed bucket. Below it the mean of an hour says more about its size than about its level.
-const BUCKET_EVENTS: u64 = 50;
+/// Fewest values in a closed bucket: confidence and cost are skewed, and the limit of a chart of means holds for means
+/// that are near enough to normal.
+const BUCKET_EVENTS: u64 = 200;
 
 /// The open bucket of a quantity: at least an hour, at least [`BUCKET_EVENTS`] values.
 ///
@@ -72,6 +73,8 @@ pub struct Profile {
     pub first: Option<Timestamp>,
     /// Event time of the last output.
     pub last: Option<Timestamp>,
+    /// The longest time between two outputs.
+    pub longest_gap: Span,
     /// Counts, moments and histograms over the whole phase.
     pub pane: Pane,
     /// Latency of the components.
@@ -108,6 +111,9 @@ impl Profile {
     /// Adds one output of Phase I, its verdict left out.
     pub fn absorb(&mut self, output: &Output<'_>) {
         self.first = Some(self.first.map_or(output.ts, |first| first.min(output.ts)));
+        if let Some(last) = self.last {
+            self.longest_gap = self.longest_gap.max(output.ts.since(last));
+        }
         self.last = Some(self.last.map_or(output.ts, |last| last.max(output.ts)));
         self.pane.absorb(output);
         for (histogram, nanos) in self.components.iter_mut().zip(output.latency.components) {

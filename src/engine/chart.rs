@@ -6,7 +6,7 @@ use super::baseline::{Baseline, Bucket, Profile, Series, component_index, log_of
 use super::detect::{DesignCache, Detector, Direction, DistanceChart, DistanceDesign, MeanChart, MeanDesign};
 use super::detect::{ProportionChart, ProportionDesign, Verdict};
 use super::event::{Output, Status};
-use super::rule::{Amount, Bound, Detect, Measure, Promise};
+use super::rule::{Amount, Bound, Detect, Grade, Measure, Promise};
 use super::sketch::{confidence_bin, latency, tokens};
 use super::units::{Span, Timestamp};
 
@@ -157,6 +157,11 @@ impl Chart {
                 Some(Detector::Mean(_) | Detector::Distance(_)) | None => {}
             }
         }
+    }
+
+    /// How sure the chart is while it is out of control.
+    pub fn grade(&self) -> Option<Grade> {
+        self.detector.as_ref().and_then(Detector::grade)
     }
 
     /// The verdict, `Learning` while there is no detector.

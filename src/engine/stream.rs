@@ -362,20 +362,20 @@ impl Stream {
     pub(super) fn judge(&mut self, ctx: &Context<'_>, said: &mut Vec<Said>) {
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
-            let verdict = match rule.detect.bound {
-                Bound::Absence(span) => Judgement::silence(self.memory.last_seen, span, ctx.now),
-                _ => self.memory.charts.get(definition).map_or(Judgement::QUIET, |chart| Judgement::of(rule, chart)),
+            let active = match rule.detect.bound {
+                Bound::Absence(span) => self.silent_from(span).is_some_and(|from| ctx.now >= from),
+                _ => self.memory.charts.get(definition).and_then(Chart::grade).is_some_and(|g| g >= rule.detect.grade),
             };
             let known = self.memory.alerts.get(&rule.id);
-            if known.is_none() && !verdict.active {
+            if known.is_none() && !active {
                 continue;
             }
             let mut alert = known.cloned().unwrap_or_default();
             let start =
                 |at: Timestamp| Id::of(&[rule.id.as_bytes(), self.key.as_bytes(), &at.as_millis().to_be_bytes()]);
-            let change = alert.step(verdict.active, ctx.now, timing(rule), start);
+            let change = alert.step(active, ctx.now, timing(rule), start);
             if let Some(change) = change {
-                let account = self.account(rule, &verdict);
+                let account = self.account(rule, definition);
                 said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, change, account, ctx))));
             }
             if alert.state == State::Inactive {
@@ -393,11 +393,18 @@ impl Stream {
             let alert = self.memory.alerts.get(&rule.id);
             let timed = alert.and_then(|alert| alert.deadline(timing(rule)));
             match (rule.detect.bound, alert) {
-                (Bound::Absence(span), None) => Some(self.memory.last_seen.plus(span)),
+                (Bound::Absence(span), None) => self.silent_from(span),
                 _ => timed,
             }
         };
         self.watched.iter().filter_map(of).min()
+    }
+
+    /// When the stream counts as silent: after the rule's time, or after twice the longest pause of the baseline where that
+    /// is longer (an agent that works office hours is not missed every night). Never while the baseline is learnt.
+    fn silent_from(&self, span: Span) -> Option<Timestamp> {
+        let usual = self.baseline.as_ref()?.profile.longest_gap;
+        Some(self.memory.last_seen.plus(span.max(usual.times(2))))
     }
 
     fn facts(&self) -> Facts {
@@ -405,13 +412,13 @@ impl Stream {
         Facts { outputs: *outputs, labels: *labels, version: version.clone(), version_before: version_before.clone() }
     }
 
-    fn account(&self, rule: &Rule, judgement: &Judgement) -> Option<Account> {
+    fn account(&self, rule: &Rule, definition: &Id) -> Option<Account> {
         if let Bound::Absence(_) = rule.detect.bound {
             return Some(Account::silence(self.memory.last_seen, self.facts()));
         }
-        match &judgement.verdict {
+        match self.memory.charts.get(definition)?.verdict() {
             Verdict::OutOfControl(evidence) => {
-                Some(Account::new(&rule.detect, evidence, self.baseline.as_deref(), self.facts()))
+                Some(Account::new(&rule.detect, &evidence, self.baseline.as_deref(), self.facts()))
             }
             Verdict::InControl | Verdict::Learning { .. } => None,
         }
@@ -512,29 +519,6 @@ pub(super) struct Label {
     pub(super) in_baseline: bool,
 }
 
-/// A verdict as one rule sees it.
-struct Judgement {
-    active: bool,
-    verdict: Verdict,
-}
-
-impl Judgement {
-    const QUIET: Self = Self { active: false, verdict: Verdict::InControl };
-
-    fn of(rule: &Rule, chart: &Chart) -> Self {
-        let verdict = chart.verdict();
-        let active = match &verdict {
-            Verdict::OutOfControl(evidence) => evidence.grade >= rule.detect.grade,
-            Verdict::InControl | Verdict::Learning { .. } => false,
-        };
-        Self { active, verdict }
-    }
-
-    fn silence(last_seen: Timestamp, span: Span, now: Timestamp) -> Self {
-        Self { active: now.since(last_seen) >= span, verdict: Verdict::InControl }
-    }
-}
-
 fn timing(rule: &Rule) -> Timing {
     Timing { hold: rule.hold, keep: rule.keep_firing_for }
 }
@@ -553,7 +537,7 @@ fn draw(definition: Id, rule: &Rule, chart: &mut Chart, at: Timestamp, said: &mu
             limit: detector.limit(),
             centre: detector.centre(),
             samples: detector.samples_seen(),
-            out: matches!(detector.verdict(), Verdict::OutOfControl(_)),
+            out: detector.grade().is_some(),
         }));
     }
 }

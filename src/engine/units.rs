@@ -60,7 +60,7 @@ impl fmt::Display for Timestamp {
 }
 
 /// A length of time in milliseconds. Parsed and printed in Prometheus' duration syntax (`1h30m`, `90d`, `0`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Span(i64);
 
 impl Span {

@@ -40,7 +40,8 @@ pub(super) fn deliver(settings: &EmailSettings, message: &Message, attempt: Atte
 }
 
 /// lettre's timeouts are for one read; a server that sends a byte now and then outlasts them all. So the conversation
-/// has a thread of its own, which is left behind when the attempt's time is over, and then says nothing more.
+/// has a thread of its own, which is left behind when the attempt's time is over, and then says nothing more. It cannot
+/// be ended, and lettre takes a line of any length: hence a place for each conversation, and few places.
 fn within(settings: &EmailSettings, mail: MailSettings, bytes: Vec<u8>) -> Result<(), DeliveryError> {
     let place = Place::take(&settings.smtp).ok_or_else(|| {
         let told = format!("{}: {CONVERSATIONS_MAX} earlier attempts still hang", settings.smtp);
@@ -112,7 +113,10 @@ impl Conversation<'_> {
         let mut connection = self.open()?;
         let outcome = self.log_in(&mut connection).and_then(|()| self.hand_over(&mut connection, mail, bytes));
         // A server that answered is told that this is all; one that did not is left.
-        let answered = outcome.as_ref().err().is_none_or(|e| !matches!(e.class, FailureClass::Timeout));
+        let answered = outcome
+            .as_ref()
+            .err()
+            .is_none_or(|e| !matches!(e.class, FailureClass::Timeout | FailureClass::Connect | FailureClass::Tls));
         if answered && connection.set_timeout(Some(GOODBYE)).is_ok() {
             connection.abort();
         }

@@ -121,6 +121,11 @@ pub(super) fn measure_name(measure: &Measure) -> String {
     }
 }
 
+/// Whether the chart grades the size of a change of this measure: it does so for shares of outputs only.
+pub(super) fn is_graded(measure: &Measure) -> bool {
+    unit(measure) == Unit::Percent && *measure != Measure::Confidence
+}
+
 /// What the samples of a measure are.
 pub(super) const fn cases(measure: &Measure) -> &'static str {
     match measure {
@@ -171,6 +176,13 @@ pub(super) fn rounded(n: f64) -> Option<String> {
 pub(super) fn moment(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis())
         .map_or_else(|_| at.to_string(), |t| t.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+/// A moment that is told after another: without the date where it is the same.
+pub(super) fn moment_after(before: Timestamp, at: Timestamp) -> String {
+    let whole = moment(at);
+    let same_day = before.floor(Span::DAY) == at.floor(Span::DAY);
+    whole.split_once(' ').filter(|_| same_day).map_or(whole.clone(), |(_, time)| time.to_owned())
 }
 
 /// A length of time in its two largest units.

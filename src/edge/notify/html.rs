@@ -10,8 +10,8 @@ body{font:15px/1.45 system-ui,sans-serif;margin:0;padding:16px;max-width:720px}\
 h1{font-size:18px;margin:0 0 8px;overflow-wrap:anywhere}h2{font-size:15px;margin:20px 0 4px;overflow-wrap:anywhere}\
 p{margin:0 0 10px}.lead{font-size:16px}.note{opacity:.8}\
 table{border-collapse:collapse;margin:0 0 10px}\
-th{text-align:left;font-weight:600;padding:2px 14px 2px 0;vertical-align:top;white-space:nowrap}\
-td{padding:2px 0;vertical-align:top;overflow-wrap:anywhere}.ids{font-size:13px;opacity:.75}\
+th{min-width:6.5em;text-align:left;font-weight:600;padding:2px 14px 2px 0;vertical-align:top;white-space:nowrap}\
+td{width:100%;padding:2px 0;vertical-align:top;overflow-wrap:anywhere}.ids{font-size:13px;opacity:.75}\
 .bar{border-left:4px solid #c62828;padding-left:12px}.over{border-left-color:#2e7d32}";
 
 /// The message as an HTML page.

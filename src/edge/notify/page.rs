@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::clean::{line, token};
-use super::figures::{Scale, cases, count, duration, measure_name, moment, rounded};
+use super::figures::{Scale, cases, count, duration, is_graded, measure_name, moment, moment_after, rounded};
 use crate::engine::alert::{Account, Crossing, Reason, State};
 use crate::engine::route::{Message, Occasion, Status};
 use crate::engine::rule::{Grade, Measure};
@@ -193,14 +193,15 @@ fn record(crossing: &Crossing) -> String {
 fn block(crossing: &Crossing, compact: bool) -> Block {
     let mut facts = vec![Row::new("Since", since(crossing))];
     if let Some(account) = &crossing.account {
-        facts.extend(evidence(account, compact));
+        facts.extend(evidence(crossing, account, compact));
     }
     let mut ids = vec![Row::new("Labels", pairs(crossing.labels.iter(), 400))];
+    let mut alert = crossing.alert_id.to_string();
     if !compact {
         ids.insert(0, Row::new("Rule", line(&crossing.rule, 160)));
-        ids.push(Row::new("Record", record(crossing)));
+        alert = format!("{alert} ({})", record(crossing));
     }
-    ids.push(Row::new("Alert", crossing.alert_id.to_string()));
+    ids.push(Row::new("Alert", alert));
     Block { title: None, lead: lead(crossing), facts, advice: advice(crossing, compact), ids }
 }
 
@@ -248,32 +249,36 @@ fn capital(sentence: &str) -> String {
 }
 
 fn since(crossing: &Crossing) -> String {
-    let began = crossing.account.as_ref().and_then(|a| a.changed_at);
-    let began = began.map_or(String::new(), |at| format!("change began about {}; ", moment(at)));
-    let raised = moment(crossing.started_at);
+    let raised = crossing.started_at;
+    let told = match crossing.account.as_ref().and_then(|a| a.changed_at) {
+        Some(began) => format!("change began about {}; alert raised {}", moment(began), moment_after(began, raised)),
+        None => format!("alert raised {}", moment(raised)),
+    };
     if is_over(crossing) {
-        let lasted = duration(crossing.at.since(crossing.started_at));
-        format!("{began}alert raised {raised}, over {} after {lasted}", moment(crossing.at))
+        let lasted = duration(crossing.at.since(raised));
+        format!("{told}, over {} after {lasted}", moment_after(raised, crossing.at))
     } else {
-        format!("{began}alert raised {raised}")
+        told
     }
 }
 
-fn evidence(account: &Account, compact: bool) -> Vec<Row> {
+fn evidence(crossing: &Crossing, account: &Account, compact: bool) -> Vec<Row> {
     let unit = cases(&account.measure);
     let mut rows = Vec::new();
     if account.samples > 0 {
-        let all = if compact {
-            String::new()
-        } else {
-            format!(" ({} outputs, {} labelled in all)", count(account.outputs), count(account.labels))
-        };
-        rows.push(Row::new("Rests on", format!("{} {unit} since the change{all}", count(account.samples))));
+        let all = format!(" ({} of {} outputs labelled so far)", count(account.labels), count(account.outputs));
+        let all = if compact { "" } else { &all };
+        rows.push(Row::new("Rests on", format!("{} {unit}{all}", count(account.samples))));
     }
-    rows.push(Row::new("How sure", grade(account.grade)));
-    if let Some(n) = rounded(account.arl0).filter(|_| !compact) {
-        let promise = format!("expected at most once per {n} {unit} while nothing is wrong");
-        rows.push(Row::new("False alarm", promise));
+    // What is over need not be proven any more.
+    if !is_over(crossing) {
+        if is_graded(&account.measure) {
+            rows.push(Row::new("How sure", grade(account.grade)));
+        }
+        if let Some(n) = rounded(account.arl0).filter(|_| !compact) {
+            let promise = format!("expected at most once per {n} {unit} while nothing is wrong");
+            rows.push(Row::new("False alarm", promise));
+        }
     }
     if account.provisional {
         let told = "PROVISIONAL: learnt from this stream's own first events, approved by nobody";
@@ -285,7 +290,7 @@ fn evidence(account: &Account, compact: bool) -> Vec<Row> {
         (Some(now), Some(before)) if now != before => {
             rows.push(Row::new("Version", format!("{}; before it {}", line(now, 60), line(before, 60))));
         }
-        (Some(now), _) => rows.push(Row::new("Version", format!("{}, unchanged", line(now, 60)))),
+        (Some(now), _) => rows.push(Row::new("Version", line(now, 60))),
         (None, _) => {}
     }
     rows

@@ -5,6 +5,8 @@ use crate::engine::route::Message;
 
 /// Lines of a mail about one alert.
 const SCREEN: usize = 24;
+/// Lines that annotations get even when the facts fill the screen.
+const ADVICE_MIN: usize = 4;
 /// Columns of a line of text. Addresses of web pages are never broken.
 const WIDTH: usize = 78;
 /// Columns of a row's name.
@@ -52,7 +54,8 @@ fn whole(block: &Block, room: usize) -> Vec<String> {
     }
     lines.extend(block.facts.iter().flat_map(|r| row(r, 2)));
     let ids: Vec<_> = block.ids.iter().flat_map(|r| row(r, 2)).collect();
-    let mut left = room.saturating_sub(lines.len() + ids.len() + 2);
+    // What to do is worth scrolling for.
+    let mut left = room.saturating_sub(lines.len() + ids.len() + 2).max(ADVICE_MIN);
     let mut advice = Vec::new();
     for told in &block.advice {
         let wanted = if told.name == "Description" { 3 } else { 2 };

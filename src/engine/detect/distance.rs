@@ -241,3 +241,92 @@ impl DistanceChart {
         self.seen
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Xorshift, second};
+    use super::*;
+
+    #[test]
+    fn distances_equal_scipy() {
+        let found = Distances::between(&[500, 0, 300, 200], &[400, 100, 0, 500]);
+        assert!((found.psi - 3.388_395_960_602_292).abs() < 1e-12);
+        assert!((found.jensen_shannon - 0.174_620_115_086_309_8).abs() < 1e-12);
+        assert!((found.kolmogorov_smirnov - 0.3).abs() < 1e-12);
+        assert_eq!(Distances::between(&[], &[1]), Distances::default());
+    }
+
+    #[test]
+    fn bins_are_merged_to_deciles_that_can_carry_the_limit() {
+        assert_eq!(merge_bins(&[100; 20], 1_000).last(), Some(&9));
+        assert_eq!(merge_bins(&[100; 20], 100).last(), Some(&3));
+        assert_eq!(merge_bins(&[10_000, 0, 0, 1, 0], 1_000), [0, 0, 0, 0, 0]);
+        assert_eq!(merge_bins(&[0, 0, 500, 500, 0], 1_000), [0, 0, 0, 1, 1]);
+        assert_eq!(merge_bins(&[], 1_000), [0_u16; 0]);
+    }
+
+    /// Squares of uniform numbers, in twenty bins.
+    fn draw(random: &mut Xorshift, power: i32) -> usize {
+        (random.uniform().powi(power) * 20.0) as usize
+    }
+
+    #[test]
+    fn false_windows_are_no_more_often_than_promised_and_a_change_is_seen() {
+        let mut random = Xorshift::new(31);
+        let mut alarms = 0;
+        let windows = 4_000_u64;
+        for _ in 0..windows / 100 {
+            let mut bins = vec![0; 20];
+            for _ in 0..5_000 {
+                bins[draw(&mut random, 2)] += 1;
+            }
+            let design = DistanceDesign { bins, window: 500, arl0: 50.0 };
+            let mut chart = DistanceChart::new(&design);
+            for _ in 0..100 {
+                for n in 0..500 {
+                    chart.update(draw(&mut random, 2), second(n));
+                }
+                alarms += u32::from(chart.statistic() > chart.limit());
+            }
+        }
+        // 80 expected at chance 1/50; the chi-square limit is right to a third with 25 expected in a bin.
+        assert!((40..=115).contains(&alarms), "{alarms}");
+    }
+
+    #[test]
+    fn a_new_shape_alarms_and_three_calm_windows_end_it() {
+        let mut random = Xorshift::new(32);
+        let mut bins = vec![0; 20];
+        for _ in 0..10_000 {
+            bins[draw(&mut random, 2)] += 1;
+        }
+        let mut chart = DistanceChart::new(&DistanceDesign { bins, window: 500, arl0: 2_000.0 });
+        for n in 0..5_000 {
+            let power = if (1_000..2_000).contains(&n) { 1 } else { 2 };
+            chart.update(draw(&mut random, power), second(n));
+            match chart.verdict() {
+                Verdict::OutOfControl(found) => {
+                    assert!((1_499..3_499).contains(&n), "{n}");
+                    assert_eq!((found.changed_at, found.direction), (second(1_000), Direction::Up));
+                    assert_eq!(found.samples, n - 999);
+                }
+                other => {
+                    assert_eq!(other, Verdict::InControl);
+                    assert!(!(1_499..3_499).contains(&n), "{n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_baseline_is_learning_and_one_value_is_blind() {
+        let mut chart = DistanceChart::new(&DistanceDesign { bins: vec![], window: 500, arl0: 100.0 });
+        chart.update(3, second(0));
+        assert_eq!(chart.verdict(), Verdict::Learning { seen: 0, needed: 50 });
+        let mut chart = DistanceChart::new(&DistanceDesign { bins: vec![0, 900, 0], window: 50, arl0: 100.0 });
+        for n in 0..200 {
+            chart.update(2, second(n));
+        }
+        assert_eq!((chart.verdict(), chart.limit()), (Verdict::InControl, f64::INFINITY));
+    }
+}

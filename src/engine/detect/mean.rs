@@ -125,7 +125,7 @@ impl MeanChart {
 
     /// Takes the mean of one bucket of `n` events. An empty bucket, or a mean that is no number, says nothing.
     pub fn update(&mut self, mean: f64, n: u64, at: Timestamp) {
-        if n == 0 || !mean.is_finite() {
+        if n == 0 || !mean.is_finite() || !self.design.mu.is_finite() {
             return;
         }
         self.seen += 1;
@@ -133,7 +133,7 @@ impl MeanChart {
             Direction::Up => 1.0,
             Direction::Down => -1.0,
         };
-        let z = sign * (mean - self.design.mu) / self.sigma - self.null;
+        let z = (sign * (mean - self.design.mu) / self.sigma - self.null).clamp(-SATURATION, SATURATION);
         self.sum = (self.sum + z - self.k).clamp(0.0, SATURATION);
         if self.sum <= 0.0 && !self.latched {
             self.since = 0;
@@ -165,8 +165,9 @@ impl MeanChart {
 
     /// What the chart says now.
     pub fn verdict(&self) -> Verdict {
-        if self.design.buckets < BUCKETS_NEEDED {
-            return Verdict::Learning { seen: self.design.buckets, needed: BUCKETS_NEEDED };
+        let buckets = if self.design.mu.is_finite() { self.design.buckets } else { 0 };
+        if buckets < BUCKETS_NEEDED {
+            return Verdict::Learning { seen: buckets, needed: BUCKETS_NEEDED };
         }
         let (true, Some(changed_at)) = (self.latched, self.changed_at) else { return Verdict::InControl };
         let estimate = (self.since > 0).then(|| {
@@ -206,5 +207,105 @@ impl MeanChart {
     /// Buckets taken.
     pub const fn samples_seen(&self) -> u64 {
         self.seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Xorshift, second};
+    use super::*;
+
+    fn design(sigma: f64, buckets: u64) -> MeanDesign {
+        MeanDesign { mu: 0.85, sigma, buckets, delta: 0.02, direction: Direction::Down, arl0: 500.0 }
+    }
+
+    #[test]
+    fn false_alarms_are_no_more_often_than_promised() {
+        // Half of all baselines of 60 buckets come out too high; the moved mean keeps the rate over all of them.
+        let mut random = Xorshift::new(21);
+        let mut cache = DesignCache::new();
+        let (mut alarms, mut total) = (0_u64, 0_u64);
+        for _ in 0..200 {
+            let sample: Vec<f64> = (0..60).map(|_| 0.85 + 0.01 * random.normal()).collect();
+            let mu = sample.iter().sum::<f64>() / 60.0;
+            let mut chart = MeanChart::new(&MeanDesign { mu, ..design(0.01, 60) }, &mut cache);
+            for n in 0..5_000 {
+                chart.update(0.85 + 0.01 * random.normal(), 200, second(n));
+                total += 1;
+                if chart.latched {
+                    alarms += 1;
+                    chart.restart();
+                }
+            }
+        }
+        let rate = alarms as f64 * 500.0 / total as f64;
+        assert!((0.4..1.1).contains(&rate), "{rate} false alarms where 1 was promised");
+    }
+
+    #[test]
+    fn a_known_fall_is_found_dated_and_resolved() {
+        let mut random = Xorshift::new(22);
+        let mut chart = MeanChart::new(&design(0.01, 336), &mut DesignCache::new());
+        for n in 0..60 {
+            let level = if (20..50).contains(&n) { 0.82 } else { 0.85 };
+            chart.update(level + 0.01 * random.normal(), 200, second(n));
+            if n == 49 {
+                let Verdict::OutOfControl(found) = chart.verdict() else { panic!("{:?}", chart.verdict()) };
+                assert!((second(18)..=second(22)).contains(&found.changed_at));
+                let estimate = found.estimate.unwrap();
+                assert!(estimate.low < 0.82 && 0.82 < estimate.high, "{estimate:?}");
+            }
+        }
+        assert_eq!(chart.verdict(), Verdict::InControl);
+    }
+
+    #[test]
+    fn a_baseline_without_spread_alarms_on_half_the_change() {
+        let mut chart = MeanChart::new(&design(0.0, 100), &mut DesignCache::new());
+        for n in 0..100 {
+            chart.update(0.845, 200, second(n));
+        }
+        assert_eq!(chart.verdict(), Verdict::InControl);
+        chart.update(0.835, 200, second(100));
+        assert!(matches!(chart.verdict(), Verdict::OutOfControl(_)));
+    }
+
+    #[test]
+    fn what_is_no_number_says_nothing() {
+        let mut chart = MeanChart::new(&design(0.01, 100), &mut DesignCache::new());
+        chart.update(f64::NAN, 200, second(0));
+        chart.update(f64::INFINITY, 200, second(1));
+        chart.update(0.1, 0, second(2));
+        assert_eq!((chart.samples_seen(), chart.verdict()), (0, Verdict::InControl));
+        let mut chart = MeanChart::new(&MeanDesign { mu: f64::NAN, ..design(0.01, 100) }, &mut DesignCache::new());
+        chart.update(0.85, 200, second(0));
+        assert_eq!(chart.verdict(), Verdict::Learning { seen: 0, needed: 2 });
+        let mut chart =
+            MeanChart::new(&MeanDesign { delta: f64::NAN, ..design(f64::NAN, 100) }, &mut DesignCache::new());
+        chart.update(1e300, 200, second(0));
+        chart.update(-1e300, 200, second(1));
+        assert!(chart.statistic().is_finite());
+    }
+
+    #[test]
+    fn follows_nist_and_montgomery_tables() {
+        // Montgomery, example 9.1: target 10, sigma 1, k 0.5; the published upper CUSUM, first signal 29, change at 23.
+        let x = [
+            9.45, 7.99, 9.29, 11.66, 12.16, 10.18, 8.04, 11.46, 9.2, 10.34, 9.03, 11.47, 10.51, 9.4, 10.08, 9.37,
+            10.62, 10.31, 8.52, 10.84, 10.9, 9.33, 12.29, 11.5, 10.6, 11.08, 10.38, 11.62, 11.31, 10.52,
+        ];
+        let upper = [
+            0.0, 0.0, 0.0, 1.16, 2.82, 2.5, 0.04, 1.0, 0.0, 0.0, 0.0, 0.97, 0.98, 0.0, 0.0, 0.0, 0.12, 0.0, 0.0, 0.34,
+            0.74, 0.0, 1.79, 2.79, 2.89, 3.47, 3.35, 4.47, 5.28,
+        ];
+        let arl0 = super::super::design::normal::NormalCusum { k: 0.5, h: 5.0 }.arl(0.0);
+        let design = MeanDesign { mu: 10.0, sigma: 1.0, buckets: u64::MAX, delta: 1.0, direction: Direction::Up, arl0 };
+        let mut chart = MeanChart::new(&design, &mut DesignCache::new());
+        for (i, (x, wanted)) in x.iter().zip(upper).enumerate() {
+            chart.update(*x, 5, second(i as u64 + 1));
+            assert!((chart.statistic() - wanted).abs() < 1e-6, "{i}");
+            assert_eq!(chart.latched, i + 1 == 29);
+        }
+        assert_eq!(chart.changed_at, Some(second(23)));
     }
 }

@@ -92,6 +92,17 @@ impl Detector {
         }
     }
 
+    /// How sure the chart is while it is out of control, nothing while it is in control: what a rule asks after every
+    /// sample, without the estimates that [`Detector::verdict`] computes.
+    pub fn grade(&self) -> Option<Grade> {
+        match self {
+            Self::Proportion(chart) => chart.grade(),
+            // Means and shapes say nothing about size: a signal of theirs passes every bar.
+            Self::Mean(chart) => matches!(chart.verdict(), Verdict::OutOfControl(_)).then_some(Grade::Confirmed),
+            Self::Distance(chart) => matches!(chart.verdict(), Verdict::OutOfControl(_)).then_some(Grade::Confirmed),
+        }
+    }
+
     /// The alarming statistic, for drawing.
     pub fn statistic(&self) -> f64 {
         match self {
@@ -131,3 +142,8 @@ impl Detector {
 
 #[cfg(test)]
 mod testing;
+
+#[cfg(test)]
+mod proportion_tests;
+#[cfg(test)]
+mod reference_tests;

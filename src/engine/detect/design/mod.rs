@@ -3,6 +3,7 @@
 //! Everything here is a function of its arguments. Exact designs cost milliseconds, so [`DesignCache`] keeps them.
 
 pub mod bernoulli;
+mod beta;
 pub mod interval;
 pub mod normal;
 
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// Designs kept before the cache starts over: every error rate in steps of its fourth digit, with room to spare.
 const CAPACITY: usize = 65_536;
 
-/// Designs already solved. Errors levels, and reference values of means, come rounded to four digits (see [`ceil4`]),
+/// Designs already solved. Error levels, and reference values of means, come rounded to four digits (see [`ceil4`]),
 /// so that a fleet shares a few thousand designs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DesignCache {

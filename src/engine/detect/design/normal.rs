@@ -56,13 +56,16 @@ impl NormalCusum {
         let kernel = |from: f64, to: f64| density(to + drift - from);
         // Unknowns: the ARL at 0, then at every node; the last column is the right-hand side.
         let mut rows = Vec::with_capacity(nodes.len() + 1);
-        let mut at_zero = vec![normal_cdf(-drift)];
-        at_zero.extend(nodes.iter().map(|(y, w)| -w * kernel(0.0, *y)));
-        at_zero.push(1.0);
-        rows.push(at_zero);
-        for (i, (from, _)) in nodes.iter().enumerate() {
-            let mut row = vec![-normal_cdf(drift - from)];
-            row.extend(nodes.iter().enumerate().map(|(j, (y, w))| f64::from(u8::from(i == j)) - w * kernel(*from, *y)));
+        for (i, from) in std::iter::once(0.0).chain(nodes.iter().map(|(y, _)| *y)).enumerate() {
+            let mut row = vec![normal_cdf(drift - from)];
+            row.extend(nodes.iter().map(|(y, w)| w * kernel(from, *y)));
+            // Staying costs what does not leave: summing the ways out, the alarm among them, keeps the digits that
+            // 1 - P(stay) loses when alarms are one in a billion.
+            let alarm = normal_cdf(from - drift - self.h);
+            let out: f64 = row.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, p)| p).sum();
+            for (j, p) in row.iter_mut().enumerate() {
+                *p = if i == j { alarm + out } else { -*p };
+            }
             row.push(1.0);
             rows.push(row);
         }

@@ -1,0 +1,160 @@
+//! What a proportion chart promises, run on seeded samples.
+
+use super::testing::{Xorshift, second};
+use super::*;
+use crate::engine::rule::Grade::{Confirmed, Degraded, Drifting};
+use crate::engine::units::Counts;
+
+fn chart(p0: f64, arl0: f64) -> ProportionChart {
+    ProportionChart::new(&ProportionDesign::fixed(p0, 0.02, arl0), &mut DesignCache::new())
+}
+
+fn evidence(verdict: Verdict) -> Evidence {
+    match verdict {
+        Verdict::OutOfControl(evidence) => evidence,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn false_alarms_are_no_more_often_than_promised() {
+    for (p0, seed, most) in [(0.08, 7, 2_800.0), (0.13, 8, 2_800.0), (0.01, 9, 4_000.0)] {
+        let mut random = Xorshift::new(seed);
+        let fresh = chart(p0, 2_000.0);
+        let runs = 1_000_u32;
+        let mut total = 0_u64;
+        for _ in 0..runs {
+            let mut chart = fresh.clone();
+            while chart.grade().is_none() {
+                chart.update(random.hit(p0), second(0));
+            }
+            total += chart.samples_seen();
+        }
+        // Run lengths are nearly exponential: the mean's standard error is 3 %.
+        let mean = total as f64 / f64::from(runs);
+        assert!(mean > 2_000.0, "p0 {p0}: one false alarm in {mean} samples");
+        assert!(mean < most, "p0 {p0}: one false alarm in {mean} samples, far too cautious");
+    }
+}
+
+#[test]
+fn five_points_alarm_grade_and_resolve() {
+    let mut random = Xorshift::new(11);
+    let mut chart = chart(0.08, 20_000.0);
+    let mut grades = Vec::new();
+    for n in 0..12_000 {
+        let p = if (3_000..9_000).contains(&n) { 0.13 } else { 0.08 };
+        chart.update(random.hit(p), second(n));
+        if grades.last() != Some(&chart.grade()) {
+            grades.push(chart.grade());
+        }
+        if n == 8_999 {
+            let found = evidence(chart.verdict());
+            // The last zero may lie well before the change: in control the chart spends hundreds of samples off 0.
+            assert!((second(1_500)..second(3_200)).contains(&found.changed_at), "{}", found.changed_at);
+            let estimate = found.estimate.unwrap();
+            assert!(estimate.low < 0.13 && 0.13 < estimate.high && estimate.low > 0.10, "{estimate:?}");
+            assert_eq!(found.direction, Direction::Up);
+            assert!(found.statistic >= found.limit && found.statistic.is_finite());
+        }
+    }
+    assert_eq!(grades, [None, Some(Drifting), Some(Degraded), Some(Confirmed), None]);
+    assert_eq!(chart.verdict(), Verdict::InControl);
+    assert_eq!(chart.samples_seen(), 12_000);
+}
+
+#[test]
+fn a_new_promise_moves_the_limit_and_nothing_else() {
+    let mut random = Xorshift::new(3);
+    let mut chart = chart(0.08, 20_000.0);
+    for n in 0..500 {
+        chart.update(random.hit(0.1), second(n));
+    }
+    let before = chart.statistic();
+    chart.redesign(40_000.0);
+    assert_eq!((chart.statistic(), chart.limit()), (before, 40_000.0));
+}
+
+#[test]
+fn a_baseline_without_bad_outcomes_still_has_a_level() {
+    let design = ProportionDesign::new(Counts { hits: 0, n: 1_000 }, 0.02, 20_000.0);
+    assert!((design.null() - 0.001_386).abs() < 1e-6, "{}", design.null());
+    let mut chart = ProportionChart::new(&design, &mut DesignCache::new());
+    for n in 0..200 {
+        chart.update(n % 20 == 0, second(n));
+    }
+    assert!(chart.grade().is_some());
+    assert!(evidence(chart.verdict()).baseline.high > 0.0);
+}
+
+#[test]
+fn a_level_of_never_is_once_in_a_million() {
+    let mut chart = chart(0.0, 20_000.0);
+    for n in 0..1_000 {
+        chart.update(false, second(n));
+    }
+    assert_eq!(chart.verdict(), Verdict::InControl);
+    for n in 0..3 {
+        chart.update(true, second(n));
+    }
+    assert!(chart.grade().is_some());
+}
+
+#[test]
+fn a_level_of_always_cannot_get_worse() {
+    let always =
+        [ProportionDesign::fixed(1.0, 0.02, 100.0), ProportionDesign::new(Counts { hits: 50, n: 50 }, 0.02, 100.0)];
+    for design in always {
+        let mut chart = ProportionChart::new(&design, &mut DesignCache::new());
+        for n in 0..10_000 {
+            chart.update(true, second(n));
+        }
+        assert_eq!(chart.verdict(), Verdict::InControl);
+        assert_eq!(chart.statistic(), 0.0);
+    }
+}
+
+#[test]
+fn no_baseline_is_learning() {
+    let design = ProportionDesign::new(Counts::default(), 0.02, 20_000.0);
+    let mut chart = ProportionChart::new(&design, &mut DesignCache::new());
+    chart.update(true, second(0));
+    assert_eq!(chart.verdict(), Verdict::Learning { seen: 0, needed: 5_625 });
+    assert_eq!(labels_needed(0.08, 0.02), 1_656);
+}
+
+#[test]
+fn designs_that_are_not_numbers_stay_finite() {
+    for (delta, arl0) in [(f64::NAN, f64::NAN), (0.0, 0.0), (-1.0, -1.0), (f64::INFINITY, 1.0), (0.02, 5.0)] {
+        let mut chart = ProportionChart::new(&ProportionDesign::fixed(0.1, delta, arl0), &mut DesignCache::new());
+        for n in 0..1_000 {
+            chart.update(n % 3 == 0, second(n));
+            assert!(chart.statistic().is_finite() && chart.cusum().is_finite());
+        }
+    }
+}
+
+#[test]
+fn state_survives_its_own_bytes() {
+    let mut random = Xorshift::new(5);
+    let mut chart = chart(0.08, 20_000.0);
+    for n in 0..777 {
+        chart.update(random.hit(0.12), second(n));
+    }
+    let bytes = postcard::to_stdvec(&Detector::Proportion(chart.clone())).unwrap();
+    let mut back: Detector = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!(back, Detector::Proportion(chart.clone()));
+    let Detector::Proportion(twin) = &mut back else { panic!("another chart came back") };
+    for n in 777..3_000 {
+        let bad = random.hit(0.12);
+        chart.update(bad, second(n));
+        twin.update(bad, second(n));
+    }
+    assert_eq!(*twin, chart);
+}
+
+#[test]
+fn the_drawn_limit_is_the_exact_one() {
+    let limit = chart(0.08, 20_000.0).cusum_limit(&mut DesignCache::new());
+    assert!((limit / 3.869_091_025_352_479 - 1.0).abs() < 2e-4, "{limit}");
+}

@@ -1,0 +1,165 @@
+//! An HTTP server on this machine that follows a script and writes everything down.
+
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
+
+use std::io::{self, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::fake_smtp::{Proof, Wire, tls};
+
+/// What the server answers.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// Status line and headers, without the blank line, and no body.
+    Head(String),
+    /// A status, then a body without end.
+    Endless(u16),
+    /// A status, then a body one byte at a time, for ever.
+    Drip(u16),
+    /// One byte of the status line at a time.
+    DripHead,
+    /// Nothing.
+    Silence,
+    /// A promise of a long body, and a closed connection in the middle of it.
+    Cut(u16),
+    /// Something that is not HTTP.
+    Garbage,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Method and target.
+    pub(crate) line: String,
+    /// Names in lower case, and values.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// The server.
+pub(crate) struct FakeHttp {
+    addr: SocketAddr,
+    requests: Arc<Mutex<Vec<Request>>>,
+    sent: Arc<Mutex<usize>>,
+    /// The certificate, PEM, where it speaks TLS.
+    pub(crate) certificate: String,
+}
+
+impl FakeHttp {
+    pub(crate) fn start(reply: Reply) -> Self {
+        Self::launch(reply, None)
+    }
+
+    pub(crate) fn start_tls(reply: Reply, proof: Proof) -> Self {
+        Self::launch(reply, Some(proof))
+    }
+
+    fn launch(reply: Reply, proof: Option<Proof>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let sent = Arc::new(Mutex::new(0));
+        let (secure, certificate) = proof.map(tls).unzip();
+        let (record, count) = (Arc::clone(&requests), Arc::clone(&sent));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (reply, record, count, secure) =
+                    (reply.clone(), Arc::clone(&record), Arc::clone(&count), secure.clone());
+                std::thread::spawn(move || {
+                    let stream = stream.unwrap();
+                    let socket = stream.try_clone().unwrap();
+                    drop(serve(stream, secure, &reply, (&record, &count)));
+                    drop(socket.shutdown(Shutdown::Both));
+                });
+            }
+        });
+        Self { addr, requests, sent, certificate: certificate.unwrap_or_default() }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub(crate) fn requests(&self) -> MutexGuard<'_, Vec<Request>> {
+        self.requests.lock().unwrap()
+    }
+
+    /// Bytes of body that the client took.
+    pub(crate) fn sent(&self) -> usize {
+        *self.sent.lock().unwrap()
+    }
+}
+
+fn serve(
+    tcp: TcpStream,
+    secure: Option<Arc<ServerConfig>>,
+    reply: &Reply,
+    (record, sent): (&Mutex<Vec<Request>>, &Mutex<usize>),
+) -> io::Result<()> {
+    tcp.set_read_timeout(Some(Duration::from_secs(20)))?;
+    tcp.set_write_timeout(Some(Duration::from_secs(5)))?;
+    let mut wire: Box<dyn Wire> = match secure {
+        Some(config) => Box::new(StreamOwned::new(ServerConnection::new(config).map_err(io::Error::other)?, tcp)),
+        None => Box::new(tcp),
+    };
+    let request = read_request(&mut wire)?;
+    record.lock().unwrap().push(request);
+    let pause = || std::sync::mpsc::channel::<()>().1.recv_timeout(Duration::from_millis(50)).ok();
+    match reply {
+        Reply::Head(head) => write!(wire, "{head}\r\nContent-Length: 0\r\n\r\n")?,
+        Reply::Garbage => wire.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")?,
+        Reply::Silence => {
+            io::copy(&mut wire, &mut io::sink())?;
+        }
+        Reply::DripHead => {
+            for byte in b"HTTP/1.1 200 OK\r\n".iter().cycle() {
+                wire.write_all(&[*byte])?;
+                pause();
+            }
+        }
+        Reply::Cut(status) => write!(wire, "HTTP/1.1 {status} X\r\nContent-Length: 1000\r\n\r\nhalf")?,
+        Reply::Endless(status) => {
+            write!(wire, "HTTP/1.1 {status} X\r\nContent-Type: text/plain\r\n\r\n")?;
+            loop {
+                wire.write_all(&[b'x'; 8192])?;
+                *sent.lock().unwrap() += 8192;
+            }
+        }
+        Reply::Drip(status) => {
+            write!(wire, "HTTP/1.1 {status} X\r\nContent-Type: text/plain\r\n\r\n")?;
+            loop {
+                wire.write_all(b"x")?;
+                pause();
+            }
+        }
+    }
+    wire.flush()
+}
+
+fn read_request(wire: &mut dyn Wire) -> io::Result<Request> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        wire.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).map_err(io::Error::other)?;
+    let mut lines = head.trim_end().split("\r\n");
+    let line = lines.next().unwrap_or_default().to_owned();
+    let headers: Vec<_> =
+        lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned())).collect();
+    let length = headers.iter().find(|(n, _)| n == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
+    let mut body = vec![0; length];
+    wire.read_exact(&mut body)?;
+    Ok(Request { line, headers, body })
+}

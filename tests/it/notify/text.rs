@@ -1,0 +1,154 @@
+//! What people read.
+
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
+
+use shewhart::edge::notify::{ALERTS_SHOWN, MailSettings, html, render_eml, render_fallback_eml, text};
+use shewhart::engine::alert::{Account, Crossing, Reason, State};
+use shewhart::engine::route::{Message, Occasion};
+use shewhart::engine::rule::{Component, Measure};
+
+use super::{account, attempt, crossing, firing, hostile, message, poisoned, resolved};
+use crate::fake_smtp::Letter;
+
+fn mail() -> MailSettings {
+    let to = vec!["Ops <ops@example.com>".parse().unwrap(), "second@example.com".parse().unwrap()];
+    MailSettings { from: "shewhart <alerts@example.com>".parse().unwrap(), to: to.into_iter().collect() }
+}
+
+fn letter(message: &Message) -> Letter {
+    Letter::read(&render_eml(message, &mail(), attempt().now).unwrap())
+}
+
+#[test]
+fn a_firing_alert_fits_on_one_screen() {
+    let told = text::body(&firing());
+    insta::assert_snapshot!("firing", told);
+    assert!(told.lines().count() <= 24, "{told}");
+    assert_eq!(text::subject(&firing()), "[FIRING] critical AccuracyDegraded: agent=invoice-triage");
+}
+
+#[test]
+fn a_resolved_alert_says_why_and_after_how_long() {
+    insta::assert_snapshot!("resolved", text::body(&resolved()));
+    assert_eq!(text::subject(&resolved()), "[RESOLVED] critical AccuracyDegraded: agent=invoice-triage");
+}
+
+#[test]
+fn a_long_description_leaves_room_for_what_to_do() {
+    let mut long = crossing("invoice-triage");
+    long.annotations.insert("description".to_owned(), "Words and words. ".repeat(60));
+    long.annotations.insert("contact".to_owned(), "the desk".to_owned());
+    long.account = Some(Account { provisional: true, ..account() });
+    let told = text::body(&message(vec![long]));
+    assert!(told.lines().count() <= 24 && told.lines().all(|l| l.chars().count() <= 78), "{told}");
+    for wanted in ["PROVISIONAL", "https://runbooks.example/agents/accuracy", "head of accounts payable", " …"] {
+        assert!(told.contains(wanted), "{wanted}\n{told}");
+    }
+}
+
+#[test]
+fn several_alerts_are_told_in_blocks_and_the_rest_is_counted() {
+    let mut crossings: Vec<_> = (0..23).map(|i| crossing(&format!("agent-{i}"))).collect();
+    crossings[1].to = State::Resolved;
+    crossings[1].reason = Reason::RuleRemoved;
+    crossings[1].account = None;
+    let group = message(crossings);
+    let told = text::body(&group);
+    assert_eq!(text::subject(&group), "[FIRING] critical AccuracyDegraded (23 alerts): team=invoices");
+    insta::assert_snapshot!("several", told.lines().take(26).collect::<Vec<_>>().join("\n"));
+    assert_eq!(told.matches("FIRING: AccuracyDegraded on").count(), ALERTS_SHOWN - 1);
+    assert!(told.contains("\nand 3 more\n") && html::body(&group).contains("<p>and 3 more</p>"));
+}
+
+#[test]
+fn every_measure_has_a_sentence() {
+    let measures = [
+        Measure::Confidence,
+        Measure::EscalationRate,
+        Measure::Latency { per_mille: 950, component: Some(Component::Retrieval) },
+        Measure::Cost,
+        Measure::Tokens,
+        Measure::Metric("score".to_owned()),
+        Measure::Flag("refused".to_owned()),
+        Measure::ConfidenceDistribution,
+        Measure::Silence,
+    ];
+    let told = measures.map(|measure| {
+        let bare = matches!(measure, Measure::ConfidenceDistribution | Measure::Silence);
+        let estimate = account().estimate.filter(|_| !bare);
+        let account = Account { measure, estimate, baseline: account().baseline.filter(|_| !bare), ..account() };
+        let text = text::body(&message(vec![Crossing { account: Some(account), ..crossing("a") }]));
+        text.lines().skip(2).take_while(|l| !l.is_empty()).collect::<Vec<_>>().join(" ")
+    });
+    insta::assert_snapshot!("measures", told.join("\n"));
+}
+
+#[test]
+fn a_mail_threads_by_ids_that_repeat() {
+    let first = letter(&firing());
+    assert_eq!(first.header("Message-ID"), format!("<{}@example.com>", firing().id));
+    assert_eq!((first.header("References"), first.header("In-Reply-To")), ("", ""));
+    let last = letter(&resolved());
+    let thread = format!("<{}@example.com>", resolved().thread);
+    assert_eq!((last.header("References"), last.header("In-Reply-To")), (thread.as_str(), thread.as_str()));
+    assert_eq!(last.header("Auto-Submitted"), "auto-generated");
+    assert_eq!(last.header("Date"), "Thu, 01 Oct 2026 14:06:00 +0000");
+    assert_eq!(render_eml(&firing(), &mail(), attempt().now), render_eml(&firing(), &mail(), attempt().now));
+}
+
+#[test]
+fn a_reminder_says_so() {
+    let told = text::body(&Message { occasion: Occasion::Repeat, ..firing() });
+    assert!(told.contains("Reminder: nothing changed"), "{told}");
+}
+
+#[test]
+fn hostile_text_changes_nothing_but_words() {
+    let usual: Vec<_> = letter(&firing()).headers.into_iter().map(|(name, _)| name).collect();
+    let page = html::body(&firing());
+    for text in hostile() {
+        let message = poisoned(&text);
+        let letter = letter(&message);
+        let start: String = text.chars().take(40).collect();
+        let names: Vec<_> = letter.headers.iter().map(|(name, _)| name.clone()).collect();
+        assert_eq!(names, usual, "{start:?}");
+        assert!(letter.longest <= 998, "{start:?}: {} bytes in a line", letter.longest);
+        assert!(letter.subject().chars().count() <= 120, "{start:?}: {}", letter.subject());
+        assert_eq!(letter.header("From"), "shewhart <alerts@example.com>");
+        let [(plain_kind, plain), (html_kind, html)] = letter.parts.as_slice() else { panic!("{start:?}: parts") };
+        assert!(plain_kind.starts_with("text/plain") && html_kind.starts_with("text/html"));
+        assert!(plain.lines().count() <= 30, "{start:?}:\n{plain}");
+        for shown in [plain, html, &letter.subject()] {
+            assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{start:?}: {shown}");
+            assert!(!shown.contains(['\u{202e}', '\u{2066}', '\u{200b}']), "{start:?}");
+        }
+        for tag in html.split('<').skip(1).map(|rest| rest.split_once('>').unwrap().0) {
+            let link = tag.strip_prefix("a href=\"https://").is_some_and(|t| t.ends_with("\" rel=\"noreferrer\""));
+            assert!(link && tag.matches('"').count() == 4 || page.contains(&format!("<{tag}>")), "{start:?}: <{tag}>");
+        }
+        assert!(!html.contains("href=\"javascript") && !html.contains("<img"), "{start:?}");
+        assert!(html.len() < 64 * 1024, "{start:?}");
+        assert_eq!(plain.contains("{{7*7}}"), text.contains("{{7*7}}"), "a template stays text: {plain}");
+    }
+}
+
+#[test]
+fn a_fallback_holds_nothing_of_an_agent() {
+    for text in hostile().into_iter().filter(|t| !t.is_empty()).chain(["canary".to_owned()]) {
+        let message = poisoned(&text);
+        let raw = render_fallback_eml(&message, &mail(), attempt().now).unwrap();
+        let clean = render_fallback_eml(&poisoned("other"), &mail(), attempt().now).unwrap();
+        let letter = Letter::read(&raw);
+        assert_eq!(letter.subject(), "[FIRING] critical invoice-agents/AccuracyDegraded (details withheld)");
+        // The incident's id is computed from the agent's name; everything else is the same for every agent.
+        let blank = |raw: &[u8], message: &Message| {
+            Letter::read(raw).parts[0].1.replace(&message.crossings[0].alert_id.to_string(), "ID")
+        };
+        assert_eq!(blank(&raw, &message), blank(&clean, &poisoned("other")));
+        assert!(letter.parts[0].1.contains(&message.crossings[0].alert_id.to_string()));
+    }
+    let mut odd = firing();
+    odd.crossings[0].labels.insert("severity".to_owned(), "critical\r\nBcc: x".to_owned());
+    let raw = render_fallback_eml(&odd, &mail(), attempt().now).unwrap();
+    assert!(!String::from_utf8(raw).unwrap().contains("Bcc"));
+}
