@@ -1,5 +1,6 @@
 //! The one integration binary.
 
+mod analyst;
 mod fake_http;
 mod fake_smtp;
 mod notify;
