@@ -327,7 +327,8 @@ fn text(status: &Status) -> String {
         lines.push((format!("partition {}", p.partition), format!("{rest}, {odd}")));
     }
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let mut text: String = lines.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect();
+    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect();
+    let mut text = format!("{}\n", lines.join("\n"));
     if status.alerts.is_empty() {
         text.push_str("\nno open alerts\n");
     } else {

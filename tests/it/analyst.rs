@@ -1,4 +1,5 @@
 //! What analysts read: the views, their documentation, and the answers they give against numbers counted independently.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -442,7 +443,7 @@ fn the_answers_about_alerts_and_messages_are_right() {
     let (db, questions, world) = (db(), questions(), world());
     assert!(world.findings.iter().any(|f| f.alert.starts_with("Accuracy")), "the planted fall was found");
     let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
-    let expected: BTreeSet<(String, i64, Option<i64>, i64, Option<u64>)> = world
+    let expected: BTreeSet<_> = world
         .findings
         .iter()
         .map(|f| {
