@@ -255,7 +255,7 @@ impl Scenario {
         parse::scenario(yaml)
     }
 
-    /// Six agents over 24 days: ten of validation, then production. `invoice-triage` loses confidence with a release, a
+    /// Six agents over 26 days: ten of validation, then production. `invoice-triage` loses confidence with a release, a
     /// day later accuracy, and is rolled back; the others stay in control.
     pub fn demo() -> Self {
         Self::parse(include_str!("../../fixtures/scenarios/demo.yaml")).expect("a test reads the embedded file")

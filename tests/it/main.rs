@@ -1,8 +1,10 @@
 //! The one integration binary.
 
 mod analyst;
+mod broker;
 mod fake_http;
 mod fake_smtp;
+mod kafka;
 mod notify;
 mod rules;
 mod simulate;

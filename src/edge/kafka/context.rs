@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
@@ -31,7 +31,7 @@ pub(super) struct Notes {
     problems: Mutex<VecDeque<KafkaProblem>>,
     throttle: Mutex<Throttle>,
     closing: AtomicBool,
-    pub(super) marks_done: AtomicU64,
+    pub(super) marks_sent: AtomicU64,
     pub(super) marks_failed: AtomicU64,
 }
 
@@ -49,7 +49,12 @@ impl Notes {
         lock(&self.problems).pop_front()
     }
 
-    /// A mark that was not even sent.
+    /// A commit of marks is on its way.
+    pub(super) fn mark_sent(&self) {
+        self.marks_sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A commit of marks has failed.
     pub(super) fn mark_failed(&self) {
         self.marks_failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -83,16 +88,6 @@ impl ConsumerContext for Context {
             _ => release(consumer),
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        match result {
-            Ok(()) => self.0.marks_done.fetch_add(1, Ordering::Relaxed),
-            Err(error) => {
-                tracing::debug!(%error, "a mark was not committed");
-                self.0.marks_failed.fetch_add(1, Ordering::Relaxed)
-            }
-        };
-    }
 }
 
 /// Owns nothing any more.
@@ -104,6 +99,10 @@ pub(super) fn release(consumer: &BaseConsumer<Context>) {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, log_message: &str) {
+        // The bindings deliver no results of asynchronous commits; this line is all there is of a failure.
+        if fac == "COMMITFAIL" {
+            self.0.mark_failed();
+        }
         let Some(suppressed) = lock(&self.0.throttle).admit(fac, clock::instant()) else { return };
         match level {
             RDKafkaLogLevel::Emerg

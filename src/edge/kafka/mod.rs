@@ -52,9 +52,9 @@ pub struct KafkaHandle {
 /// How the marks fared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MarkCounts {
-    /// Commits the group took.
-    pub done: u64,
-    /// Commits that failed; the next one makes up for them.
+    /// Commits sent to the group.
+    pub sent: u64,
+    /// Commits known to have failed; they are sent again.
     pub failed: u64,
 }
 
@@ -67,7 +67,7 @@ impl KafkaHandle {
     /// How the marks fared so far.
     pub fn marks(&self) -> MarkCounts {
         MarkCounts {
-            done: self.notes.marks_done.load(Ordering::Relaxed),
+            sent: self.notes.marks_sent.load(Ordering::Relaxed),
             failed: self.notes.marks_failed.load(Ordering::Relaxed),
         }
     }

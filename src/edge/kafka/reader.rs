@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,7 @@ pub(super) struct State {
     rechecked: Option<Instant>,
     marked: BTreeMap<Partition, Offset>,
     marked_at: Option<Instant>,
+    marks_failed: u64,
 }
 
 impl Reader {
@@ -420,6 +422,11 @@ impl Reader {
             return;
         }
         self.state.marked_at = Some(time);
+        let failed = self.notes.marks_failed.load(Ordering::Relaxed);
+        if failed > self.state.marks_failed {
+            self.state.marks_failed = failed;
+            self.state.marked.clear();
+        }
         let marks = lock(&self.shared.marks).clone();
         let mut list = TopicPartitionList::new();
         for (partition, offset) in marks {
@@ -429,9 +436,11 @@ impl Reader {
                     .expect("marks are not negative, and the topic name came from the client");
             }
         }
-        if list.count() > 0
-            && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
-        {
+        if list.count() == 0 {
+            return;
+        }
+        self.notes.mark_sent();
+        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
             tracing::debug!(%error, "marks were not committed");
             self.notes.mark_failed();
         }

@@ -87,3 +87,63 @@ impl Policy {
         Plan { from: From::At(to), next: to, anchor: None, gap: Some(gap) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELD: Marks = Marks { low: 100, high: 200 };
+    const P: Partition = Partition(3);
+
+    fn policy(start: Start, on_gap: OnGap) -> Policy {
+        Policy { start, on_gap }
+    }
+
+    fn at(next: i64, anchor: Option<i64>) -> StartAt {
+        let anchor = anchor.map(|offset| Anchor { offset: Offset(offset), crc: 1 });
+        StartAt { partition: P, next: Some(Offset(next)), anchor }
+    }
+
+    #[test]
+    fn a_known_position_starts_at_its_anchor_where_that_is_still_held() {
+        for (next, anchor, from, compared) in [
+            (150, Some(149), 149, true),
+            (150, Some(140), 140, true),
+            (200, Some(199), 199, true),
+            (100, Some(99), 100, false),
+            (150, None, 150, false),
+            (150, Some(150), 150, false),
+        ] {
+            let plan = policy(Start::Earliest, OnGap::Earliest).plan(&at(next, anchor), HELD);
+            assert_eq!((plan.from, plan.next), (From::At(from), next));
+            assert_eq!((plan.anchor.is_some(), plan.gap), (compared, None));
+        }
+    }
+
+    #[test]
+    fn a_position_outside_the_log_is_a_gap() {
+        for (next, on_gap, to, reason) in [
+            (99, OnGap::Earliest, 100, GapReason::Retention),
+            (99, OnGap::Latest, 200, GapReason::Retention),
+            (201, OnGap::Earliest, 100, GapReason::Truncated),
+            (201, OnGap::Latest, 200, GapReason::Truncated),
+            (201, OnGap::Stop, 100, GapReason::Truncated),
+        ] {
+            let plan = policy(Start::Latest, on_gap).plan(&at(next, Some(next - 1)), HELD);
+            assert_eq!((plan.from, plan.next, plan.anchor), (From::At(to), to, None));
+            assert_eq!(plan.gap, Some(Gap { partition: P, from: Offset(next), to: Offset(to), reason }));
+        }
+    }
+
+    #[test]
+    fn an_unseen_partition_starts_as_configured_with_or_without_marks() {
+        let unseen = StartAt { partition: P, next: None, anchor: None };
+        for (start, from, blind) in [(Start::Earliest, 100, From::Beginning), (Start::Latest, 200, From::End)] {
+            let policy = policy(start, OnGap::Earliest);
+            assert_eq!(policy.plan(&unseen, HELD).from, From::At(from));
+            assert_eq!(policy.plan_blind(&unseen).from, blind);
+        }
+        let blind = policy(Start::Latest, OnGap::Earliest).plan_blind(&at(150, Some(149)));
+        assert_eq!((blind.from, blind.next), (From::At(149), 150));
+    }
+}

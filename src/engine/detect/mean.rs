@@ -24,9 +24,12 @@ const BUCKETS_WANTED: u64 = 30;
 const ROUGH_SIGMA: f64 = 1.2;
 /// Least number of buckets that estimate a standard deviation at all.
 const BUCKETS_NEEDED: u64 = 2;
-/// Largest reference value. A baseline without spread has sigma 0; its chart takes sigma as delta / 8 and alarms on the
-/// first bucket that is half of delta off.
-const MAX_K: f64 = 4.0;
+/// A baseline without spread has sigma 0; its chart takes sigma as delta / 8.
+const SIGMA_FLOOR_K: f64 = 4.0;
+/// Largest reference value. A larger one would suit a change of many sigma, but makes the chart signal on one or two
+/// buckets: then its run length hangs on the far tail of the bucket means, which is not normal (confidence near 1 is
+/// skewed). At 0.5 several buckets must agree, and their sum is near enough to normal.
+const MAX_K: f64 = 0.5;
 /// Smallest reference value: a change below a tenth of a standard deviation is not told from the baseline's own error.
 const MIN_K: f64 = 0.05;
 /// Quantile of the baseline's own error by which mu is moved.
@@ -58,7 +61,7 @@ impl MeanDesign {
     pub fn working_sigma(&self) -> f64 {
         let rough = if self.buckets < BUCKETS_WANTED { ROUGH_SIGMA } else { 1.0 };
         let sigma = if self.sigma.is_finite() { self.sigma.max(0.0) * rough } else { 0.0 };
-        sigma.max(self.delta / (2.0 * MAX_K))
+        sigma.max(self.delta / (2.0 * SIGMA_FLOOR_K))
     }
 
     /// The reference value in standard deviations, rounded so that streams share designs.
@@ -263,7 +266,7 @@ mod tests {
     fn a_baseline_without_spread_alarms_on_half_the_change() {
         let mut chart = MeanChart::new(&design(0.0, 100), &mut DesignCache::new());
         for n in 0..100 {
-            chart.update(0.845, 200, second(n));
+            chart.update(0.849, 200, second(n));
         }
         assert_eq!(chart.verdict(), Verdict::InControl);
         chart.update(0.835, 200, second(100));
