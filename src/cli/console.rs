@@ -13,7 +13,7 @@ use super::table::table;
 use super::{INVALID, OK, print, say};
 use crate::config::Config;
 use crate::edge::clock;
-use crate::edge::ledger::{open_read_only, query};
+use crate::edge::ledger::query;
 use crate::engine::account::digits;
 use crate::engine::units::{Span, Timestamp};
 
@@ -193,7 +193,7 @@ fn place(args: &ConsoleArgs) -> anyhow::Result<(PathBuf, Option<SocketAddr>)> {
 }
 
 fn gather(path: &Path, daemon: Option<Daemon>) -> anyhow::Result<Status> {
-    let db = open_read_only(path)?;
+    let db = super::db::open(path)?;
     // One snapshot: the numbers belong together.
     db.execute_batch("BEGIN")?;
     let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -406,7 +406,7 @@ pub(super) fn alerts(args: &ConsoleArgs) -> anyhow::Result<u8> {
         print(&String::from_utf8_lossy(&text));
         return Ok(OK);
     }
-    let alerts = lines(&open_read_only(&path)?, alert_lines!("ORDER BY started_at_ms DESC, alert_id"))?;
+    let alerts = lines(&super::db::open(&path)?, alert_lines!("ORDER BY started_at_ms DESC, alert_id"))?;
     if alerts.is_empty() {
         print("no alerts\n");
         return Ok(OK);

@@ -43,15 +43,28 @@ pub(super) fn db(args: &DbArgs) -> anyhow::Result<u8> {
     }
 }
 
+/// Opens a database for reading; a wrong name is told apart from a file that cannot be read.
+pub(super) fn open(path: &Path) -> anyhow::Result<Connection> {
+    must_exist(path)?;
+    Ok(open_read_only(path)?)
+}
+
+fn must_exist(path: &Path) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    Err(Invalid(format!("there is no database {}", path.display())).into())
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn check(path: &Path) -> anyhow::Result<u8> {
+    must_exist(path)?;
     let findings = match open_read_only(path) {
         Ok(db) => query::check(&db).with_context(|| format!("cannot check {}", path.display()))?,
-        Err(error) if path.exists() => vec![error.to_string()],
-        Err(error) => return Err(error.into()),
+        Err(error) => vec![error.to_string()],
     };
     if findings.is_empty() {
         print(&format!("{}: whole, schema version {}\n", path.display(), crate::edge::ledger::SCHEMA_VERSION));
@@ -66,7 +79,7 @@ fn check(path: &Path) -> anyhow::Result<u8> {
 
 fn backup(from: &Path, to: &Path) -> anyhow::Result<u8> {
     refuse_existing(to)?;
-    let source = open_read_only(from)?;
+    let source = open(from)?;
     let partial = partial_name(to);
     query::create_private(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
     let done = copy_and_check(&source, &partial).and_then(|()| {
@@ -127,7 +140,7 @@ fn sync_folder(path: &Path) -> anyhow::Result<()> {
 
 /// Runs one statement that only reads, and writes its rows.
 pub(super) fn run(path: &Path, sql: &str, format: QueryFormat, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut db = open_read_only(path)?;
+    let mut db = open(path)?;
     query::only_read(&mut db)?;
     let mut statement = db.prepare(sql).map_err(|error| explain(&error, sql))?;
     if statement.column_count() == 0 {

@@ -109,10 +109,10 @@ fn look(db: &Connection, findings: &mut Vec<String>) -> rusqlite::Result<()> {
     }
     let mut pages = db.prepare("PRAGMA integrity_check(100)")?;
     for found in pages.query_map([], |row| row.get::<_, String>(0))? {
+        // One answer may hold many lines, below a headline that names no fault.
         let found = found?;
-        if found != "ok" {
-            findings.push(found);
-        }
+        let faults = found.lines().filter(|line| *line != "ok" && !line.starts_with("***"));
+        findings.extend(faults.map(str::to_owned));
     }
     let mut orphans =
         db.prepare("SELECT \"table\", count(*), \"parent\" FROM pragma_foreign_key_check GROUP BY 1, 3")?;
