@@ -1,5 +1,6 @@
 //! The one integration binary.
 
+mod analyst;
 mod broker;
 mod fake_http;
 mod fake_smtp;

@@ -3,6 +3,7 @@
 pub mod baselines;
 mod blob;
 mod outbox;
+pub mod query;
 mod restore;
 mod rows;
 mod write;

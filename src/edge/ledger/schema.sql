@@ -29,6 +29,7 @@ CREATE TABLE streams (
   newest_pane_ms INTEGER,
   memory        BLOB NOT NULL
 ) STRICT;
+CREATE INDEX streams_by_agent ON streams (agent, task);
 
 -- What happened in each minute and hour of event time, by the time of the output. Key order: time first, so that a
 -- commit writes neighbouring pages.
@@ -81,6 +82,8 @@ CREATE TABLE baseline_streams (
   first_ms INTEGER, last_ms INTEGER, confidence_mean REAL, latency_p95_ms REAL, profile BLOB NOT NULL,
   PRIMARY KEY (baseline, stream_key)
 ) STRICT, WITHOUT ROWID;
+-- How the views find a stream's baseline.
+CREATE INDEX baseline_streams_by_labels ON baseline_streams (baseline, labels);
 
 CREATE TABLE baseline_events (
   id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, baseline TEXT NOT NULL, action TEXT NOT NULL,
@@ -110,6 +113,9 @@ CREATE TABLE alerts (
   statistic REAL, limit_value REAL, arl0 REAL, samples INTEGER, outputs INTEGER, labelled INTEGER,
   version TEXT, version_before TEXT
 ) STRICT, WITHOUT ROWID;
+
+-- Open alerts are few among all that ever were.
+CREATE INDEX alerts_open ON alerts (state) WHERE state IN ('pending', 'firing');
 
 CREATE TABLE alert_events (
   id TEXT PRIMARY KEY, alert_id TEXT NOT NULL REFERENCES alerts (id), transition INTEGER NOT NULL,

@@ -1,2 +1,290 @@
--- The analysts' views: names and columns are a promise. Times are text in UTC, proportions lie in [0, 1].
+-- The analysts' views. Their names and columns are a promise: they may grow, and nothing in them is renamed or removed.
+-- docs/schema.md describes every column. Times stand twice: as text in ISO 8601 UTC (`..._at`, `hour`, `minute`, `day`) for
+-- people, and as milliseconds since 1970-01-01 (`..._ms`) for arithmetic and for filters that use the tables' keys.
+-- Proportions lie in [0, 1]. Only functions that every SQLite has are used; the intervals take their square root by
+-- Newton's method, because SQLite has `sqrt` only where it was built with it.
+
+-- What the file belongs to: topic and grouping.
 CREATE VIEW v_meta AS SELECT key, value FROM meta;
+
+-- Alerts that are pending or firing now, by stream; the part of `alerts` that other views ask for again and again.
+CREATE VIEW v_open_alerts AS
+SELECT a.id AS alert_id, s.id AS stream_id, s.agent, s.task, a.alert, a.severity, a.state,
+  strftime('%Y-%m-%dT%H:%M:%fZ', a.started_at_ms / 1000.0, 'unixepoch') AS started_at, a.started_at_ms
+FROM alerts a
+JOIN streams s ON s.partition = a.partition AND s.agent IS json_extract(a.labels, '$.agent')
+  AND s.task IS json_extract(a.labels, '$.task')
+  AND json_extract(s.labels, '$.version') IS json_extract(a.labels, '$.version')
+WHERE a.state IN ('pending', 'firing');
+
+-- Everything counted, by stream and hour of event time. An hour is taken from the hours' table once all its minutes have
+-- left memory, and from the minutes' table before (at most the newest two hours of a stream); percentiles cannot be made
+-- from the minutes' percentiles, so they are empty until the hour is complete.
+CREATE VIEW v_hours AS
+WITH RECURSIVE back (minutes) AS (SELECT 0 UNION ALL SELECT minutes + 1 FROM back WHERE minutes < 119)
+SELECT s.id AS stream_id, s.agent, s.task,
+  strftime('%Y-%m-%dT%H:00:00Z', h.start_ms / 1000, 'unixepoch') AS hour, h.start_ms AS hour_ms, 1 AS complete,
+  h.outputs, h.labelled, h.correct, h.escalation_known, h.escalated, h.override_known, h.overridden,
+  h.status_ok, h.status_error, h.status_invalid_input, h.status_timeout,
+  h.confidence_n, h.confidence_mean, h.confidence_sd,
+  h.latency_n, h.latency_mean_ms, h.latency_p50_ms, h.latency_p95_ms, h.latency_p99_ms, h.latency_max_ms,
+  h.cost_n, h.cost_usd, h.tokens
+FROM rollup_hour h JOIN streams s ON s.id = h.stream_id
+WHERE h.start_ms + 7140000 <= s.newest_pane_ms
+UNION ALL
+SELECT stream_id, agent, task, strftime('%Y-%m-%dT%H:00:00Z', hour_ms / 1000, 'unixepoch'), hour_ms, 0,
+  sum(outputs), sum(labelled), sum(correct), sum(escalation_known), sum(escalated), sum(override_known),
+  sum(overridden), sum(status_ok), sum(status_error), sum(status_invalid_input), sum(status_timeout),
+  sum(confidence_n), sum(confidence_n * confidence_mean) / nullif(sum(confidence_n), 0), NULL,
+  sum(latency_n), sum(latency_n * latency_mean_ms) / nullif(sum(latency_n), 0), NULL, NULL, NULL, max(latency_max_ms),
+  sum(cost_n), sum(cost_usd), sum(tokens)
+FROM (
+  -- One search for each minute: the table's key begins with the time, so a range would read the rows of all streams.
+  SELECT s.id AS stream_id, s.agent, s.task, s.newest_pane_ms, m.start_ms - m.start_ms % 3600000 AS hour_ms, m.*
+  FROM streams s CROSS JOIN back
+  CROSS JOIN rollup_minute m ON m.start_ms = s.newest_pane_ms - back.minutes * 60000 AND m.stream_id = s.id
+)
+WHERE hour_ms + 7140000 > newest_pane_ms
+GROUP BY stream_id, hour_ms;
+
+-- What each stream is compared with: the promoted baseline, or the one it learnt from its own first outputs.
+CREATE VIEW v_stream_baselines AS
+SELECT s.id AS stream_id, s.agent, s.task, s.baseline AS baseline_id,
+  CASE WHEN s.baseline IS NULL THEN 'none' WHEN s.baseline = 'provisional' THEN 'provisional' ELSE 'promoted' END
+    AS baseline_kind,
+  coalesce(b.outputs, p.outputs) AS baseline_outputs, coalesce(b.labelled, p.labelled) AS baseline_labelled,
+  coalesce(b.correct, p.correct) AS baseline_correct,
+  CAST(coalesce(b.correct, p.correct) AS REAL) / nullif(coalesce(b.labelled, p.labelled), 0) AS baseline_accuracy,
+  coalesce(b.confidence_mean, p.confidence_mean) AS baseline_confidence_mean,
+  coalesce(b.latency_p95_ms, p.latency_p95_ms) AS baseline_latency_p95_ms
+FROM streams s
+LEFT JOIN baseline_streams b INDEXED BY baseline_streams_by_labels ON b.baseline = s.baseline AND b.labels = s.labels
+LEFT JOIN provisional_baselines p ON p.stream_id = s.id AND s.baseline = 'provisional';
+
+-- One row for each monitored stream: what it is, how much of it is labelled, how it stands.
+CREATE VIEW v_streams AS
+SELECT s.id AS stream_id, s.agent, s.task, s.version, s.labels, s.partition,
+  CASE WHEN o.firing > 0 THEN 'out of control' WHEN s.baseline IS NULL THEN 'learning' ELSE 'in control' END AS state,
+  s.outputs, s.labelled, CAST(s.labelled AS REAL) / nullif(s.outputs, 0) AS label_share,
+  h.labelled AS accuracy_n, CAST(h.correct AS REAL) / nullif(h.labelled, 0) AS accuracy,
+  strftime('%Y-%m-%dT%H:%M:%fZ', s.first_seen_ms / 1000.0, 'unixepoch') AS first_seen_at, s.first_seen_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', s.last_seen_ms / 1000.0, 'unixepoch') AS last_seen_at, s.last_seen_ms,
+  b.baseline_id, b.baseline_kind, b.baseline_accuracy, b.baseline_labelled,
+  coalesce(o.pending, 0) AS pending_alerts, coalesce(o.firing, 0) AS firing_alerts,
+  coalesce(o.pending, 0) + coalesce(o.firing, 0) AS open_alerts
+FROM streams s
+JOIN v_stream_baselines b ON b.stream_id = s.id
+LEFT JOIN (
+  SELECT stream_id, count(*) FILTER (WHERE state = 'pending') AS pending,
+    count(*) FILTER (WHERE state = 'firing') AS firing
+  FROM v_open_alerts GROUP BY stream_id
+) o ON o.stream_id = s.id
+LEFT JOIN (
+  SELECT stream_id, sum(labelled) AS labelled, sum(correct) AS correct FROM v_hours GROUP BY stream_id
+) h ON h.stream_id = s.id;
+
+-- Accuracy by stream and hour of the output, with Wilson's 95 % interval, beside the baseline. Hours without labels have
+-- no row.
+CREATE VIEW v_accuracy AS
+SELECT stream_id, agent, task, hour, hour_ms, outputs, labelled, correct,
+  CAST(correct AS REAL) / labelled AS accuracy,
+  max(0.0, (correct + 1.920729410347062 - 1.959963984540054 * root) / (labelled + 3.841458820694124)) AS accuracy_low,
+  min(1.0, (correct + 1.920729410347062 + 1.959963984540054 * root) / (labelled + 3.841458820694124)) AS accuracy_high,
+  baseline_accuracy, baseline_labelled, CAST(correct AS REAL) / labelled - baseline_accuracy AS difference
+FROM (
+  SELECT h.*, b.baseline_accuracy, b.baseline_labelled, (
+    WITH RECURSIVE newton (x, i) AS (
+      SELECT (1.0 + h.correct * (h.labelled - h.correct) * 1.0 / h.labelled + 0.960364705173531) / 2, 0 UNION ALL
+      SELECT (x + (h.correct * (h.labelled - h.correct) * 1.0 / h.labelled + 0.960364705173531) / x) / 2, i + 1
+      FROM newton
+      WHERE i < 64 AND abs(x * x / (h.correct * (h.labelled - h.correct) * 1.0 / h.labelled + 0.960364705173531) - 1)
+        > 1e-14
+    ) SELECT min(x) FROM newton
+  ) AS root
+  FROM v_hours h JOIN v_stream_baselines b ON b.stream_id = h.stream_id
+  WHERE h.labelled > 0
+);
+
+-- Stated confidence by stream and hour, beside the baseline.
+CREATE VIEW v_confidence AS
+SELECT h.stream_id, h.agent, h.task, h.hour, h.hour_ms, h.confidence_n, h.confidence_mean, h.confidence_sd,
+  b.baseline_confidence_mean, h.confidence_mean - b.baseline_confidence_mean AS difference
+FROM v_hours h JOIN v_stream_baselines b ON b.stream_id = h.stream_id
+WHERE h.confidence_n > 0;
+
+-- Escalations and overrides by stream and hour, with Wilson's 95 % interval of the escalation rate.
+CREATE VIEW v_escalation AS
+SELECT stream_id, agent, task, hour, hour_ms, outputs, escalation_known, escalated,
+  CAST(escalated AS REAL) / nullif(escalation_known, 0) AS escalation_rate,
+  CASE WHEN escalation_known > 0 THEN
+    max(0.0, (escalated + 1.920729410347062 - 1.959963984540054 * root) / (escalation_known + 3.841458820694124)) END
+    AS escalation_rate_low,
+  CASE WHEN escalation_known > 0 THEN
+    min(1.0, (escalated + 1.920729410347062 + 1.959963984540054 * root) / (escalation_known + 3.841458820694124)) END
+    AS escalation_rate_high,
+  override_known, overridden, CAST(overridden AS REAL) / nullif(override_known, 0) AS override_rate
+FROM (
+  SELECT h.*, (
+    WITH RECURSIVE newton (x, i) AS (
+      SELECT (1.0 + h.escalated * (h.escalation_known - h.escalated) * 1.0 / h.escalation_known + 0.960364705173531) / 2, 0
+      WHERE h.escalation_known > 0 UNION ALL
+      SELECT (x + (h.escalated * (h.escalation_known - h.escalated) * 1.0 / h.escalation_known + 0.960364705173531) / x) / 2,
+        i + 1
+      FROM newton
+      WHERE i < 64 AND abs(x * x
+        / (h.escalated * (h.escalation_known - h.escalated) * 1.0 / h.escalation_known + 0.960364705173531) - 1) > 1e-14
+    ) SELECT min(x) FROM newton
+  ) AS root
+  FROM v_hours h
+  WHERE h.escalation_known > 0 OR h.override_known > 0
+);
+
+-- Latency by stream and hour. Percentiles are those of the hour's own histogram; they are never averages of other
+-- percentiles, and empty while the hour is not complete.
+CREATE VIEW v_latency AS
+SELECT h.stream_id, h.agent, h.task, h.hour, h.hour_ms, h.complete, h.latency_n, h.latency_mean_ms,
+  h.latency_p50_ms, h.latency_p95_ms, h.latency_p99_ms, h.latency_max_ms, b.baseline_latency_p95_ms
+FROM v_hours h JOIN v_stream_baselines b ON b.stream_id = h.stream_id
+WHERE h.latency_n > 0;
+
+-- Latency by stream and minute, as far back as minutes are kept. A minute's percentiles must not be averaged either.
+CREATE VIEW v_latency_minute AS
+SELECT s.id AS stream_id, s.agent, s.task,
+  strftime('%Y-%m-%dT%H:%M:00Z', m.start_ms / 1000, 'unixepoch') AS minute, m.start_ms AS minute_ms,
+  m.latency_n, m.latency_mean_ms, m.latency_p50_ms, m.latency_p95_ms, m.latency_p99_ms, m.latency_max_ms
+FROM rollup_minute m JOIN streams s ON s.id = m.stream_id
+WHERE m.latency_n > 0;
+
+-- Cost and tokens by stream and hour.
+CREATE VIEW v_cost AS
+SELECT stream_id, agent, task, hour, hour_ms, outputs, cost_n, cost_usd, cost_usd / nullif(cost_n, 0) AS cost_mean_usd,
+  tokens
+FROM v_hours WHERE cost_n > 0 OR tokens > 0;
+
+-- Statuses by stream and hour: errors are all but `ok`, availability counts `error` and `timeout` against the agent.
+CREATE VIEW v_errors AS
+SELECT stream_id, agent, task, hour, hour_ms, outputs,
+  status_ok + status_error + status_invalid_input + status_timeout AS status_known,
+  status_ok, status_error, status_invalid_input, status_timeout,
+  CAST(status_error + status_invalid_input + status_timeout AS REAL)
+    / (status_ok + status_error + status_invalid_input + status_timeout) AS error_rate,
+  CAST(status_ok + status_invalid_input AS REAL)
+    / (status_ok + status_error + status_invalid_input + status_timeout) AS availability
+FROM v_hours WHERE status_ok + status_error + status_invalid_input + status_timeout > 0;
+
+-- How much of each stream is labelled, by day of the output.
+CREATE VIEW v_labels AS
+SELECT stream_id, agent, task, strftime('%Y-%m-%d', hour_ms / 1000, 'unixepoch') AS day,
+  hour_ms - hour_ms % 86400000 AS day_ms, sum(outputs) AS outputs, sum(labelled) AS labelled,
+  CAST(sum(labelled) AS REAL) / nullif(sum(outputs), 0) AS label_share, sum(correct) AS correct
+FROM v_hours GROUP BY stream_id, day_ms;
+
+-- Points of the control charts, one for each chart and hour with samples: enough to draw what an alert was based on.
+CREATE VIEW v_chart_points AS
+SELECT c.stream_id, s.agent, s.task, c.chart, c.measure,
+  strftime('%Y-%m-%dT%H:%M:%fZ', c.at_ms / 1000.0, 'unixepoch') AS at, c.at_ms,
+  c.statistic, c.limit_value, c.centre, c.samples, c.out_of_control
+FROM chart_points c JOIN streams s ON s.id = c.stream_id;
+
+-- Every incident, with what it rests on. Estimates are in the measure's own unit: shares in [0, 1], cost in USD.
+CREATE VIEW v_alerts AS
+SELECT a.id AS alert_id, a.alert, a.rule, a.severity, a.state,
+  (SELECT s.id FROM streams s WHERE s.partition = a.partition AND s.agent IS json_extract(a.labels, '$.agent')
+    AND s.task IS json_extract(a.labels, '$.task')
+    AND json_extract(s.labels, '$.version') IS json_extract(a.labels, '$.version')) AS stream_id,
+  json_extract(a.labels, '$.agent') AS agent, json_extract(a.labels, '$.task') AS task, a.version, a.version_before,
+  strftime('%Y-%m-%dT%H:%M:%fZ', a.started_at_ms / 1000.0, 'unixepoch') AS started_at, a.started_at_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', a.fired_at_ms / 1000.0, 'unixepoch') AS fired_at, a.fired_at_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', a.ended_at_ms / 1000.0, 'unixepoch') AS ended_at, a.ended_at_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', a.changed_at_ms / 1000.0, 'unixepoch') AS changed_at, a.changed_at_ms,
+  a.ended_at_ms - a.started_at_ms AS duration_ms,
+  a.measure, a.grade, a.estimate, a.estimate_low, a.estimate_high, a.samples,
+  a.baseline AS baseline_id, a.provisional, a.baseline_value, a.baseline_low, a.baseline_high, a.baseline_n,
+  a.estimate - a.baseline_value AS difference,
+  a.statistic, a.limit_value, a.arl0, a.outputs, a.labelled,
+  json_extract(a.annotations, '$.summary') AS summary, a.labels, a.annotations, a.partition
+FROM alerts a;
+
+-- Every change of state of every incident, with the estimate at that moment.
+CREATE VIEW v_alert_events AS
+SELECT e.id AS notice_id, e.alert_id, a.alert, a.severity, json_extract(a.labels, '$.agent') AS agent,
+  json_extract(a.labels, '$.task') AS task, e.transition, e.from_state, e.to_state, e.reason,
+  strftime('%Y-%m-%dT%H:%M:%fZ', e.at_ms / 1000.0, 'unixepoch') AS at, e.at_ms,
+  json_extract(e.crossing, '$.account.estimate.value') AS estimate,
+  json_extract(e.crossing, '$.account.estimate.low') AS estimate_low,
+  json_extract(e.crossing, '$.account.estimate.high') AS estimate_high,
+  json_extract(e.crossing, '$.account.samples') AS samples, e.partition, e.offset
+FROM alert_events e JOIN alerts a ON a.id = e.alert_id;
+
+-- What was told to whom: one row for each change of state in each message, with how the message fared.
+CREATE VIEW v_notices AS
+SELECT m.id AS message_id, n.notice AS notice_id, n.alert_id, a.alert, a.severity,
+  json_extract(a.labels, '$.agent') AS agent, json_extract(a.labels, '$.task') AS task, e.to_state AS told_state,
+  m.receiver, m.group_key, m.status, m.occasion,
+  strftime('%Y-%m-%dT%H:%M:%fZ', m.created_at_ms / 1000.0, 'unixepoch') AS decided_at, m.created_at_ms AS decided_at_ms,
+  m.state AS delivery_state, m.attempts,
+  CASE m.state WHEN 'delivered' THEN strftime('%Y-%m-%dT%H:%M:%fZ', m.done_at_ms / 1000.0, 'unixepoch') END
+    AS delivered_at,
+  CASE m.state WHEN 'delivered' THEN m.done_at_ms END AS delivered_at_ms,
+  CASE m.state WHEN 'pending' THEN strftime('%Y-%m-%dT%H:%M:%fZ', m.next_at_ms / 1000.0, 'unixepoch') END
+    AS next_attempt_at,
+  m.fallback, m.last_error
+FROM outbox m JOIN outbox_alerts n ON n.message = m.id
+LEFT JOIN alerts a ON a.id = n.alert_id LEFT JOIN alert_events e ON e.id = n.notice;
+
+-- Every attempt to deliver a message.
+CREATE VIEW v_deliveries AS
+SELECT d.message AS message_id, m.receiver, d.attempt,
+  strftime('%Y-%m-%dT%H:%M:%fZ', d.at_ms / 1000.0, 'unixepoch') AS at, d.at_ms, d.outcome, d.class, d.detail
+FROM deliveries d JOIN outbox m ON m.id = d.message;
+
+-- Every baseline, with who put it in force, when and why. What it knows of each stream is in v_stream_baselines.
+CREATE VIEW v_baselines AS
+SELECT b.id AS baseline_id, b.name, b.version, b.state, b.source,
+  strftime('%Y-%m-%dT%H:%M:%fZ', b.learnt_at_ms / 1000.0, 'unixepoch') AS learnt_at, b.learnt_at_ms,
+  (SELECT count(*) FROM baseline_streams s WHERE s.baseline = b.id) AS streams,
+  (SELECT sum(outputs) FROM baseline_streams s WHERE s.baseline = b.id) AS outputs,
+  (SELECT sum(labelled) FROM baseline_streams s WHERE s.baseline = b.id) AS labelled,
+  (SELECT CAST(sum(correct) AS REAL) / nullif(sum(labelled), 0) FROM baseline_streams s WHERE s.baseline = b.id)
+    AS accuracy,
+  strftime('%Y-%m-%dT%H:%M:%fZ', e.at_ms / 1000.0, 'unixepoch') AS promoted_at, e.at_ms AS promoted_at_ms,
+  e.who AS promoted_by, e.why AS promoted_why
+FROM baselines b
+LEFT JOIN baseline_events e ON e.id = (
+  SELECT max(id) FROM baseline_events WHERE baseline = b.id AND action = 'promoted'
+);
+
+-- Everything that was done with baselines: learnt, promoted, retired.
+CREATE VIEW v_baseline_events AS
+SELECT baseline AS baseline_id, action, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at, at_ms, who, why
+FROM baseline_events;
+
+-- The versions each stream ran on, with the time until which it did; the newest has no end.
+CREATE VIEW v_versions AS
+SELECT v.stream_id, s.agent, s.task, v.to_version AS version, v.from_version AS version_before,
+  strftime('%Y-%m-%dT%H:%M:%fZ', v.at_ms / 1000.0, 'unixepoch') AS since_at, v.at_ms AS since_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', (lead(v.at_ms) OVER later) / 1000.0, 'unixepoch') AS until_at,
+  lead(v.at_ms) OVER later AS until_ms
+FROM versions v JOIN streams s ON s.id = v.stream_id
+WINDOW later AS (PARTITION BY v.stream_id ORDER BY v.at_ms, v.to_version);
+
+-- Records that were not counted: the newest 10,000.
+CREATE VIEW v_rejects AS
+SELECT partition, offset, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at, at_ms, why, detail,
+  length(payload) AS payload_bytes, payload
+FROM rejects;
+
+-- Holes in the log: records that were gone before they could be read.
+CREATE VIEW v_gaps AS
+SELECT partition, from_offset, to_offset, to_offset - from_offset AS records,
+  reason, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at, at_ms
+FROM gaps;
+
+-- Every rule set that was offered; the last accepted one is in force.
+CREATE VIEW v_rule_sets AS
+SELECT id AS rule_set_id, hash, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at, at_ms, accepted,
+  id IS (SELECT max(id) FROM rule_sets WHERE accepted) AS in_force, origin, rules, diagnostics, sources
+FROM rule_sets;
+
+-- Where each partition stands.
+CREATE VIEW v_partitions AS SELECT partition, next_offset, anchor_offset FROM partitions;
