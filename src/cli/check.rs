@@ -32,7 +32,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     let failed = config_fault.is_some() || diagnostics.iter().any(Diagnostic::is_error);
     match args.output {
         Format::Json => {
-            print(&format!("{}\n", serde_json::to_string_pretty(&json(&diagnostics, config_fault.as_deref(), rules))?))
+            print(&format!("{}\n", serde_json::to_string_pretty(&json(&diagnostics, config_fault.as_deref(), rules))?));
         }
         Format::Text => {
             let colour = std::io::stderr().is_terminal();

@@ -22,7 +22,7 @@ use crate::edge::ledger::{Act, Baselines};
 use crate::edge::mock::MockBroker;
 use crate::edge::notify::{FolderSettings, Receiver};
 use crate::edge::telemetry::Board;
-use crate::edge::{self, Control, EdgeError, clock};
+use crate::edge::{self, Control, clock};
 use crate::engine::route::Route;
 use crate::engine::units::{Span, Timestamp};
 use crate::engine::{Group, Settings};
@@ -33,7 +33,7 @@ const PARTITIONS: i32 = 4;
 /// Records that the daemon may be behind before the agents wait: the embedded broker keeps 5 MiB of a partition and no more.
 const BEHIND_MAX: u64 = 10_000;
 /// How long the demo waits for the daemon to get its partitions, and to read the last record.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<u8> {
     if !(args.speed.is_finite() && args.speed > 0.0) {
@@ -66,7 +66,8 @@ pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<u8> {
         // The daemon ended before it started: its own error says why.
         Err(_) => Ok(()),
     };
-    daemon.join().map_err(|_| EdgeError::Rules("the daemon's thread panicked".to_owned()))??;
+    let Ok(ended) = daemon.join() else { anyhow::bail!("the daemon's thread panicked; what it said is above") };
+    ended?;
     played?;
     if interrupted.load(Ordering::SeqCst) {
         say("interrupted; the database is whole up to the last batch");
@@ -145,10 +146,10 @@ fn config(brokers: &str, folder: &Path, port: u16) -> Config {
             topic: TOPIC.to_owned(),
             group: "shewhart-demo".to_owned(),
             instance_id: None,
-            properties: crate::edge::kafka::Properties::default(),
+            properties: edge::kafka::Properties::default(),
             properties_files: std::collections::BTreeMap::new(),
-            on_gap: crate::edge::kafka::OnGap::default(),
-            start: crate::edge::kafka::Start::default(),
+            on_gap: edge::kafka::OnGap::default(),
+            start: edge::kafka::Start::default(),
             // Event time is compressed: a second of waiting for a full batch would be half a day of it.
             tuning: Tuning {
                 linger: Duration::from_millis(100),

@@ -1,6 +1,6 @@
 //! The command line: parse, call, print, exit codes.
 
-mod args;
+pub mod args;
 mod baseline;
 mod check;
 mod console;
@@ -16,7 +16,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-pub use args::{Cli, Command};
+pub use args::Cli;
+use args::Command;
 
 /// The command worked, or the check found nothing.
 const OK: u8 = 0;
@@ -47,7 +48,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            say(&format!("shewhart: {error:#}"));
+            say(&format!("shewhart: {}", in_full(&error)));
             ExitCode::from(if error.is::<std::io::Error>() || error.is::<Invalid>() {
                 INVALID
             } else {
@@ -55,6 +56,17 @@ pub fn main() -> ExitCode {
             })
         }
     }
+}
+
+/// An error with its causes, each said once: some errors quote their cause already.
+fn in_full(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// What the user can mend is 1, what only we can is 70.
@@ -69,7 +81,6 @@ fn code_of(error: &anyhow::Error) -> u8 {
 }
 
 /// Prints to standard output. A reader that went away ends the output, not the program.
-#[expect(clippy::print_stdout, reason = "this is the command line's one door to standard output")]
 fn print(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();

@@ -192,7 +192,9 @@ impl Core {
                 self.engines.clear();
                 self.status.ready = false;
                 "no partition assigned".clone_into(&mut self.status.not_ready_because);
-                drop(done.send(()));
+                if done.send(()).is_err() {
+                    tracing::debug!("the reader did not wait for the revocation");
+                }
             }
             KafkaEvent::Batch(batch) => self.batch(&batch)?,
             KafkaEvent::Gap(gap) => self.gap(&gap)?,
@@ -266,20 +268,19 @@ impl Core {
         let mut poison = BTreeSet::new();
         let mut wait = Duration::from_secs(1);
         loop {
-            let tried = match catch_unwind(AssertUnwindSafe(|| self.step_batch(batch, &poison))) {
-                Ok(effects) => self.commit_batch(batch, &effects),
-                Err(_) => {
-                    self.status.panics += 1;
-                    let culprit = self.find_poison(batch, &poison)?;
-                    tracing::error!(
-                        partition = culprit.0.0,
-                        offset = culprit.1.0,
-                        "a record made the engine panic; it is left out"
-                    );
-                    poison.insert(culprit);
-                    self.reset()?;
-                    continue;
-                }
+            let tried = if let Ok(effects) = catch_unwind(AssertUnwindSafe(|| self.step_batch(batch, &poison))) {
+                self.commit_batch(batch, &effects)
+            } else {
+                self.status.panics += 1;
+                let culprit = self.find_poison(batch, &poison)?;
+                tracing::error!(
+                    partition = culprit.0.0,
+                    offset = culprit.1.0,
+                    "a record made the engine panic; it is left out"
+                );
+                poison.insert(culprit);
+                self.reset()?;
+                continue;
             };
             let Err(error) = tried else { break };
             self.status.commit_failures += 1;

@@ -5,7 +5,7 @@
 
 pub mod clock;
 mod core;
-mod deliver;
+pub mod deliver;
 pub mod http;
 pub mod kafka;
 pub mod ledger;

@@ -97,6 +97,7 @@ pub struct Feedback<'a> {
 
 /// One event of the topic.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one step on the stack; a box would cost every output")]
 pub enum Event<'a> {
     /// An output.
     Output(Output<'a>),

@@ -146,15 +146,20 @@ mod tests {
             let mut list: Vec<Entry> = Vec::new();
             let mut written = Vec::new();
             for key in keys {
-                match list.iter_mut().rev().take(capacity).find(|e| e.key == key) {
-                    Some(known) => { known.labelled = true; recent.apply(Op::Labelled(key)); }
-                    None => { list.push(entry(key)); recent.apply(Op::Insert(entry(key))); }
+                if let Some(known) = list.iter_mut().rev().take(capacity).find(|e| e.key == key) {
+                    known.labelled = true;
+                    recent.apply(Op::Labelled(key));
+                } else {
+                    list.push(entry(key));
+                    recent.apply(Op::Insert(entry(key)));
                 }
                 if key % 7 == 0 { written.extend(recent.take_unwritten()); }
             }
             written.extend(recent.take_unwritten());
             let mut restored = Recent::new(capacity);
-            written.into_iter().for_each(|op| restored.fold(op));
+            for op in written {
+                restored.fold(op);
+            }
             for key in 0..1_000 {
                 let expected = list.iter().rev().take(capacity).find(|e| e.key == key);
                 prop_assert_eq!(recent.get(key), expected);

@@ -204,7 +204,7 @@ impl Stream {
             };
             let Some(mut alert) = self.memory.alerts.remove(&rule.id) else { continue };
             if let Some(change) = alert.end(Reason::BaselineReplaced) {
-                said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, change, None, ctx))));
+                said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, None), ctx))));
             }
         }
     }
@@ -376,7 +376,7 @@ impl Stream {
             let change = alert.step(active, ctx.now, timing(rule), start);
             if let Some(change) = change {
                 let account = self.account(rule, definition);
-                said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, change, account, ctx))));
+                said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, account), ctx))));
             }
             if alert.state == State::Inactive {
                 self.memory.alerts.remove(&rule.id);
@@ -424,14 +424,7 @@ impl Stream {
         }
     }
 
-    fn crossing(
-        &self,
-        rule: &Rule,
-        alert: &Alert,
-        change: Change,
-        account: Option<Account>,
-        ctx: &Context<'_>,
-    ) -> Crossing {
+    fn crossing(&self, rule: &Rule, alert: &Alert, (change, account): Turn, ctx: &Context<'_>) -> Crossing {
         let mut labels = self.labels.clone();
         labels.extend(rule.labels.clone());
         labels.insert("alertname".to_owned(), rule.alert.clone());
@@ -507,6 +500,9 @@ impl Stream {
         self.watched.iter().filter_map(|(at, d)| Some((rules.rules.get(*at)?, self.memory.charts.get(d)?)))
     }
 }
+
+/// A change of state, with what it rests on.
+type Turn = (Change, Option<Account>);
 
 /// What became known later about an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

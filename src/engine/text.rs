@@ -39,9 +39,10 @@ pub fn clean(raw: &str) -> Cow<'_, str> {
 const fn visible(c: char) -> Option<char> {
     match c {
         '\r' | '\n' | '\t' => Some(' '),
-        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => None,
-        // Bidi overrides and isolates, marks without width, line and paragraph separators, tags, the byte order mark.
-        '\u{200b}'..='\u{200f}'
+        // Controls, bidi overrides and isolates, marks without width, line and paragraph separators, tags, byte order marks.
+        '\u{0}'..='\u{1f}'
+        | '\u{7f}'..='\u{9f}'
+        | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{2069}'
         | '\u{feff}'

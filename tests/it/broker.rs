@@ -89,7 +89,7 @@ impl Broker {
             }
             match client.fetch_metadata(None, Duration::from_secs(1)) {
                 Ok(metadata) if !metadata.brokers().is_empty() => break,
-                _ if started.elapsed() < Duration::from_secs(60) => clock::sleep(Duration::from_millis(50)),
+                _ if started.elapsed() < Duration::from_mins(1) => clock::sleep(Duration::from_millis(50)),
                 _ => panic!("Kafka gave no answer in a minute:\n{}", text()),
             }
         }

@@ -100,7 +100,7 @@ mod tests {
     use crate::edge::clock;
     use crate::engine::units::Offset;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     fn cursor(next: i64, anchor: Option<Anchor>) -> Cursor {
         Cursor::new(&Plan { from: From::At(next), next, anchor, gap: None }, 0)

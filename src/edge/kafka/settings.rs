@@ -96,7 +96,7 @@ impl Default for Tuning {
             batch_records: 5_000,
             linger: Duration::from_secs(1),
             marks_every: Duration::from_secs(15),
-            stall_after: Duration::from_secs(60),
+            stall_after: Duration::from_mins(1),
             stall_strikes: 3,
             marks_timeout: Duration::from_secs(3),
             marks_patience: Duration::from_secs(15),

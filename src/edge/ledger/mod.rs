@@ -11,7 +11,7 @@ mod write;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use outbox::{Due, Outcome};
@@ -174,6 +174,7 @@ impl Ledger {
             ledger.quick_check()?;
         }
         ledger.migrate()?;
+        ledger.renew_views()?;
         Ok(ledger)
     }
 
@@ -212,11 +213,37 @@ impl Ledger {
         let make = |db: &mut Connection| -> rusqlite::Result<()> {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction.execute_batch(SCHEMA)?;
-            transaction.execute_batch(VIEWS)?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             transaction.commit()
         };
         make(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "making the tables", path, source })
+    }
+
+    /// Makes the views of this shewhart, where the file has another's: they hold no data, so they are simply replaced.
+    fn renew_views(&mut self) -> Result<(), LedgerError> {
+        let path = self.path.clone();
+        let renew = |db: &mut Connection| -> rusqlite::Result<()> {
+            let hash = blake3::hash(VIEWS.as_bytes()).to_hex();
+            let known: Option<String> =
+                db.query_row("SELECT value FROM meta WHERE key = 'views'", [], |row| row.get(0)).optional()?;
+            if known.as_deref() == Some(hash.as_str()) {
+                return Ok(());
+            }
+            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let names: Vec<String> = transaction
+                .prepare("SELECT name FROM sqlite_schema WHERE type = 'view'")?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            for name in names {
+                // Names of views come from our own file; a quote in one would be an attack on ourselves.
+                transaction.execute_batch(&format!("DROP VIEW \"{}\"", name.replace('"', "\"\"")))?;
+            }
+            transaction.execute_batch(VIEWS)?;
+            let upsert = "INSERT INTO meta (key, value) VALUES ('views', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+            transaction.execute(upsert, [hash.as_str()])?;
+            transaction.commit()
+        };
+        renew(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "making the views", path, source })
     }
 
     fn identify(&self, identity: &Identity) -> Result<(), LedgerError> {
@@ -257,7 +284,12 @@ impl Ledger {
             let before = now.minus(day.times(days)).as_millis();
             self.db.execute(sql, [before]).map_err(|source| self.sqlite("deleting old rows", source))
         };
-        delete("DELETE FROM rollup_minute WHERE start_ms < ?1", 14)?;
+        // A stream that fell silent keeps its last minutes: they never moved on into an hour.
+        delete(
+            "DELETE FROM rollup_minute WHERE start_ms < ?1 AND NOT EXISTS (SELECT 1 FROM streams s
+             WHERE s.id = stream_id AND start_ms > s.newest_pane_ms - 7200000)",
+            14,
+        )?;
         delete("DELETE FROM rollup_hour WHERE start_ms < ?1", 400)?;
         delete("DELETE FROM chart_points WHERE at_ms < ?1", 400)?;
         Ok(())

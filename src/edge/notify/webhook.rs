@@ -20,7 +20,7 @@ const REPLY_LIMIT: u64 = 64 * 1024;
 /// How long a reply's body may take: the status has said everything, the rest is courtesy.
 const REPLY_TIME: Duration = Duration::from_secs(1);
 /// Longest pause a receiver can ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// Posts the message once, over a connection of its own.
 pub(super) fn deliver(settings: &WebhookSettings, message: &Message, attempt: Attempt) -> Result<(), DeliveryError> {

@@ -131,7 +131,7 @@ fn output(raw: Raw<'_>) -> Result<Output<'_>, Rejection> {
     Ok(Output {
         event_id: required("event_id", raw.event_id)?,
         agent: required("agent", raw.agent)?,
-        ts: time(raw.ts)?,
+        ts: time(raw.ts.as_ref())?,
         version: optional(raw.version),
         task: optional(raw.task),
         status: raw.status,
@@ -155,7 +155,7 @@ fn feedback(raw: Raw<'_>) -> Result<Feedback<'_>, Rejection> {
     Ok(Feedback {
         event_id: required("event_id", raw.event_id)?,
         agent: required("agent", raw.agent)?,
-        ts: time(raw.ts)?,
+        ts: time(raw.ts.as_ref())?,
         correct: raw.correct,
         overridden: raw.overridden,
     })
@@ -195,13 +195,13 @@ fn extras<'a, T>(field: &str, found: Option<Extras<'a, T>>) -> Result<Vec<(Cow<'
     }
 }
 
-fn time(raw: Option<RawTime>) -> Result<Timestamp, Rejection> {
+fn time(raw: Option<&RawTime>) -> Result<Timestamp, Rejection> {
     let millis = match raw {
         None => return Err(Rejection::new(Why::Missing, "`ts` is missing")),
         Some(RawTime::Unreadable) => {
             return Err(Rejection::new(Why::Time, "`ts` is neither RFC 3339 nor epoch milliseconds"));
         }
-        Some(RawTime::Millis(millis)) => millis,
+        Some(RawTime::Millis(millis)) => *millis,
     };
     let ts = Timestamp::from_millis(millis);
     if ts < Timestamp::MIN || ts > Timestamp::MAX {
@@ -395,7 +395,8 @@ mod tests {
                 || why(&with(&format!(r#","x":{deep}"#))).is_some()
         );
         assert_eq!(why(&with(&format!(r#","metrics":{deep}"#))), Some(Why::Malformed));
-        let many: String = (0..40).map(|i| format!(r#"{}"m{i}":1"#, if i == 0 { "" } else { "," })).collect();
+        let many: Vec<String> = (0..40).map(|i| format!(r#""m{i}":1"#)).collect();
+        let many = many.join(",");
         assert_eq!(why(&with(&format!(r#","metrics":{{{many}}}"#))), Some(Why::OutOfRange));
     }
 
