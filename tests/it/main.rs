@@ -1,9 +1,13 @@
 //! The one integration binary.
 
 mod broker;
+mod crash;
+mod daemon;
 mod fake_http;
 mod fake_smtp;
 mod kafka;
 mod notify;
 mod rules;
 mod simulate;
+mod state;
+mod workload;
