@@ -10,10 +10,10 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::ProducerSettings;
-use shewhart::edge::ledger::open_read_only;
 use shewhart::edge::mock::MockBroker;
 
-use crate::daemon::{Daemon, Place};
+use crate::broker::Broker;
+use crate::daemon::{Daemon, Place, TO_FOLDER};
 use crate::state::Left;
 use crate::workload::{Feeder, TOPIC, events};
 
@@ -57,24 +57,30 @@ fn interrupt(place: &Place, feeder: Feeder, total: usize, (times, end): (usize, 
     (feeder.finish(), daemon)
 }
 
-/// Every notice is in a message that was delivered, every delivered message is a file, and no file is half written.
-fn everything_was_told(place: &Place, left: &Left) {
-    let db = open_read_only(&place.database()).unwrap();
-    let list = |sql: &str| -> BTreeSet<String> {
-        db.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-    };
-    let delivered = list("SELECT id FROM outbox WHERE state = 'delivered'");
-    assert_eq!(delivered, list("SELECT id FROM outbox"));
+/// Every message was delivered, every delivered message is a file, and no file is half written.
+fn every_message_is_a_file(place: &Place) {
+    let delivered = place.list("SELECT id FROM outbox WHERE state = 'delivered'");
+    assert_eq!(delivered, place.list("SELECT id FROM outbox"));
     let names: Vec<String> =
         fs::read_dir(place.mail()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     let id = |name: &String| Some(name.strip_suffix(".eml")?.split_once('-')?.1.to_owned());
     let files: BTreeSet<String> = names.iter().filter_map(id).collect();
     assert_eq!(files, delivered);
     assert_eq!(names.len(), delivered.len(), "{names:?}");
-    let told = list("SELECT a.notice FROM outbox_alerts a JOIN outbox o ON a.message = o.id WHERE state = 'delivered'");
-    let decided = list("SELECT id FROM alert_events WHERE to_state IN ('firing', 'resolved')");
-    assert_eq!(told, decided);
-    assert_eq!(left.notices.len(), decided.len());
+}
+
+/// People know how every alert stands: its last notice is in a message that was delivered. Where every crossing has a
+/// message of its own, all notices are.
+fn everything_was_told(place: &Place, each: bool) {
+    let told = place
+        .list("SELECT a.notice FROM outbox_alerts a JOIN outbox o ON a.message = o.id WHERE o.state = 'delivered'");
+    let last = "transition = (SELECT max(transition) FROM alert_events n WHERE n.alert_id = e.alert_id
+                AND n.to_state IN ('firing', 'resolved'))";
+    let which = if each { "true" } else { last };
+    let sql = format!("SELECT id FROM alert_events e WHERE to_state IN ('firing', 'resolved') AND {which}");
+    let due = place.list(&sql);
+    assert!(due.is_subset(&told), "not told: {:?}", due.difference(&told));
+    assert!(told.is_subset(&place.list("SELECT id FROM alert_events")));
 }
 
 /// The workload is worth it: alerts of several kinds fire and end, records are late, twice and broken.
@@ -96,33 +102,109 @@ fn is_eventful(place: &Place, left: &Left) {
     assert_eq!(left.count("gaps"), 0);
 }
 
-fn ends_where_an_uninterrupted_run_ends(brokers: &str, producers: Vec<ProducerSettings>, plan: (usize, End)) {
-    let begun = clock::instant();
-    let events = events(SEED);
-    let total = events.len();
-    let feeder = Feeder::start(producers, events);
-    let (place, mut calm) = (Place::new(brokers, TOPIC), Place::new(brokers, TOPIC));
-    calm.group = "calm";
-    let (sent, mut daemon) = interrupt(&place, feeder, total, plan);
-    assert_eq!(sent, total as u64);
-    let mut oracle = calm.start();
-    place.wait_for_end(&mut daemon, sent);
-    place.stop(daemon);
-    calm.wait_for_end(&mut oracle, sent);
-    calm.stop(oracle);
-    let (left, expected) = (Left::behind(&place), Left::behind(&calm));
-    is_eventful(&calm, &expected);
-    left.must_equal(&expected);
-    left.notices_must_equal(&expected);
-    everything_was_told(&place, &left);
-    everything_was_told(&calm, &expected);
-    measured(&format!("{sent} records, {} interruptions: {:?}", plan.0, begun.elapsed()));
+/// How a run is disturbed, and what it reads.
+struct Plan<'p> {
+    brokers: &'p str,
+    producers: Vec<ProducerSettings>,
+    times: usize,
+    end: End,
+    /// What stands in the configuration.
+    kafka: &'p str,
+    more: &'p str,
+}
+
+impl<'p> Plan<'p> {
+    fn new(brokers: &'p str, times: usize, end: End) -> Self {
+        // Compressed, for the mock broker keeps 5 MiB of a partition.
+        let producers = vec![ProducerSettings::new(brokers).with("compression.type", "gzip")];
+        Self { brokers, producers, times, end, kafka: "", more: TO_FOLDER }
+    }
+
+    fn place(&self, group: &'static str) -> Place {
+        let mut place = Place::new(self.brokers, TOPIC);
+        place.group = group;
+        self.kafka.clone_into(&mut place.kafka);
+        self.more.clone_into(&mut place.more);
+        place
+    }
+
+    /// Ends where an uninterrupted run ends.
+    fn hold(self) {
+        let begun = clock::instant();
+        let events = events(SEED);
+        let total = events.len();
+        let (place, calm) = (self.place("disturbed"), self.place("calm"));
+        let feeder = Feeder::start(self.producers.clone(), events);
+        let (sent, mut daemon) = interrupt(&place, feeder, total, (self.times, self.end));
+        assert_eq!(sent, total as u64);
+        let mut oracle = calm.start();
+        place.wait_for_end(&mut daemon, sent);
+        place.stop(daemon);
+        calm.wait_for_end(&mut oracle, sent);
+        calm.stop(oracle);
+        let (left, expected) = (Left::behind(&place), Left::behind(&calm));
+        is_eventful(&calm, &expected);
+        left.must_equal(&expected);
+        let each = self.more == TO_FOLDER;
+        if each {
+            left.notices_must_equal(&expected);
+        }
+        for place in [&place, &calm] {
+            every_message_is_a_file(place);
+            everything_was_told(place, each);
+        }
+        measured(&format!("{sent} records, {} interruptions: {:?}", self.times, begun.elapsed()));
+    }
 }
 
 #[test]
 fn killed_ten_times_at_random_it_ends_where_an_uninterrupted_run_ends_to_the_bit() {
     let broker = MockBroker::start(TOPIC, 4).unwrap();
-    // Compressed, for the mock broker keeps 5 MiB of a partition.
-    let producer = ProducerSettings::new(broker.bootstrap()).with("compression.type", "gzip");
-    ends_where_an_uninterrupted_run_ends(broker.bootstrap(), vec![producer], (10, End::Kill));
+    Plan::new(broker.bootstrap(), 10, End::Kill).hold();
+}
+
+#[test]
+fn killed_ten_times_on_a_real_broker_with_four_codecs_it_ends_where_an_uninterrupted_run_ends() {
+    let Some(broker) = Broker::start() else { return };
+    broker.create_topic(TOPIC, 3);
+    let codecs = ["gzip", "snappy", "lz4", "zstd"];
+    let producer = |codec| ProducerSettings::new(broker.bootstrap()).with("compression.type", codec);
+    // A name that survives restarts, so that the group does not wait for the one that was killed.
+    let kafka = "  instance_id: one\n";
+    let producers = codecs.map(producer).to_vec();
+    Plan { producers, kafka, ..Plan::new(broker.bootstrap(), 10, End::Kill) }.hold();
+}
+
+#[test]
+fn stopped_five_times_at_random_it_ends_in_time_and_where_an_uninterrupted_run_ends() {
+    let broker = MockBroker::start(TOPIC, 3).unwrap();
+    // Messages wait for company here, so some are still waiting when the daemon is stopped.
+    let more = TO_FOLDER.replace("0s", "1s");
+    Plan { more: &more, ..Plan::new(broker.bootstrap(), 5, End::Term) }.hold();
+}
+
+#[test]
+fn a_second_daemon_on_the_same_data_ends_at_once_and_names_the_lock_and_the_first_goes_on() {
+    let broker = MockBroker::start(TOPIC, 2).unwrap();
+    let producer = ProducerSettings::new(broker.bootstrap());
+    let events: Vec<_> = events(SEED).into_iter().take(2_000).collect();
+    let feeder = Feeder::start(vec![producer], events);
+    feeder.allow(1_000);
+    let mut second = Place::new(broker.bootstrap(), TOPIC);
+    let first = Place::new(broker.bootstrap(), TOPIC);
+    second.data.clone_from(&first.data);
+    let mut daemon = first.start();
+    first.wait("a beginning", &mut daemon, |place| place.committed() == 1_000);
+    for _ in 0..3 {
+        let begun = clock::instant();
+        let status = second.start().ended(Duration::from_secs(2)).expect("an end within two seconds");
+        measured(&format!("a second daemon ended after {:?}", begun.elapsed()));
+        assert_eq!(status.code(), Some(1));
+    }
+    let lock = first.data.join("shewhart.db.lock");
+    assert!(second.log().contains(lock.to_str().unwrap()), "{}", second.log());
+    assert!(daemon.runs());
+    let sent = feeder.finish();
+    first.wait_for_end(&mut daemon, sent);
+    first.stop(daemon);
 }

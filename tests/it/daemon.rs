@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -106,6 +107,12 @@ impl Place {
         db.query_row(sql, [], |row| row.get(0)).ok()?
     }
 
+    /// One column of text out of the database.
+    pub(crate) fn list(&self, sql: &str) -> BTreeSet<String> {
+        let db = open_read_only(&self.database()).unwrap();
+        db.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
     /// How many records the committed state reflects.
     pub(crate) fn committed(&self) -> u64 {
         self.ask("SELECT sum(next_offset) FROM partitions").unwrap_or(0) as u64
@@ -130,9 +137,10 @@ impl Place {
 
     /// Waits until everything is read, and everything decided is delivered.
     pub(crate) fn wait_for_end(&self, daemon: &mut Daemon, records: u64) {
-        self.wait("the end", daemon, |place| {
-            place.committed() == records && place.ask("SELECT count(*) FROM outbox WHERE state = 'pending'") == Some(0)
-        });
+        let untold = "SELECT (SELECT count(*) FROM outbox WHERE state = 'pending') + (SELECT count(*) FROM alerts a
+            WHERE fired_at_ms IS NOT NULL AND NOT EXISTS (SELECT 1 FROM outbox_alerts o JOIN alert_events e
+            ON o.notice = e.id WHERE e.alert_id = a.id AND e.to_state = a.state))";
+        self.wait("the end", daemon, |place| place.committed() == records && place.ask(untold) == Some(0));
     }
 
     /// Stops the daemon as an operator does, and takes nothing but a clean end in time.
