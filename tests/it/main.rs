@@ -5,6 +5,7 @@ mod crash;
 mod daemon;
 mod fake_http;
 mod fake_smtp;
+mod faults;
 mod kafka;
 mod notify;
 mod rules;
