@@ -51,7 +51,7 @@ fn fields(id: usize) -> String {
 fn refused() -> Vec<(Option<Vec<u8>>, &'static str)> {
     let object = |rest: &str| Some(format!("{{{}{rest}}}", fields(1)).into_bytes());
     let text = |text: String| Some(text.into_bytes());
-    let keys: String = (0..50_000).map(|key| format!(",\"k{key}\":{key}")).collect();
+    let keys = (0..50_000).map(|key| format!("\"k{key}\":{key}")).collect::<Vec<_>>().join(",");
     let deep = "[".repeat(100_000);
     vec![
         (None, "empty"),
@@ -81,7 +81,7 @@ fn refused() -> Vec<(Option<Vec<u8>>, &'static str)> {
         (text("{\"event_id\":\"x\",\"agent\":\"a\",\"ts\":\"1970-01-01T00:00:00Z\"}".to_owned()), "time"),
         (text("{\"event_id\":\"x\",\"agent\":\"a\",\"ts\":\"yesterday\"}".to_owned()), "time"),
         (text("{\"agent\":\"a\",\"ts\":\"2026-01-05T10:00:00Z\"}".to_owned()), "missing"),
-        (text(format!("{{{}}}", &keys[1..])), "missing"),
+        (text(format!("{{{keys}}}")), "missing"),
         (text(format!("{{\"type\":\"feedback\",{}}}", fields(1))), "missing"),
     ]
 }
@@ -114,7 +114,7 @@ fn hostile_records_cost_themselves_only_and_each_is_kept_with_its_reason() {
         .create()
         .unwrap();
     let mut sent = 0_u64;
-    let mut send = |payload: Option<&[u8]>| {
+    let mut put = |payload: Option<&[u8]>| {
         let mut record = BaseRecord::to(TOPIC).partition(0).key("k");
         if let Some(payload) = payload {
             record = record.payload(payload);
@@ -124,16 +124,16 @@ fn hostile_records_cost_themselves_only_and_each_is_kept_with_its_reason() {
     };
     let mut good = 0;
     for (payload, _) in refused() {
-        send(payload.as_deref());
-        send(Some(format!("{{{}}}", fields(100 + good)).as_bytes()));
+        put(payload.as_deref());
+        put(Some(format!("{{{}}}", fields(100 + good)).as_bytes()));
         good += 1;
     }
     let hostile = accepted();
-    hostile.iter().for_each(|payload| send(Some(payload.as_bytes())));
+    hostile.iter().for_each(|payload| put(Some(payload.as_bytes())));
     // Counted, but at the broker's time: nobody moves the clock by centuries.
-    send(Some(b"{\"event_id\":\"f\",\"agent\":\"target\",\"ts\":\"2150-01-01T00:00:00Z\"}"));
+    put(Some(b"{\"event_id\":\"f\",\"agent\":\"target\",\"ts\":\"2150-01-01T00:00:00Z\"}"));
     // The first again.
-    send(Some(format!("{{{}}}", fields(100)).as_bytes()));
+    put(Some(format!("{{{}}}", fields(100)).as_bytes()));
     producer.flush(Duration::from_secs(30)).unwrap();
 
     let place = Place::new(broker.bootstrap(), TOPIC);
@@ -234,6 +234,53 @@ fn a_full_disk_stops_the_daemon_from_nothing_but_writing_and_nothing_is_lost() {
     must_be_as_without_trouble(&place, &broker, sent);
 }
 
+#[test]
+fn where_not_even_the_smallest_write_has_room_the_daemon_waits_and_goes_on() {
+    let broker = MockBroker::start(TOPIC, 2).unwrap();
+    let mut place = Place::new(broker.bootstrap(), TOPIC);
+    let disk = match SmallDisk::mount(&place.path().join("disk")) {
+        Ok(disk) => disk,
+        Err(why) => return skipped("a full disk", &why),
+    };
+    place.data = disk.0.join("data");
+    let rules = own_rules(&mut place);
+    let good = fs::read_to_string(rules.join("accuracy.yaml")).unwrap();
+    // No folder can be made there, so attempts to deliver go on failing, and each failure has to be written down.
+    fs::write(place.mail(), "in the way").unwrap();
+    let feeder = feeder(&broker, beginning(32_100));
+    feeder.allow(32_000);
+    let mut daemon = place.start();
+    place.wait("failed deliveries", &mut daemon, |place| {
+        place.committed() == 32_000 && place.ask("SELECT count(*) FROM deliveries") >= Some(3)
+    });
+    // The log keeps the room that it once had; without it every write needs new room.
+    let db = rusqlite::Connection::open(place.database()).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    disk.fill();
+    drop(db);
+    feeder.allow(32_050);
+    fs::write(rules.join("accuracy.yaml"), "groups: 1").unwrap();
+    daemon.signal("HUP");
+    let full = |place: &Place| matches!(place.page("/-/ready"), Some((503, why)) if why.contains("full"));
+    place.wait("a daemon that says why it is not ready", &mut daemon, full);
+    for _ in 0..8 {
+        clock::sleep(Duration::from_secs(1));
+        assert!(daemon.runs(), "{}", place.log());
+    }
+    assert!(full(&place));
+    assert_eq!(place.page("/-/healthy").unwrap().0, 200);
+    disk.free();
+    place.wait("the refusal", &mut daemon, |p| p.metric("shewhart_config_last_reload_successful") == Some(0.0));
+    place.wait("going on", &mut daemon, |place| place.committed() == 32_050);
+    fs::write(rules.join("accuracy.yaml"), good).unwrap();
+    fs::remove_file(place.mail()).unwrap();
+    let sent = feeder.finish();
+    place.wait_for_end(&mut daemon, sent);
+    assert_eq!(place.page("/-/ready").unwrap().0, 200);
+    place.stop(daemon);
+    must_be_as_without_trouble(&place, &broker, sent);
+}
+
 /// A copy of the shipped rules that a test may change.
 fn own_rules(place: &mut Place) -> PathBuf {
     let rules = place.path().join("rules");
@@ -259,7 +306,7 @@ fn a_broken_rule_file_changes_nothing_and_the_repaired_one_is_taken_up() {
     let mut place = Place::new(broker.bootstrap(), TOPIC);
     let rules = own_rules(&mut place);
     let good = fs::read_to_string(rules.join("accuracy.yaml")).unwrap();
-    let broken = good.replace("drop: 2pp", "drop: two points");
+    let faulty = good.replace("drop: 2pp", "drop: two points");
     let feeder = feeder(&broker, beginning(8_000));
     feeder.allow(3_000);
     let mut daemon = place.start();
@@ -267,7 +314,7 @@ fn a_broken_rule_file_changes_nothing_and_the_repaired_one_is_taken_up() {
     place.wait("a beginning", &mut daemon, |place| place.committed() == 3_000);
     assert_eq!(reload(&place), Some(1.0));
     let count = place.metric("shewhart_rules").unwrap();
-    swap(&rules, &broken);
+    swap(&rules, &faulty);
     place.wait("a refusal", &mut daemon, |place| reload(place) == Some(0.0));
     assert_eq!(place.metric("shewhart_rules"), Some(count));
     // The old rules judge the rest, over a restart too.
