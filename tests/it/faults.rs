@@ -129,7 +129,9 @@ fn hostile_records_cost_themselves_only_and_each_is_kept_with_its_reason() {
         good += 1;
     }
     let hostile = accepted();
-    hostile.iter().for_each(|payload| put(Some(payload.as_bytes())));
+    for payload in &hostile {
+        put(Some(payload.as_bytes()));
+    }
     // Counted, but at the broker's time: nobody moves the clock by centuries.
     put(Some(b"{\"event_id\":\"f\",\"agent\":\"target\",\"ts\":\"2150-01-01T00:00:00Z\"}"));
     // The first again.

@@ -89,7 +89,7 @@ fn same(what: &str, found: &[String], expected: &[String]) {
 /// Rows as text: floats by their bits, bytes by their hash.
 fn rows(db: &Connection, sql: &str) -> Vec<String> {
     let mut select = db.prepare(sql).unwrap();
-    let names: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = select.column_names().map(str::to_owned).collect();
     let mut found = select.query([]).unwrap();
     let mut rows = Vec::new();
     while let Some(row) = found.next().unwrap() {

@@ -80,13 +80,8 @@ pub(crate) fn events(seed: u64) -> Vec<SimulatedEvent> {
     let mut placed = Vec::new();
     for (at, event) in Generator::new(&scenario, seed).enumerate() {
         let output = event.kind == Kind::Output;
-        // Some hours late: beyond the minutes in memory. Two days late: beyond the hours too.
-        let late = match at {
-            _ if !output => 0,
-            _ if at % 211 == 0 => 500,
-            _ if at % 1_009 == 0 => 6_000,
-            _ => 0,
-        };
+        // Some are late, by minutes up to two days: within the minutes in memory, within the hours, and beyond both.
+        let late = if output && at % 61 == 0 { at / 61 % 40 * 150 } else { 0 };
         if output && at % 503 == 0 {
             placed.push((at + 40, event.clone()));
         }
