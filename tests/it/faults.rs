@@ -164,6 +164,36 @@ fn hostile_records_cost_themselves_only_and_each_is_kept_with_its_reason() {
     assert_eq!(rows, Some(expected.len() as i64));
 }
 
+#[test]
+fn started_and_stopped_while_the_brokers_are_away_it_goes_on_when_they_come_back() {
+    let broker = MockBroker::start(TOPIC, 3).unwrap();
+    let place = Place::new(broker.bootstrap(), TOPIC);
+    let feeder = feeder(&broker, beginning(8_000));
+    feeder.allow(3_000);
+    let mut daemon = place.start();
+    place.wait("a beginning", &mut daemon, |place| place.committed() == 3_000);
+    broker.down().unwrap();
+    daemon.kill();
+    let mut daemon = place.start();
+    place.wait("a daemon that lives", &mut daemon, |place| matches!(place.page("/-/healthy"), Some((200, _))));
+    clock::sleep(Duration::from_secs(1));
+    assert_eq!(place.page("/-/ready").unwrap().0, 503);
+    place.stop(daemon);
+    let mut daemon = place.start();
+    clock::sleep(Duration::from_secs(2));
+    assert!(daemon.runs());
+    broker.up().unwrap();
+    let sent = feeder.finish();
+    place.wait_for_end(&mut daemon, sent);
+    // Away once more, in the middle of running.
+    broker.down().unwrap();
+    clock::sleep(Duration::from_secs(2));
+    assert!(daemon.runs());
+    place.stop(daemon);
+    broker.up().unwrap();
+    must_be_as_without_trouble(&place, &broker, sent);
+}
+
 /// A small file system of its own, gone when dropped.
 struct SmallDisk(PathBuf);
 
