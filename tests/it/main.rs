@@ -2,11 +2,16 @@
 
 mod analyst;
 mod broker;
+mod crash;
+mod daemon;
 mod engine;
 mod fake_http;
 mod fake_smtp;
+mod faults;
 mod kafka;
 mod notify;
 mod real_data;
 mod rules;
 mod simulate;
+mod state;
+mod workload;
