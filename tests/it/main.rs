@@ -6,5 +6,6 @@ mod fake_http;
 mod fake_smtp;
 mod kafka;
 mod notify;
+mod real_data;
 mod rules;
 mod simulate;

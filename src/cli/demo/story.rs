@@ -33,7 +33,8 @@ impl Story {
     pub(super) fn tell(seed: u64, now: Timestamp) -> Self {
         let scenario = Scenario::demo();
         let length = scenario.end().map_or(Span::ZERO, |end| end.since(scenario.start));
-        let start = now.minus(length).floor(Span::HOUR);
+        // Whole days, so that a seed tells the same story whatever the hour.
+        let start = now.minus(length).floor(Span::DAY);
         let scenario = scenario.starting(start);
         let mut story = Self {
             start,

@@ -1,0 +1,81 @@
+//! Real streams with their ground truth, where they lie beside the project: what the shipped rules find in them.
+//! `docs/real-data.md` holds the table; these tests hold it to its word.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The file of a data set, or nothing (and says so) where the data are absent.
+fn data(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(format!("{name}.jsonl.gz"));
+    if path.exists() {
+        return Some(path);
+    }
+    println!("SKIPPED: {name}: the real data are not beside the project");
+    None
+}
+
+/// Replays a data set under the shipped rules and returns its alerts.
+fn replay(name: &str, first: u64, group_by: &str) -> Option<Vec<Value>> {
+    let path = data(name)?;
+    let output = Command::new(env!("CARGO_BIN_EXE_shewhart"))
+        .arg("replay")
+        .arg(path)
+        .args(["--baseline-first", &first.to_string(), "--group-by", group_by, "-o", "json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    Some(report["alerts"].as_array().unwrap().clone())
+}
+
+/// The outputs of an agent's stream up to its first alert of that name.
+fn first(alerts: &[Value], alert: &str, agent: &str) -> Option<u64> {
+    let of = |a: &&Value| a["alert"] == alert && a["stream"]["agent"] == agent;
+    alerts.iter().find(of).and_then(|a| a["outputs"].as_u64())
+}
+
+#[test]
+fn drops_of_three_and_five_points_the_ramp_and_the_blip_page_and_no_drop_is_silent() {
+    let Some(alerts) = replay("adult_shift_ladder", 10_000, "agent") else { return };
+    // 1.5 times the delay of the reference CUSUM, from the change (at output 10,000, the blip's at 13,000).
+    for (agent, at_most) in [("income-c", 12_419), ("income-d", 15_079), ("income-f", 12_994), ("income-g", 13_546)] {
+        let found = first(&alerts, "AccuracyDegraded", agent);
+        assert!(found.is_some_and(|outputs| outputs <= at_most), "{agent}: {found:?}, at most {at_most}");
+    }
+    assert!(alerts.iter().all(|a| a["stream"]["agent"] != "income-b"), "the agent without a change is silent");
+    assert_eq!(first(&alerts, "AccuracyDegraded", "income-e"), None, "one point down is not two");
+    for alert in alerts.iter().filter(|a| a["alert"] == "AccuracyDegraded") {
+        assert_eq!((&alert["severity"], &alert["grade"]), (&"critical".into(), &"degraded".into()));
+        let (estimate, baseline) = (alert["estimate"].as_f64().unwrap(), alert["baseline"].as_f64().unwrap());
+        assert!(baseline - estimate > 0.02, "{alert}");
+    }
+}
+
+#[test]
+fn a_change_known_to_the_output_is_dated_and_found_within_a_thousand_labels() {
+    let Some(alerts) = replay("nannyml_car_loan", 50_000, "agent") else { return };
+    let page = alerts.iter().find(|a| a["alert"] == "AccuracyDegraded").unwrap();
+    // Changed at output 75,000 (2019-03-31T03:00Z); verdicts come 30 days later.
+    assert!((75_000..76_500).contains(&page["labels"].as_u64().unwrap()), "{page}");
+    assert!(page["changed_at"].as_str().unwrap() > "2019-03-29", "{page}");
+    assert!(page["changed_at"].as_str().unwrap() < "2019-04-02", "{page}");
+    let sagging = alerts.iter().find(|a| a["alert"] == "ConfidenceFalling" && a["outputs"].as_u64() >= Some(75_000));
+    assert!(sagging.is_some_and(|a| a["outputs"].as_u64() < Some(75_500)), "confidence says it weeks before the labels");
+}
+
+#[test]
+fn an_unstable_baseline_pages_where_accuracy_collapses() {
+    let Some(alerts) = replay("nannyml_california", 5_832, "agent") else { return };
+    let outputs = first(&alerts, "AccuracyDegraded", "house-value-classifier").unwrap();
+    assert!((7_857..9_000).contains(&outputs), "{outputs}");
+}
+
+#[test]
+fn a_coding_agents_slowing_and_its_errors_are_found() {
+    let Some(alerts) = replay("aider_telemetry", 2_000, "agent") else { return };
+    assert!(first(&alerts, "LatencyP95Exceeded", "aider").is_some());
+    assert!(first(&alerts, "ErrorsRising", "aider").is_some());
+    assert!(alerts.len() < 20, "{} alerts in 20 months", alerts.len());
+}
