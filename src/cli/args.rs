@@ -63,7 +63,7 @@ pub enum Format {
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Seed of the simulated agents
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 20)]
     pub seed: u64,
     /// Days of event time in a second of wall time
     #[arg(long, default_value_t = 0.5)]

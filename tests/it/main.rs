@@ -2,6 +2,7 @@
 
 mod analyst;
 mod broker;
+mod engine;
 mod fake_http;
 mod fake_smtp;
 mod kafka;

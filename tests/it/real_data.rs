@@ -62,7 +62,10 @@ fn a_change_known_to_the_output_is_dated_and_found_within_a_thousand_labels() {
     assert!(page["changed_at"].as_str().unwrap() > "2019-03-29", "{page}");
     assert!(page["changed_at"].as_str().unwrap() < "2019-04-02", "{page}");
     let sagging = alerts.iter().find(|a| a["alert"] == "ConfidenceFalling" && a["outputs"].as_u64() >= Some(75_000));
-    assert!(sagging.is_some_and(|a| a["outputs"].as_u64() < Some(75_500)), "confidence says it weeks before the labels");
+    assert!(
+        sagging.is_some_and(|a| a["outputs"].as_u64() < Some(75_500)),
+        "confidence says it weeks before the labels"
+    );
 }
 
 #[test]
