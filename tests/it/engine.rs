@@ -1,6 +1,6 @@
 //! The engine as a whole, with the ledger where it must survive a restart.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
