@@ -2,6 +2,7 @@
 
 mod analyst;
 mod broker;
+mod docs;
 mod engine;
 mod fake_http;
 mod fake_smtp;
@@ -10,3 +11,4 @@ mod notify;
 mod real_data;
 mod rules;
 mod simulate;
+mod tidy;
