@@ -172,8 +172,8 @@ impl Core {
     fn handle(&mut self, happening: Happening) -> Result<(), EdgeError> {
         match happening {
             Happening::Kafka(event) => self.kafka_event(event),
-            Happening::Settled(settled) => Ok(self.settle(&settled)?),
-            Happening::Reload(origin) => Ok(self.reload(origin)?),
+            Happening::Settled(settled) => self.settle(&settled),
+            Happening::Reload(origin) => self.reload(origin),
             Happening::Stop => Ok(()),
         }
     }
@@ -181,9 +181,10 @@ impl Core {
     fn kafka_event(&mut self, event: KafkaEvent) -> Result<(), EdgeError> {
         match event {
             KafkaEvent::Assigned { partitions, reply } => {
-                let starts = self.assign(&partitions)?;
-                // A reader that no longer waits has been assigned anew, and asks again.
-                drop(reply.send(starts));
+                if let Some(starts) = self.with_room(|core| core.assign(&partitions))? {
+                    // A reader that no longer waits has been assigned anew, and asks again.
+                    drop(reply.send(starts));
+                }
             }
             KafkaEvent::Revoked { partitions, done, .. } => {
                 // Every batch was committed when it was handled, so there is nothing left to save.
@@ -207,7 +208,7 @@ impl Core {
     }
 
     /// Takes up partitions from the database, and says where each goes on.
-    fn assign(&mut self, partitions: &[Partition]) -> Result<Vec<StartAt>, EdgeError> {
+    fn assign(&mut self, partitions: &[Partition]) -> Result<Vec<StartAt>, LedgerError> {
         self.engines.retain(|partition, _| partitions.contains(partition));
         for partition in partitions {
             if !self.engines.contains_key(partition) {
@@ -262,55 +263,75 @@ impl Core {
         })
     }
 
-    /// Steps a batch through the engines and the router and commits it. When the disk is full it waits for room with the
-    /// state as it was before; when a record makes the engine panic it costs that record only.
-    fn batch(&mut self, batch: &Batch) -> Result<(), EdgeError> {
-        let mut poison = BTreeSet::new();
+    /// Does something that ends in a commit. While the disk is full it waits for room and does it again, from the state as
+    /// it was committed. Nothing comes of it when the daemon is told to stop meanwhile.
+    fn with_room<T, E: Into<EdgeError>>(
+        &mut self,
+        mut act: impl FnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<Option<T>, EdgeError> {
+        let before = (self.status.ready, self.status.not_ready_because.clone());
         let mut wait = Duration::from_secs(1);
+        let mut done = act(self).map_err(E::into);
         loop {
-            let tried = if let Ok(effects) = catch_unwind(AssertUnwindSafe(|| self.step_batch(batch, &poison))) {
-                self.commit_batch(batch, &effects)
-            } else {
-                self.status.panics += 1;
-                let culprit = self.find_poison(batch, &poison)?;
-                tracing::error!(
-                    partition = culprit.0.0,
-                    offset = culprit.1.0,
-                    "a record made the engine panic; it is left out"
-                );
-                poison.insert(culprit);
-                self.reset()?;
-                continue;
+            let error = match done {
+                Err(EdgeError::Ledger(error)) if error.is_disk_full() => error,
+                Err(error) => return Err(error),
+                Ok(done) => return Ok(Some(done)),
             };
-            let Err(error) = tried else { break };
+            tracing::error!(%error, "the disk is full; waiting {} s and trying again", wait.as_secs());
             self.status.commit_failures += 1;
             self.status.ready = false;
             self.status.not_ready_because = error.to_string();
-            if !error.is_disk_full() {
-                return Err(error.into());
-            }
-            tracing::error!(%error, "the disk is full; waiting {} s and trying again", wait.as_secs());
             self.publish(true);
             if self.wait_for_room(wait) {
-                return Ok(());
+                // What was not committed did not happen, and must not be marked.
+                self.engines.clear();
+                return Ok(None);
             }
             wait = (wait * 2).min(Duration::from_secs(30));
-            self.reset()?;
+            done = self.reset().map_err(EdgeError::from).and_then(|()| {
+                (self.status.ready, self.status.not_ready_because) = before.clone();
+                act(self).map_err(E::into)
+            });
         }
-        self.status.ready = true;
-        self.status.not_ready_because.clear();
-        self.mark();
+    }
+
+    /// Steps a batch through the engines and the router and commits it. When a record makes the engine panic it costs that
+    /// record only.
+    fn batch(&mut self, batch: &Batch) -> Result<(), EdgeError> {
+        let mut poison = BTreeSet::new();
+        if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
+            self.mark();
+        }
         Ok(())
     }
 
-    /// Waits while the watchdog is fed. Returns whether to stop.
-    fn wait_for_room(&self, wait: Duration) -> bool {
+    fn try_batch(&mut self, batch: &Batch, poison: &mut BTreeSet<(Partition, Offset)>) -> Result<(), EdgeError> {
+        loop {
+            if let Ok(effects) = catch_unwind(AssertUnwindSafe(|| self.step_batch(batch, poison))) {
+                return Ok(self.commit_batch(batch, &effects)?);
+            }
+            self.status.panics += 1;
+            let culprit = self.find_poison(batch, poison)?;
+            tracing::error!(
+                partition = culprit.0.0,
+                offset = culprit.1.0,
+                "a record made the engine panic; it is left out"
+            );
+            poison.insert(culprit);
+            self.reset()?;
+        }
+    }
+
+    /// Waits while the watchdog and the board are fed. Returns whether to stop.
+    fn wait_for_room(&mut self, wait: Duration) -> bool {
         let until = clock::instant() + wait;
         while clock::instant() < until {
             if self.stop.load(Ordering::SeqCst) {
                 return true;
             }
             notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+            self.publish(false);
             clock::sleep(Duration::from_millis(200));
         }
         false
@@ -353,10 +374,10 @@ impl Core {
         })
     }
 
-    /// Throws away everything in memory that was not committed.
+    /// Throws away everything in memory that was not committed. After an error it must be called again.
     fn reset(&mut self) -> Result<(), LedgerError> {
+        // Engines stay until they are replaced: a partition that fell out here would be passed over in silence.
         let partitions: Vec<Partition> = self.engines.keys().copied().collect();
-        self.engines.clear();
         if let Some(written) = self.ledger.restore_router()? {
             self.router = Router::new(self.config.routes.clone()).resume(written);
         } else {
@@ -429,12 +450,15 @@ impl Core {
             gap.reason
         );
         self.status.gaps += 1;
-        if let Some(engine) = self.engines.get_mut(&gap.partition) {
-            engine.go_on_from(gap.to);
-        }
-        self.anchors.remove(&gap.partition);
         let row = GapRow { partition: gap.partition, from: gap.from, to: gap.to, reason: gap.reason.to_string() };
-        Ok(self.commit_all(&[], &[row], None)?)
+        self.with_room(|core| {
+            if let Some(engine) = core.engines.get_mut(&gap.partition) {
+                engine.go_on_from(gap.to);
+            }
+            core.anchors.remove(&gap.partition);
+            core.commit_all(&[], std::slice::from_ref(&row), None)
+        })
+        .map(drop)
     }
 
     /// Tells the group how far we are: a mark for lag tools, never where we start from.
@@ -444,7 +468,7 @@ impl Core {
         }
     }
 
-    fn settle(&mut self, settled: &Settled) -> Result<(), LedgerError> {
+    fn settle(&mut self, settled: &Settled) -> Result<(), EdgeError> {
         self.workers.done(&settled.receiver);
         let failure = match &settled.outcome {
             Outcome::Delivered => None,
@@ -466,11 +490,12 @@ impl Core {
         if let Some(class) = failure {
             *self.status.failed.entry((settled.kind, class.clone())).or_default() += 1;
         }
-        self.ledger.settle(&settled.message.to_string(), &settled.outcome, clock::now())
+        let (message, now) = (settled.message.to_string(), clock::now());
+        self.with_room(|core| core.ledger.settle(&message, &settled.outcome, now)).map(drop)
     }
 
     /// Compiles the rule files and swaps the whole set, or keeps the old one.
-    fn reload(&mut self, origin: &'static str) -> Result<(), LedgerError> {
+    fn reload(&mut self, origin: &'static str) -> Result<(), EdgeError> {
         let now = clock::now();
         match offer(&self.config, origin) {
             (Some(rules), row) => {
@@ -482,14 +507,17 @@ impl Core {
                 tracing::info!(origin, rules = rules.rules.len(), hash = %rules.hash, "new rules in force");
                 self.rules = Arc::new(rules);
                 let rules = Arc::clone(&self.rules);
-                let effects = self.step_all(|| Input::Rules(Arc::clone(&rules)));
                 self.rules_taken(now);
-                self.commit_all(&effects, &[], Some(&row))
+                self.with_room(|core| {
+                    let effects = core.step_all(|| Input::Rules(Arc::clone(&rules)));
+                    core.commit_all(&effects, &[], Some(&row))
+                })
+                .map(drop)
             }
             (None, row) => {
                 tracing::error!(origin, "the rule files were refused; the old rules stay:\n{}", row.diagnostics);
                 self.status.reload_ok = false;
-                self.ledger.note_rules(&row, now)
+                self.with_room(|core| core.ledger.note_rules(&row, now)).map(drop)
             }
         }
     }
@@ -515,7 +543,7 @@ impl Core {
     fn tick(&mut self) -> Result<(), EdgeError> {
         let now = clock::now();
         if self.router.deadline().is_some_and(|due| due <= now) {
-            self.commit_all(&[], &[], None)?;
+            self.with_room(|core| core.commit_all(&[], &[], None))?;
         }
         self.idle(now)?;
         for receiver in self.workers.idle() {
@@ -529,8 +557,8 @@ impl Core {
         }
         if self.housekeeping_at.elapsed() > HOUSEKEEPING_EVERY {
             self.housekeeping_at = clock::instant();
-            self.ledger.retire(now)?;
-            self.ledger.shrink_log(LOG_BYTES_MAX)?;
+            let kept = self.ledger.retire(now).and_then(|()| self.ledger.shrink_log(LOG_BYTES_MAX));
+            kept.or_else(|error| if error.is_disk_full() { Ok(()) } else { Err(error) })?;
         }
         self.publish(false);
         Ok(())
@@ -538,25 +566,33 @@ impl Core {
 
     /// Lets event time go on in partitions that are read to the end and silent: their clock moves by the wall's, so that
     /// an agent that is alone in its partition can be missed.
-    fn idle(&mut self, now: Timestamp) -> Result<(), LedgerError> {
-        let mut all = Vec::new();
-        let mut effects = Vec::new();
-        for (partition, engine) in &mut self.engines {
-            let position = *engine.position();
+    fn idle(&mut self, now: Timestamp) -> Result<(), EdgeError> {
+        let mut due = Vec::new();
+        for (partition, engine) in &self.engines {
+            let position = engine.position();
             let (Some(time), Some(appended)) = (position.time, position.appended) else { continue };
             let idle = now.since(appended);
             let read_to_end = self.status.lag.get(partition).is_some_and(|lag| *lag == 0);
-            let due = self.next_idle.get(partition).is_none_or(|at| *at <= now);
-            if idle >= IDLE_AFTER && read_to_end && due {
+            let is_due = self.next_idle.get(partition).is_none_or(|at| *at <= now);
+            if idle >= IDLE_AFTER && read_to_end && is_due {
                 self.next_idle.insert(*partition, now.plus(IDLE_AFTER));
-                engine.step(Input::Idle { now: time.plus(idle) }, &mut effects);
-                all.extend(effects.drain(..).map(|effect| (*partition, effect)));
+                due.push((*partition, time.plus(idle)));
             }
         }
-        if all.is_empty() { Ok(()) } else { self.commit_all(&all, &[], None) }
+        let move_on = |core: &mut Self| {
+            let mut all = Vec::new();
+            let mut effects = Vec::new();
+            for (partition, now) in &due {
+                let Some(engine) = core.engines.get_mut(partition) else { continue };
+                engine.step(Input::Idle { now: *now }, &mut effects);
+                all.extend(effects.drain(..).map(|effect| (*partition, effect)));
+            }
+            if all.is_empty() { Ok(()) } else { core.commit_all(&all, &[], None) }
+        };
+        self.with_room(move_on).map(drop)
     }
 
-    fn look_for_promotion(&mut self) -> Result<(), LedgerError> {
+    fn look_for_promotion(&mut self) -> Result<(), EdgeError> {
         if self.ledger.promoted_id()? == self.baselines.id {
             return Ok(());
         }
@@ -568,8 +604,11 @@ impl Core {
         );
         self.status.baseline.clone_from(&self.baselines.id);
         let baselines = Arc::clone(&self.baselines);
-        let effects = self.step_all(|| Input::Baselines(Arc::clone(&baselines)));
-        self.commit_all(&effects, &[], None)
+        self.with_room(|core| {
+            let effects = core.step_all(|| Input::Baselines(Arc::clone(&baselines)));
+            core.commit_all(&effects, &[], None)
+        })
+        .map(drop)
     }
 
     /// Hangs up a new snapshot, at most once a second unless it must be now.

@@ -75,7 +75,15 @@ impl FakeSmtp {
     }
 
     pub(crate) fn start_with(mode: Mode, scripts: Vec<Script>, proof: Proof) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), mode, scripts, proof)
+    }
+
+    /// A server on an address where there was none.
+    pub(crate) fn start_at(addr: SocketAddr, mode: Mode, scripts: Vec<Script>) -> Self {
+        Self::serve(TcpListener::bind(addr).unwrap(), mode, scripts, Proof::Good)
+    }
+
+    fn serve(listener: TcpListener, mode: Mode, scripts: Vec<Script>, proof: Proof) -> Self {
         let addr = listener.local_addr().unwrap();
         let (tls, certificate) = tls(proof);
         let record = Arc::new(Mutex::new(Record::default()));

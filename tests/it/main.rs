@@ -2,13 +2,18 @@
 
 mod analyst;
 mod broker;
+mod crash;
+mod daemon;
 mod docs;
 mod engine;
 mod fake_http;
 mod fake_smtp;
+mod faults;
 mod kafka;
 mod notify;
 mod real_data;
 mod rules;
 mod simulate;
+mod state;
 mod tidy;
+mod workload;

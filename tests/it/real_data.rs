@@ -1,11 +1,14 @@
 //! Real streams with their ground truth, where they lie beside the project: what the shipped rules find in them.
 //! `docs/real-data.md` holds the table; these tests hold it to its word.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
+#[expect(clippy::print_stdout, reason = "seen with --nocapture")]
 /// The file of a data set, or nothing (and says so) where the data are absent.
 fn data(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(format!("{name}.jsonl.gz"));

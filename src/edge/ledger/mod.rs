@@ -110,7 +110,11 @@ pub enum LedgerError {
 impl LedgerError {
     /// Whether the disk is full: the one fault that goes away by itself.
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+        let Self::Sqlite { source, .. } = self else { return false };
+        // The index of the write-ahead log has an error of its own for it.
+        source.sqlite_error().is_some_and(|error| {
+            error.code == rusqlite::ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        })
     }
 }
 
