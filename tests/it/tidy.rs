@@ -1,0 +1,218 @@
+//! The source keeps its own rules: who imports whom, how modules begin, how long files are, what is never written.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+
+use std::collections::BTreeSet;
+
+use super::docs::{files, prose, read};
+
+/// Lines that a file may have.
+const LINES_MAX: usize = 600;
+/// Files that are longer, and how long they may be: they wait for somebody to see where they come apart.
+const LONGER: [(&str, usize); 2] = [("src/edge/core.rs", 800), ("src/engine/mod.rs", 700)];
+
+/// What a room may import besides itself.
+const ROOMS: [(&str, &[&str]); 6] = [
+    ("engine", &[]),
+    ("replay", &["engine"]),
+    ("simulate", &["engine"]),
+    // The settings of Kafka and of receivers, which stand beside the code that uses them.
+    ("config", &["engine", "edge::kafka", "edge::notify"]),
+    ("edge", &["engine", "config"]),
+    ("cli", &["config", "edge", "engine", "replay", "simulate"]),
+];
+
+/// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
+const ENGINE: [(&str, &[&str]); 14] = [
+    ("units", &[]),
+    ("text", &[]),
+    ("rule", &["alert", "units"]),
+    ("alert", &["rule", "units"]),
+    ("event", &["text", "units"]),
+    ("sketch", &["event", "units"]),
+    ("window", &["sketch", "units"]),
+    ("recent", &["alert", "units"]),
+    ("baseline", &["event", "rule", "sketch", "units"]),
+    ("detect", &["rule", "units"]),
+    ("chart", &["baseline", "detect", "event", "rule", "sketch", "units"]),
+    ("account", &["alert", "baseline", "detect", "rule", "units"]),
+    ("stream", &["account", "alert", "baseline", "chart", "detect", "event", "rule", "units", "window"]),
+    ("route", &["alert", "units"]),
+];
+
+/// A file without its tests and without comments, on which none of this looks.
+fn code(path: &str) -> String {
+    let text = read(path);
+    let own = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
+    let lines = own.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.fold(String::new(), |all, line| all + line + "\n")
+}
+
+/// The sources of the program that are not tests.
+fn sources() -> Vec<String> {
+    let is_test = |path: &String| path.ends_with("_tests.rs") || path.ends_with("testing.rs");
+    files("src", ".rs").into_iter().filter(|path| !is_test(path)).collect()
+}
+
+/// The path of a module: `src/edge/kafka/mod.rs` is `edge`, `kafka`.
+fn module(path: &str) -> Vec<String> {
+    let path = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    path.split('/').map(str::to_owned).collect()
+}
+
+/// Every path that the code names from the root of the crate: `crate::a::b`, and `super::b` resolved.
+fn imports(path: &str) -> BTreeSet<String> {
+    let code = code(path);
+    let here = module(path);
+    let mut found = BTreeSet::new();
+    for part in code.split("crate::").skip(1) {
+        found.extend(heads(part));
+    }
+    let mut rest = code.as_str();
+    while let Some(at) = rest.find("super::") {
+        let mut levels = 0;
+        rest = &rest[at..];
+        while let Some(next) = rest.strip_prefix("super::") {
+            levels += 1;
+            rest = next;
+        }
+        let base = here[..here.len().saturating_sub(levels)].join("::");
+        found.extend(heads(rest).into_iter().map(|head| format!("{base}::{head}").trim_matches(':').to_owned()));
+    }
+    found
+}
+
+/// The beginnings of a path, at most two names long: of `{a::b, c}` every one.
+fn heads(text: &str) -> Vec<String> {
+    let Some(list) = text.strip_prefix('{') else {
+        let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let first = name(text);
+        let second = text[first.len()..].strip_prefix("::").map(name).unwrap_or_default();
+        return vec![if second.is_empty() { first } else { format!("{first}::{second}") }];
+    };
+    let (mut depth, mut starts) = (0, vec![0]);
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => starts.push(at + 1),
+            _ => {}
+        }
+    }
+    starts.into_iter().flat_map(|at| heads(list[at..].trim_start())).filter(|head| !head.is_empty()).collect()
+}
+
+/// Whether a path lies in one of these rooms.
+fn is_in(path: &str, rooms: &[&str]) -> bool {
+    rooms.iter().any(|room| path == *room || path.starts_with(&format!("{room}::")))
+}
+
+#[test]
+fn rooms_import_only_what_they_may() {
+    for path in sources() {
+        let room = module(&path).swap_remove(0);
+        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
+            assert!(matches!(room.as_str(), "lib" | "main"), "{path} is in no room");
+            continue;
+        };
+        for import in imports(&path) {
+            let known = ROOMS.iter().any(|(name, _)| is_in(&import, &[*name]));
+            assert!(!known || is_in(&import, &[&room]) || is_in(&import, allowed), "{path} imports {import}");
+        }
+    }
+}
+
+#[test]
+fn the_engine_imports_downward() {
+    let mut seen = 0;
+    for path in sources().iter().filter(|path| path.starts_with("src/engine/")) {
+        let here = module(path);
+        let Some(own) = here.get(1) else { continue };
+        let (_, allowed) =
+            ENGINE.iter().find(|(name, _)| name == own).unwrap_or_else(|| panic!("{path} is in no room"));
+        for import in imports(path) {
+            let Some(rest) = import.strip_prefix("engine::") else { continue };
+            let is_room = ENGINE.iter().any(|(name, _)| is_in(rest, &[*name]));
+            assert!(is_room, "{path} imports {import} from the engine itself");
+            assert!(is_in(rest, &[own]) || is_in(rest, allowed), "{path} imports {import}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+    let top = code("src/engine/mod.rs");
+    assert!(!top.contains("route::"), "the engine does not know the router");
+}
+
+#[test]
+fn the_table_above_is_needed_as_it_is() {
+    for (room, allowed) in ENGINE {
+        let mut used = BTreeSet::new();
+        for path in sources().iter().filter(|path| module(path).starts_with(&["engine".to_owned(), room.to_owned()])) {
+            used.extend(imports(path));
+        }
+        for one in allowed {
+            assert!(
+                used.iter().any(|import| is_in(import, &[&format!("engine::{one}")])),
+                "{room} no longer needs {one}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    for path in files("src", ".rs").into_iter().chain(files("tests", ".rs")).chain(files("benches", ".rs")) {
+        if path != "src/main.rs" {
+            assert!(read(&path).starts_with("//! "), "{path}");
+        }
+    }
+}
+
+#[test]
+fn files_are_short() {
+    for path in files("src", ".rs") {
+        let most = LONGER.iter().find(|(long, _)| *long == path).map_or(LINES_MAX, |(_, most)| *most);
+        let lines = read(&path).lines().count();
+        assert!(lines <= most, "{path} has {lines} lines; at most {most}");
+    }
+}
+
+#[test]
+fn nothing_unwraps_outside_tests() {
+    for path in sources() {
+        let calls = code(&path).matches(concat!(".unwrap", "()")).count();
+        assert_eq!(calls, 0, "{path}");
+    }
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    const BANNED: [&str; 6] = [
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("FIX", "ME"),
+        concat!("XX", "X:"),
+        concat!("dbg", "!("),
+        concat!("#[ig", "nore"),
+    ];
+    for path in files("src", ".rs").into_iter().chain(files("tests", ".rs")).chain(files("benches", ".rs")) {
+        let text = read(&path);
+        for word in BANNED {
+            assert!(!text.contains(word), "{path} holds {word}");
+        }
+    }
+}
+
+#[test]
+fn every_document_has_one_title() {
+    for path in files(".", ".md") {
+        let titles = prose(&read(&path)).lines().filter(|line| line.starts_with("# ")).count();
+        assert_eq!(titles, 1, "{path}");
+    }
+}
+
+#[test]
+fn the_map_is_short() {
+    let lines = read("ARCHITECTURE.md").lines().count();
+    assert!(lines <= 200, "{lines}");
+}
