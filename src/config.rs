@@ -184,6 +184,11 @@ impl RawConfig {
             }
             receivers.extend(raw.check(base, faults));
         }
+        if self.rules.is_empty() {
+            faults.push(
+                "rules is empty: name rule files or folders of them; the shipped ones are in `rules/`".to_owned(),
+            );
+        }
         let routes = self.route.map(|route| route.check(&receivers, faults)).unwrap_or_default();
         if routes.is_empty() && faults.is_empty() && !receivers.is_empty() {
             faults.push("receivers are given but no route: add `route: { receiver: NAME }`".to_owned());
@@ -220,7 +225,13 @@ impl RawConfig {
             let n = settings.provisional_outputs;
             faults.push(format!("baseline.provisional_outputs is {n}: below 500 no chart could keep its promise"));
         }
-        for (key, value) in [("streams.max", settings.streams_max), ("streams.join_outputs", settings.recent_outputs)] {
+        let counts = [
+            ("streams.max", settings.streams_max),
+            ("streams.join_outputs", settings.recent_outputs),
+            ("streams.per_agent", settings.streams_per_agent_max as usize),
+            ("streams.new_per_minute", settings.streams_per_minute_max as usize),
+        ];
+        for (key, value) in counts {
             if !(1..=10_000_000).contains(&value) {
                 faults.push(format!("{key} is {value}; expected 1 to 10000000"));
             }

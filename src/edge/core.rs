@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver as Channel, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::deliver::{Settled, Workers};
-use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, StartAt};
+use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, OnGap, StartAt};
 use super::ledger::{
     Anchor, Commit, GapRow, Ledger, LedgerError, NoPayloads, Outcome, Payloads, RuleSetRow, encode_rules,
 };
@@ -45,6 +45,8 @@ const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
 const LOG_BYTES_MAX: u64 = 64 << 20;
 /// A partition without records for this long is idle: its time goes on by the wall clock.
 const IDLE_AFTER: Span = Span::MINUTE;
+/// How long the ends of the partitions count as known.
+const PROGRESS_FRESH: Duration = Duration::from_mins(1);
 
 /// The daemon's state. Everything in it can be restored from the database.
 pub(super) struct Core {
@@ -63,6 +65,10 @@ pub(super) struct Core {
     happenings: Channel<Happening>,
     stop: Arc<AtomicBool>,
     next_idle: BTreeMap<Partition, Timestamp>,
+    /// Wall time of each partition's last batch, or of its assignment.
+    heard_at: BTreeMap<Partition, Timestamp>,
+    /// When the ends of the partitions were last known.
+    progress_at: Option<Instant>,
     promotion_at: Instant,
     housekeeping_at: Instant,
     published_at: Option<Instant>,
@@ -103,6 +109,8 @@ impl Core {
             happenings,
             stop,
             next_idle: BTreeMap::new(),
+            heard_at: BTreeMap::new(),
+            progress_at: None,
             promotion_at: now,
             housekeeping_at: now,
             published_at: None,
@@ -199,8 +207,12 @@ impl Core {
             }
             KafkaEvent::Batch(batch) => self.batch(&batch)?,
             KafkaEvent::Gap(gap) => self.gap(&gap)?,
-            KafkaEvent::Problem(problem) => tracing::error!("{problem}"),
-            KafkaEvent::Progress { lag } => self.status.lag = lag,
+            // The reader has logged it.
+            KafkaEvent::Problem(_) => {}
+            KafkaEvent::Progress { lag } => {
+                self.status.lag = lag;
+                self.progress_at = Some(clock::instant());
+            }
             KafkaEvent::Ended(EndReason::Stopped) => self.stop.store(true, Ordering::SeqCst),
             KafkaEvent::Ended(reason) => return Err(EdgeError::Reader(reason)),
         }
@@ -210,6 +222,8 @@ impl Core {
     /// Takes up partitions from the database, and says where each goes on.
     fn assign(&mut self, partitions: &[Partition]) -> Result<Vec<StartAt>, LedgerError> {
         self.engines.retain(|partition, _| partitions.contains(partition));
+        let now = clock::now();
+        self.heard_at = partitions.iter().map(|partition| (*partition, now)).collect();
         for partition in partitions {
             if !self.engines.contains_key(partition) {
                 let engine = self.restore(*partition)?;
@@ -301,6 +315,8 @@ impl Core {
     fn batch(&mut self, batch: &Batch) -> Result<(), EdgeError> {
         let mut poison = BTreeSet::new();
         if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
+            let now = clock::now();
+            self.heard_at.extend(batch.ends().into_keys().map(|partition| (partition, now)));
             self.mark();
         }
         Ok(())
@@ -451,7 +467,12 @@ impl Core {
         );
         self.status.gaps += 1;
         let row = GapRow { partition: gap.partition, from: gap.from, to: gap.to, reason: gap.reason.to_string() };
+        // Where a person is to decide, the position stays before the hole: a restart stops there again.
+        let goes_on = self.config.kafka.on_gap != OnGap::Stop;
         self.with_room(|core| {
+            if !goes_on {
+                return core.commit_all(&[], std::slice::from_ref(&row), None);
+            }
             if let Some(engine) = core.engines.get_mut(&gap.partition) {
                 engine.go_on_from(gap.to);
             }
@@ -567,11 +588,14 @@ impl Core {
     /// Lets event time go on in partitions that are read to the end and silent: their clock moves by the wall's, so that
     /// an agent that is alone in its partition can be missed.
     fn idle(&mut self, now: Timestamp) -> Result<(), EdgeError> {
+        // Without word from the brokers nobody knows whether agents are silent.
+        if self.progress_at.is_none_or(|at| at.elapsed() > PROGRESS_FRESH) {
+            return Ok(());
+        }
         let mut due = Vec::new();
         for (partition, engine) in &self.engines {
-            let position = engine.position();
-            let (Some(time), Some(appended)) = (position.time, position.appended) else { continue };
-            let idle = now.since(appended);
+            let (Some(time), Some(heard_at)) = (engine.position().time, self.heard_at.get(partition)) else { continue };
+            let idle = now.since(*heard_at);
             let read_to_end = self.status.lag.get(partition).is_some_and(|lag| *lag == 0);
             let is_due = self.next_idle.get(partition).is_none_or(|at| *at <= now);
             if idle >= IDLE_AFTER && read_to_end && is_due {

@@ -25,7 +25,7 @@ impl Account {
     /// The account of a chart's evidence.
     pub fn new(detect: &Detect, evidence: &Evidence, baseline: Option<&Baseline>, facts: Facts) -> Self {
         let turn = |estimate: Estimate| match detect.measure {
-            Measure::Accuracy | Measure::Availability => estimate.complement(),
+            _ if detect.counts_good() => estimate.complement(),
             Measure::Cost | Measure::Tokens => estimate.map(f64::exp),
             _ => estimate,
         };

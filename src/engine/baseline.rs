@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::event::Output;
-use super::rule::Measure;
+use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, Moments, Pane, entry, latency, tokens};
 use super::units::{Counts, Span, Timestamp};
 
@@ -147,14 +147,18 @@ impl Profile {
 
     /// The bad outcomes of a measure that is a proportion; nothing for measures that are not, or that were never seen.
     /// For latency, the outputs slower than the baseline's own quantile.
-    pub fn bad(&self, measure: &Measure) -> Option<Counts> {
+    pub fn bad(&self, detect: &Detect) -> Option<Counts> {
+        let measure = &detect.measure;
         let counts = match measure {
             Measure::Accuracy => self.pane.correct.complement(),
             Measure::EscalationRate => self.pane.escalated,
             Measure::OverrideRate => self.pane.overridden,
             Measure::ErrorRate => self.pane.errors(),
             Measure::Availability => self.pane.available().complement(),
-            Measure::Flag(name) => self.pane.flags.get(name).copied().unwrap_or_default(),
+            Measure::Flag(name) => {
+                let counts = self.pane.flags.get(name).copied().unwrap_or_default();
+                if detect.counts_good() { counts.complement() } else { counts }
+            }
             Measure::Latency { .. } => {
                 let bar = self.latency_bar(measure)?;
                 let histogram = self.latency_histogram(measure)?;

@@ -65,6 +65,10 @@ impl Chart {
         chart.bar = profile.and_then(|p| p.latency_bar(&detect.measure));
         let (arl0, detector) = match (&detect.measure, detect.bound) {
             (Measure::Silence, _) => return chart,
+            (Measure::Confidence, Bound::Target(_)) => {
+                let Some(found) = profile.and_then(|p| mean(detect, p, &p.confidence, cache)) else { return chart };
+                found
+            }
             (_, Bound::Target(target)) => fixed(detect, profile, 1.0 - target, cache),
             (_, Bound::Limit(limit)) => fixed(detect, profile, limit, cache),
             (Measure::ConfidenceDistribution, _) => {
@@ -88,7 +92,7 @@ impl Chart {
 
     /// Feeds what an output says of the measure. Returns whether there was anything.
     pub fn output(&mut self, detect: &Detect, output: &Output<'_>) -> bool {
-        match self.sample(&detect.measure, output) {
+        match self.sample(detect, output) {
             Some(sample) => self.feed(detect, output.ts, &sample),
             None => false,
         }
@@ -99,13 +103,17 @@ impl Chart {
         self.feed(detect, at, &Sample::Case(bad))
     }
 
-    fn sample(&self, measure: &Measure, output: &Output<'_>) -> Option<Sample> {
+    fn sample(&self, detect: &Detect, output: &Output<'_>) -> Option<Sample> {
+        let measure = &detect.measure;
         let flag = |name: &str| output.flags.iter().find(|(n, _)| n == name).map(|(_, v)| Sample::Case(*v));
         match measure {
             // Verdicts come by `case`, whether embedded or late.
             Measure::Accuracy | Measure::Silence => None,
             Measure::OverrideRate => flag("overridden"),
-            Measure::Flag(name) => flag(name),
+            Measure::Flag(name) => {
+                let (_, value) = output.flags.iter().find(|(n, _)| n == name)?;
+                Some(Sample::Case(*value != detect.counts_good()))
+            }
             Measure::EscalationRate => output.escalated.map(Sample::Case),
             Measure::ErrorRate => output.status.map(|s| Sample::Case(s != Status::Ok)),
             Measure::Availability => output.status.map(|s| Sample::Case(matches!(s, Status::Error | Status::Timeout))),
@@ -197,7 +205,7 @@ fn arl0_of(promise: Promise, samples: u64, span: Span) -> f64 {
 }
 
 fn fixed(detect: &Detect, profile: Option<&Profile>, p0: f64, cache: &mut DesignCache) -> (f64, Detector) {
-    let known = profile.and_then(|p| Some((p.bad(&detect.measure)?.n, p.span())));
+    let known = profile.and_then(|p| Some((p.bad(detect)?.n, p.span())));
     let (samples, span) = known.unwrap_or((0, Span::ZERO));
     let arl0 = arl0_of(detect.promise, samples, span);
     let design = ProportionDesign::fixed(p0, FIXED_DELTA, arl0);
@@ -205,14 +213,14 @@ fn fixed(detect: &Detect, profile: Option<&Profile>, p0: f64, cache: &mut Design
 }
 
 fn proportion(detect: &Detect, profile: &Profile, cache: &mut DesignCache) -> Option<(f64, Detector)> {
-    let baseline = profile.bad(&detect.measure)?;
+    let baseline = profile.bad(detect)?;
     let needed = if detect.measure == Measure::Accuracy { LABELS_MIN } else { CASES_MIN };
     if baseline.n < needed {
         return None;
     }
     let p = baseline.share()?;
     // Relative sizes refer to the measure as people read it: 10 % of an accuracy of 90 % is 9 points.
-    let level = if matches!(detect.measure, Measure::Accuracy | Measure::Availability) { 1.0 - p } else { p };
+    let level = if detect.counts_good() { 1.0 - p } else { p };
     let delta = match amount(detect.bound)? {
         Amount::Points(points) => points,
         Amount::Relative(share) => share * level,
@@ -231,7 +239,12 @@ fn mean(detect: &Detect, profile: &Profile, series: &Series, cache: &mut DesignC
     }
     let on_log_scale = matches!(detect.measure, Measure::Cost | Measure::Tokens);
     let direction = if matches!(detect.bound, Bound::Rise(_)) { Direction::Up } else { Direction::Down };
-    let delta = match amount(detect.bound)? {
+    let typical = if on_log_scale { series.values.mean.exp() } else { series.values.mean };
+    let size = amount(detect.bound).unwrap_or(Amount::Points(FIXED_DELTA));
+    let delta = match size {
+        // So much more, or less, than the typical value, as a distance between logarithms.
+        Amount::Absolute(size) if on_log_scale && direction == Direction::Up => (size / typical).ln_1p(),
+        Amount::Absolute(size) if on_log_scale => -(-(size / typical).min(0.99)).ln_1p(),
         Amount::Relative(share) if on_log_scale && direction == Direction::Up => share.ln_1p(),
         Amount::Relative(share) if on_log_scale => -(-share).ln_1p(),
         Amount::Relative(share) => share * series.values.mean.abs(),
@@ -239,7 +252,9 @@ fn mean(detect: &Detect, profile: &Profile, series: &Series, cache: &mut DesignC
         Amount::Deviations(sds) => sds * series.values.sd()?,
     };
     let arl0 = arl0_of(detect.promise, buckets, profile.span());
-    let design = MeanDesign { mu: series.means.mean, sigma: series.means.sd()?, buckets, delta, direction, arl0 };
+    // A target stands in for the baseline's level; the spread is still the baseline's.
+    let mu = if let Bound::Target(target) = detect.bound { target } else { series.means.mean };
+    let design = MeanDesign { mu, sigma: series.means.sd()?, buckets, delta, direction, arl0 };
     Some((arl0, Detector::Mean(MeanChart::new(&design, cache))))
 }
 

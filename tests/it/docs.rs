@@ -286,7 +286,7 @@ fn every_setting_is_explained_with_its_default() {
         table.iter().skip(1).map(|row| (row[0].replace('`', ""), row[1].replace('`', ""))).collect();
     assert_eq!(told.keys().cloned().collect::<BTreeSet<_>>(), real);
 
-    let config = load(KAFKA).unwrap();
+    let config = load(&format!("{KAFKA}\nrules: [rules]\n")).unwrap();
     let Settings { provisional_outputs, recent_outputs, streams_max, .. } = config.engine;
     let Settings { streams_per_agent_max, streams_per_minute_max, .. } = config.engine;
     let groups: Vec<&str> = config.engine.group_by.iter().map(|group| group.as_str()).collect();

@@ -223,3 +223,37 @@ fn neither_batches_nor_restarts_leave_a_trace() {
         }
     }
 }
+
+/// Outputs of which every tenth has the flag otherwise, then of which every `often`-th has.
+fn flagged(usual: bool, often: i64) -> Vec<String> {
+    let record = |i: i64, every: i64| {
+        let flag = (i % every == 0) != usual;
+        let ts = START + i * 60_000;
+        format!(r#"{{"type":"output","event_id":"e{i}","agent":"a","ts":{ts},"flags":{{"grounded":{flag}}}}}"#)
+    };
+    (0..1_000).map(|i| record(i, 10)).chain((1_000..2_000).map(|i| record(i, often))).collect()
+}
+
+#[test]
+fn a_flag_that_should_be_set_alarms_when_it_falls_and_one_that_should_not_when_it_rises() {
+    let rule = |bound: &str| {
+        rules(&format!(
+            "groups: [{{ name: f, rules: [{{ alert: F, detect: {{ measure: flags.grounded, {bound}: 5pp, arl0: 5000 }}, \
+             labels: {{ severity: warning }}, annotations: {{ summary: '{{{{ estimate }}}}' }} }}] }}]"
+        ))
+    };
+    for (bound, usual, often, alarms) in
+        [("drop", true, 3, true), ("drop", true, 100, false), ("rise", false, 3, true), ("rise", false, 100, false)]
+    {
+        let mut engine = engine(by_agent(), rule(bound));
+        let effects = feed(&mut engine, &flagged(usual, often));
+        assert_eq!(!crossings(&effects).is_empty(), alarms, "{bound}, every {often}-th");
+        let Some(Effect::Crossed(crossing)) = effects.iter().find(|e| matches!(e, Effect::Crossed(_))) else {
+            continue;
+        };
+        let account = crossing.account.as_ref().unwrap();
+        let (estimate, baseline) = (account.estimate.unwrap().value, account.baseline.unwrap().value);
+        let worse = if bound == "drop" { estimate < baseline - 0.05 } else { estimate > baseline + 0.05 };
+        assert!(worse, "{estimate} against {baseline}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Component, Grade, Measure};
+use super::{Bound, Component, Detect, Grade, Measure};
 
 /// How a measure moves and what it is made of: decides which bounds and units it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,17 @@ impl Component {
     /// The word used in rule files and in events.
     pub fn as_str(self) -> &'static str {
         COMPONENTS.iter().find(|(_, component)| *component == self).map_or("", |(word, _)| word)
+    }
+}
+
+impl Detect {
+    /// Whether the measure is a share of good cases: charts count the bad ones, people read the good ones.
+    pub const fn counts_good(&self) -> bool {
+        match self.measure {
+            Measure::Accuracy | Measure::Availability => true,
+            Measure::Flag(_) => matches!(self.bound, Bound::Drop(_) | Bound::Target(_)),
+            _ => false,
+        }
     }
 }
 
