@@ -31,8 +31,8 @@ pub enum Happening {
     Settled(Settled),
     /// Rule files are to be read again, and who says so.
     Reload(&'static str),
-    /// Stop.
-    Stop,
+    /// Look at what was asked for: to stop, to read the rules again.
+    Wake,
 }
 
 /// The longest the loop sleeps: it feeds the watchdog and the board at least that often.
@@ -64,6 +64,7 @@ pub(super) struct Core {
     status: Snapshot,
     happenings: Channel<Happening>,
     stop: Arc<AtomicBool>,
+    asked_to_reload: Arc<AtomicBool>,
     next_idle: BTreeMap<Partition, Timestamp>,
     /// Wall time of each partition's last batch, or of its assignment.
     heard_at: BTreeMap<Partition, Timestamp>,
@@ -80,7 +81,7 @@ impl Core {
         mut ledger: Ledger,
         board: Arc<Board>,
         (send, happenings): (SyncSender<Happening>, Channel<Happening>),
-        stop: Arc<AtomicBool>,
+        (stop, asked_to_reload): (Arc<AtomicBool>, Arc<AtomicBool>),
     ) -> Result<Self, EdgeError> {
         let mut status = Snapshot { not_ready_because: "no partition assigned yet".to_owned(), ..Snapshot::default() };
         let rules = first_rules(&config, &mut ledger, &mut status)?;
@@ -108,6 +109,7 @@ impl Core {
             status,
             happenings,
             stop,
+            asked_to_reload,
             next_idle: BTreeMap::new(),
             heard_at: BTreeMap::new(),
             progress_at: None,
@@ -135,6 +137,12 @@ impl Core {
                 Ok(happening) => self.handle(happening)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if self.stop.load(Ordering::SeqCst) {
+                break;
+            }
+            if self.asked_to_reload.swap(false, Ordering::SeqCst) {
+                self.reload("signal")?;
             }
             self.tick()?;
             if watchdog.elapsed() > TICK {
@@ -171,8 +179,12 @@ impl Core {
 
     /// How long there is nothing to do.
     fn pause(&self) -> Result<Duration, EdgeError> {
-        let due = [self.router.deadline(), self.ledger.next_due()?.filter(|_| !self.workers.idle().is_empty())];
-        let Some(at) = due.into_iter().flatten().min() else { return Ok(TICK) };
+        let mut next = self.router.deadline();
+        // Only who is free to take a message is worth waking for.
+        for receiver in self.workers.idle() {
+            next = [next, self.ledger.next_due(&receiver)?].into_iter().flatten().min();
+        }
+        let Some(at) = next else { return Ok(TICK) };
         let millis = at.since(clock::now()).as_millis();
         Ok(Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(TICK))
     }
@@ -182,7 +194,7 @@ impl Core {
             Happening::Kafka(event) => self.kafka_event(event),
             Happening::Settled(settled) => self.settle(&settled),
             Happening::Reload(origin) => self.reload(origin),
-            Happening::Stop => Ok(()),
+            Happening::Wake => Ok(()),
         }
     }
 
@@ -199,6 +211,7 @@ impl Core {
                 tracing::info!(partitions = partitions.len(), "partitions revoked");
                 self.mark();
                 self.engines.clear();
+                self.status.lag.clear();
                 self.status.ready = false;
                 "no partition assigned".clone_into(&mut self.status.not_ready_because);
                 if done.send(()).is_err() {
@@ -223,6 +236,7 @@ impl Core {
     fn assign(&mut self, partitions: &[Partition]) -> Result<Vec<StartAt>, LedgerError> {
         self.engines.retain(|partition, _| partitions.contains(partition));
         let now = clock::now();
+        self.status.lag.clear();
         self.heard_at = partitions.iter().map(|partition| (*partition, now)).collect();
         for partition in partitions {
             if !self.engines.contains_key(partition) {
@@ -354,6 +368,7 @@ impl Core {
     }
 
     fn step_batch(&mut self, batch: &Batch, poison: &BTreeSet<(Partition, Offset)>) -> Vec<(Partition, Effect)> {
+        let now = clock::now();
         let mut all = Vec::new();
         let mut effects = Vec::new();
         for record in &batch.records {
@@ -363,7 +378,9 @@ impl Core {
                 engine.reject(record.offset, rejection, &mut effects);
             } else {
                 let payload = record.payload.as_deref().unwrap_or_default();
-                engine.step(Input::Record { offset: record.offset, appended: record.appended, payload }, &mut effects);
+                // A producer may stamp its records: the broker's time is never later than ours.
+                let appended = record.appended.map(|at| at.min(now));
+                engine.step(Input::Record { offset: record.offset, appended, payload }, &mut effects);
             }
             all.extend(effects.drain(..).map(|effect| (record.partition, effect)));
         }

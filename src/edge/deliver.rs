@@ -1,6 +1,7 @@
 //! One thread for each receiver, one message at a time: a slow receiver delays only itself.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -94,9 +95,16 @@ impl Workers {
 
 fn attempt(name: &str, receiver: &Receiver, due: &Due) -> Settled {
     let now = clock::now();
-    let outcome = match deliver(receiver, &due.message, Attempt { fallback: due.fallback, now }) {
-        Ok(()) => Outcome::Delivered,
-        Err(error) => after_failure(&error, due, clock::now()),
+    let tried =
+        catch_unwind(AssertUnwindSafe(|| deliver(receiver, &due.message, Attempt { fallback: due.fallback, now })));
+    let outcome = match tried {
+        Ok(Ok(())) => Outcome::Delivered,
+        Ok(Err(error)) => after_failure(&error, due, clock::now()),
+        // What a message made us stumble over, it will again; without agents' text it may not.
+        Err(_) if due.fallback => {
+            Outcome::Dead { class: "panic".to_owned(), detail: "delivering it panicked".to_owned() }
+        }
+        Err(_) => Outcome::Fallback { class: "panic".to_owned(), detail: "delivering it panicked".to_owned() },
     };
     Settled { receiver: name.to_owned(), kind: receiver.kind(), message: due.message.id, outcome }
 }

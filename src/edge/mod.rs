@@ -70,6 +70,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Control {
     stop: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
     happenings: SyncSender<Happening>,
 }
 
@@ -78,12 +79,13 @@ impl Control {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
         // A full channel is no harm: the loop looks at the flag after everything that it handles.
-        drop(self.happenings.try_send(Happening::Stop));
+        drop(self.happenings.try_send(Happening::Wake));
     }
 
     /// Asks the daemon to read its rule files again.
     pub fn reload(&self) {
-        drop(self.happenings.try_send(Happening::Reload("signal")));
+        self.reload.store(true, Ordering::SeqCst);
+        drop(self.happenings.try_send(Happening::Wake));
     }
 }
 
@@ -98,8 +100,9 @@ pub fn run(config: Config, started: impl FnOnce(Control, Arc<Board>)) -> Result<
     let (send, receive) = sync_channel(4);
     let stop = Arc::new(AtomicBool::new(false));
     let board = Arc::new(Board::default());
-    let control = Control { stop: Arc::clone(&stop), happenings: send.clone() };
-    let mut core = Core::start(config, ledger, Arc::clone(&board), (send.clone(), receive), stop)?;
+    let reload = Arc::new(AtomicBool::new(false));
+    let control = Control { stop: Arc::clone(&stop), reload: Arc::clone(&reload), happenings: send.clone() };
+    let mut core = Core::start(config, ledger, Arc::clone(&board), (send.clone(), receive), (stop, reload))?;
     let config = core.config();
     if let Some(address) = config.listen {
         let bound = http::serve(address, Arc::clone(&board))

@@ -76,8 +76,10 @@ pub enum Reason {
     Passed,
     /// The chart says the stream is back at its baseline.
     Recovered,
-    /// The rule, or its detector, is no longer in the rule set.
+    /// The rule is no longer in the rule set.
     RuleRemoved,
+    /// The rule asks for another chart than the one that signalled.
+    RuleChanged,
     /// The stream's baseline was replaced by another.
     BaselineReplaced,
 }
@@ -91,6 +93,7 @@ impl Reason {
             Self::Passed => "passed",
             Self::Recovered => "recovered",
             Self::RuleRemoved => "rule_removed",
+            Self::RuleChanged => "rule_changed",
             Self::BaselineReplaced => "baseline_replaced",
         }
     }
@@ -187,6 +190,8 @@ pub struct Alert {
     pub incident: Id,
     /// How many transitions the incident has had.
     pub transition: u32,
+    /// The chart that it stands on.
+    pub definition: Id,
     /// Since when the verdict is back while the alert goes on.
     clear_since: Option<Timestamp>,
 }
@@ -209,6 +214,7 @@ impl Default for Alert {
             started_at: Timestamp::from_millis(0),
             incident: Id(0),
             transition: 0,
+            definition: Id(0),
             clear_since: None,
         }
     }

@@ -13,7 +13,7 @@ use super::units::{Span, Timestamp};
 /// Fewest labels from which a baseline of accuracy is made.
 pub const LABELS_MIN: u64 = 100;
 /// Fewest cases from which any other baseline of a proportion is made.
-const CASES_MIN: u64 = 50;
+pub const CASES_MIN: u64 = 50;
 /// Fewest bucket means from which their spread is estimated.
 const BUCKETS_MIN: u64 = 8;
 /// Outputs in one window of a chart of shape.

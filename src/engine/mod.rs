@@ -242,8 +242,8 @@ pub struct Restored {
     pub memory: Memory,
     /// Its windows.
     pub window: Window,
-    /// Its provisional baseline, where it has one.
-    pub provisional: Option<Box<Baseline>>,
+    /// The baseline that it was last compared with, where it had one.
+    pub baseline: Option<Box<Baseline>>,
 }
 
 impl Engine {
@@ -276,12 +276,12 @@ impl Engine {
     pub fn restore(&mut self, position: Position, streams: Vec<Restored>, recent: impl Iterator<Item = Op>) {
         self.position = position;
         recent.for_each(|op| self.recent.fold(op));
-        for Restored { labels, memory, window, provisional } in streams {
+        for Restored { labels, memory, window, baseline } in streams {
             let key = key_of(&labels);
-            let mut stream = Stream::restore(key.clone(), labels, memory, window);
-            let promoted = self.baselines.streams.get(&key).map(|profile| self.promoted(profile.clone()));
-            stream.restore_baseline(promoted.or(provisional));
-            stream.counted_only = stream.labels.values().any(|value| value == OVERFLOW);
+            let mut stream = Stream::restore(key, labels, memory, window);
+            // What it was, not what is in force by now: a promotion in between is an input like any other.
+            stream.restore_baseline(baseline);
+            stream.counted_only = is_overflow(&stream.labels);
             stream.watch(&self.rules);
             self.admit(stream);
         }
@@ -326,6 +326,9 @@ impl Engine {
         self.position.appended = appended.or(self.position.appended);
         self.position.counters.records += 1;
         let done = match event::decode(payload) {
+            Ok(Event::Output(Output { agent, .. }) | Event::Feedback(Feedback { agent, .. })) if agent == OVERFLOW => {
+                Err(Rejection::new(Why::Malformed, "this agent's name is reserved"))
+            }
             Ok(Event::Output(mut output)) => {
                 output.ts = self.advance(output.ts, appended, effects);
                 self.output(offset, &output, effects)
@@ -507,15 +510,15 @@ impl Engine {
         }
         let of_agent = self.per_agent.get(agent).copied().unwrap_or(0);
         let room = self.streams.len() < self.settings.streams_max
-            && of_agent < self.settings.streams_per_agent_max
+            && (agent.is_empty() || of_agent < self.settings.streams_per_agent_max)
             && *opened < self.settings.streams_per_minute_max;
         *opened += u32::from(room);
         room
     }
 
     fn open(&mut self, key: String, labels: &[(&str, &str)], at: Timestamp, effects: &mut Vec<Effect>) -> u32 {
-        let counted_only = labels.iter().any(|(_, value)| *value == OVERFLOW);
         let labels: BTreeMap<String, String> = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let counted_only = is_overflow(&labels);
         let mut stream = Stream::new(key, labels, at, counted_only);
         match self.baselines.streams.get(&stream.key) {
             Some(profile) => stream.restore_baseline(Some(self.promoted(profile.clone()))),
@@ -643,6 +646,11 @@ impl Engine {
 pub fn key_of(labels: &BTreeMap<String, String>) -> String {
     // In the order of `Group`, which is the alphabet's too.
     key_of_pairs(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// Whether these are the labels of the overflow stream. No agent may have its name, so no other stream has them.
+fn is_overflow(labels: &BTreeMap<String, String>) -> bool {
+    labels.len() == 1 && labels.get("agent").is_some_and(|agent| agent == OVERFLOW)
 }
 
 fn key_of_pairs<'l>(pairs: impl Iterator<Item = (&'l str, &'l str)>) -> String {

@@ -101,12 +101,21 @@ impl Router {
         Self { routes, groups: BTreeMap::new() }
     }
 
-    /// Takes up the groups of a router that was written down, under the routes of this one. Groups whose receiver is gone
-    /// are dropped.
+    /// Takes up the groups of a router that was written down, under the routes of this one. Alerts that are grouped
+    /// otherwise now move to their new groups, as told; groups whose receiver is gone are dropped.
     #[must_use]
     pub fn resume(mut self, written: Self) -> Self {
-        let known = |key: &String| self.routes.iter().any(|route| key.starts_with(&prefix(route)));
-        self.groups = written.groups.into_iter().filter(|(key, _)| known(key)).collect();
+        for (key, group) in written.groups {
+            let Some(route) = self.routes.iter().find(|route| key.starts_with(&prefix(route))) else { continue };
+            for (id, crossing) in &group.alerts {
+                let (key, labels) = group_of(route, crossing);
+                let alerts = BTreeMap::new();
+                let moved = self.groups.entry(key).or_insert_with(|| GroupState { labels, alerts, ..group.clone() });
+                moved.alerts.insert(*id, crossing.clone());
+                moved.changed |= group.changed;
+                moved.flush_at = moved.flush_at.min(group.flush_at);
+            }
+        }
         self
     }
 
@@ -133,13 +142,7 @@ impl Router {
             return;
         }
         for route in &self.routes {
-            let labels: BTreeMap<String, String> = route
-                .group_by
-                .iter()
-                .filter_map(|name| Some((name.clone(), crossing.labels.get(name)?.clone())))
-                .collect();
-            let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let key = format!("{}{}", prefix(route), pairs.join(","));
+            let (key, labels) = group_of(route, crossing);
             let group = self.groups.entry(key).or_insert_with(|| GroupState {
                 labels,
                 alerts: BTreeMap::new(),
@@ -200,6 +203,14 @@ impl GroupState {
             crossings,
         }
     }
+}
+
+/// The group of an alert under a route: its key and what its alerts have in common.
+fn group_of(route: &Route, crossing: &Crossing) -> (String, BTreeMap<String, String>) {
+    let label = |name: &String| Some((name.clone(), crossing.labels.get(name)?.clone()));
+    let labels: BTreeMap<String, String> = route.group_by.iter().filter_map(label).collect();
+    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    (format!("{}{}", prefix(route), pairs.join(",")), labels)
 }
 
 /// What every group key of a route begins with.
@@ -318,6 +329,17 @@ mod tests {
         told.extend(play(&mut second, &[], 10_000));
         assert_eq!(told, expected);
         assert_eq!(whole, second);
+    }
+
+    #[test]
+    fn alerts_that_are_grouped_otherwise_after_a_restart_end_once_and_repeat_no_more() {
+        let mut first = router();
+        play(&mut first, &[(0, crossing("a", "critical", State::Firing, 1))], 100);
+        let mut routes = first.routes.clone();
+        routes[0].group_by = vec!["agent".to_owned()];
+        let mut second = Router::new(routes).resume(first);
+        let signals = [(400, crossing("a", "critical", State::Resolved, 2))];
+        assert_eq!(play(&mut second, &signals, 100_000), ["400 Changed Resolved a:resolved"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::window::Window;
 /// What of a stream is written down with every commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
-    /// The last record that this stream reflects; anything at or below it is skipped.
+    /// The last record that this stream reflects.
     pub applied: Offset,
     /// Outputs counted.
     pub outputs: u64,
@@ -33,21 +33,60 @@ pub struct Memory {
     pub version_before: Option<String>,
     /// The baseline being learnt from the stream's own first outputs, until it is frozen.
     pub learning: Option<Box<Profile>>,
-    /// Verdicts on the provisional baseline's own outputs, until one on a later output comes and closes them.
-    pub open_labels: Option<OpenLabels>,
+    /// What is still being learnt about the provisional baseline's own outputs.
+    pub open: OpenLabels,
+    /// Incidents that ever began, so that no two have one id.
+    pub incidents: u64,
+    /// When the version last changed.
+    pub version_at: Option<Timestamp>,
     /// Charts by the identity of their definition.
     pub charts: BTreeMap<Id, Chart>,
     /// Alerts by rule.
     pub alerts: BTreeMap<String, Alert>,
 }
 
-/// What is known of the outputs of a baseline whose verdicts are still coming in.
+/// What is known later about the outputs of a baseline, each kind until word on a later output comes and closes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenLabels {
     /// Right and labelled.
-    pub correct: Counts,
+    pub correct: Option<Counts>,
     /// Overridden and known to be or not.
-    pub overridden: Counts,
+    pub overridden: Option<Counts>,
+}
+
+/// What to do with something that became known about an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Take {
+    /// It belongs to the baseline, or to nothing that is judged.
+    Kept,
+    /// It is judged.
+    Judge,
+    /// It is judged, and the baseline is closed with these counts.
+    Close(Counts),
+}
+
+impl OpenLabels {
+    fn take(open: &mut Option<Counts>, value: bool, label: &Label, (frozen, enough): (bool, u64)) -> Take {
+        match open {
+            None if label.in_baseline => Take::Kept,
+            None => Take::Judge,
+            Some(counts) if label.in_baseline => {
+                counts.add(value);
+                Take::Kept
+            }
+            // While outputs are still being learnt this can only be about one that nobody remembers: not the baseline's.
+            Some(_) if !frozen => Take::Kept,
+            Some(counts) if counts.n < enough => {
+                counts.add(value);
+                Take::Kept
+            }
+            Some(counts) => {
+                let closed = *counts;
+                *open = None;
+                Take::Close(closed)
+            }
+        }
+    }
 }
 
 /// One monitored stream.
@@ -122,7 +161,9 @@ impl Stream {
             version: None,
             version_before: None,
             learning: None,
-            open_labels: None,
+            open: OpenLabels::default(),
+            incidents: 0,
+            version_at: None,
             charts: BTreeMap::new(),
             alerts: BTreeMap::new(),
         };
@@ -168,6 +209,21 @@ impl Stream {
             }
         }
         self.watched = watched;
+        self.end_redefined(ctx, said);
+    }
+
+    /// Ends alerts whose rule now asks for another chart: that chart knows nothing of them and must not give an all-clear.
+    fn end_redefined(&mut self, ctx: &Context<'_>, said: &mut Vec<Said>) {
+        for (at, definition) in self.watched.clone() {
+            let Some(rule) = ctx.rules.rules.get(at) else { continue };
+            if self.memory.alerts.get(&rule.id).is_none_or(|alert| alert.definition == definition) {
+                continue;
+            }
+            let Some(mut alert) = self.memory.alerts.remove(&rule.id) else { continue };
+            if let Some(change) = alert.end(Reason::RuleChanged) {
+                said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, None), ctx))));
+            }
+        }
     }
 
     /// Finds the rules that watch this stream.
@@ -192,7 +248,7 @@ impl Stream {
         self.baseline = baseline;
         if self.baseline.as_ref().is_some_and(|b| !b.provisional) {
             self.memory.learning = None;
-            self.memory.open_labels = None;
+            self.memory.open = OpenLabels::default();
         }
         self.redesign_all(ctx);
         if !replaced {
@@ -230,7 +286,8 @@ impl Stream {
     /// Begins to learn a provisional baseline, where the stream has no reference at all.
     pub(super) fn begin_learning(&mut self) {
         self.memory.learning = Some(Box::default());
-        self.memory.open_labels = Some(OpenLabels::default());
+        let none = Some(Counts::default());
+        self.memory.open = OpenLabels { correct: none, overridden: none };
     }
 
     /// Whether the next output still belongs to the provisional baseline.
@@ -271,6 +328,11 @@ impl Stream {
         if self.memory.version.as_deref() == Some(version.as_ref()) {
             return;
         }
+        // Two versions side by side would change with every output: a change within an hour of the last waits its hour.
+        if self.memory.version_at.is_some_and(|at| output.ts.since(at) < Span::HOUR) {
+            return;
+        }
+        self.memory.version_at = Some(output.ts);
         let from = self.memory.version.replace(version.clone().into_owned());
         said.push(Said::Version { from: from.clone(), to: version.clone().into_owned(), at: output.ts });
         if from.is_some() {
@@ -299,37 +361,38 @@ impl Stream {
         if self.counted_only {
             return;
         }
-        if !self.learn_label(label, ctx, said) {
-            self.chart_label(label, ctx, said);
+        let frozen = self.baseline.is_some();
+        let open = &mut self.memory.open;
+        let take = |open: &mut Option<Counts>, value: Option<bool>, enough| {
+            value.map_or(Take::Kept, |value| OpenLabels::take(open, value, label, (frozen, enough)))
+        };
+        let correct = take(&mut open.correct, label.correct, super::chart::LABELS_MIN);
+        let overridden = take(&mut open.overridden, label.overridden, super::chart::CASES_MIN);
+        if let Take::Close(counts) = correct {
+            self.close(&Measure::Accuracy, counts, ctx, said);
         }
+        if let Take::Close(counts) = overridden {
+            self.close(&Measure::OverrideRate, counts, ctx, said);
+        }
+        let judged = Label {
+            correct: label.correct.filter(|_| correct != Take::Kept),
+            overridden: label.overridden.filter(|_| overridden != Take::Kept),
+            ..*label
+        };
+        self.chart_label(&judged, ctx, said);
         self.judge(ctx, said);
     }
 
-    /// Takes a verdict for the baseline while it is open. Returns whether it was one.
-    fn learn_label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) -> bool {
-        let Some(open) = &mut self.memory.open_labels else { return label.in_baseline };
-        // The first verdict on a later output closes the baseline's: from there on labels are judged.
-        let closes = !label.in_baseline && label.correct.is_some() && open.correct.n >= super::chart::LABELS_MIN;
-        if closes {
-            self.close_labels(ctx, said);
-            return false;
+    /// Closes the baseline of a measure that is learnt from feedback: from here on it is judged.
+    fn close(&mut self, measure: &Measure, counts: Counts, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        let Some(baseline) = &mut self.baseline else { return };
+        match measure {
+            Measure::Accuracy => baseline.profile.pane.correct.merge(counts),
+            _ => baseline.profile.pane.overridden.merge(counts),
         }
-        if let Some(correct) = label.correct {
-            open.correct.add(correct);
-        }
-        if let Some(overridden) = label.overridden {
-            open.overridden.add(overridden);
-        }
-        true
-    }
-
-    fn close_labels(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
-        let (Some(baseline), Some(open)) = (&mut self.baseline, self.memory.open_labels.take()) else { return };
-        baseline.profile.pane.correct.merge(open.correct);
-        baseline.profile.pane.overridden.merge(open.overridden);
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
-            if matches!(rule.detect.measure, Measure::Accuracy | Measure::OverrideRate) {
+            if rule.detect.measure == *measure {
                 let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.cache);
                 self.memory.charts.insert(*definition, chart);
             }
@@ -371,10 +434,18 @@ impl Stream {
                 continue;
             }
             let mut alert = known.cloned().unwrap_or_default();
-            let start =
-                |at: Timestamp| Id::of(&[rule.id.as_bytes(), self.key.as_bytes(), &at.as_millis().to_be_bytes()]);
+            let incident = self.memory.incidents + 1;
+            let start = |at: Timestamp| {
+                let number = incident.to_be_bytes();
+                Id::of(&[rule.id.as_bytes(), self.key.as_bytes(), &at.as_millis().to_be_bytes(), &number])
+            };
+            let was_open = alert.state != State::Inactive;
             let change = alert.step(active, ctx.now, timing(rule), start);
             if let Some(change) = change {
+                if !was_open {
+                    alert.definition = *definition;
+                    self.memory.incidents = incident;
+                }
                 let account = self.account(rule, definition);
                 said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, account), ctx))));
             }
@@ -483,9 +554,8 @@ impl Stream {
     /// never freezes one by itself.
     pub fn learnt_so_far(&self) -> Option<Profile> {
         let mut profile = (**self.memory.learning.as_ref()?).clone();
-        let open = self.memory.open_labels.unwrap_or_default();
-        profile.pane.correct.merge(open.correct);
-        profile.pane.overridden.merge(open.overridden);
+        profile.pane.correct.merge(self.memory.open.correct.unwrap_or_default());
+        profile.pane.overridden.merge(self.memory.open.overridden.unwrap_or_default());
         (profile.pane.outputs > 0).then_some(profile)
     }
 

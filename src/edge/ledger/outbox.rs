@@ -79,46 +79,62 @@ pub(super) fn insert(db: &Transaction<'_>, message: &Message, now: Timestamp) ->
     Ok(())
 }
 
+struct DueRow {
+    id: String,
+    text: String,
+    created_at: Timestamp,
+    attempts: u32,
+    fallback: bool,
+}
+
 impl Ledger {
     /// The messages of a receiver that are due, oldest first.
     ///
     /// # Errors
-    /// What SQLite says, or a message that cannot be read.
-    pub fn due(&self, receiver: &str, now: Timestamp, most: usize) -> Result<Vec<Due>, LedgerError> {
-        let sqlite = |source| self.sqlite("reading the outbox", source);
-        let mut select = self
-            .db
-            .prepare_cached(
-                "SELECT message, created_at_ms, attempts, fallback FROM outbox WHERE state = 'pending' AND receiver = ?1
-                 AND next_at_ms <= ?2 ORDER BY next_at_ms, created_at_ms, id LIMIT ?3",
-            )
-            .map_err(sqlite)?;
-        let rows = select
-            .query_map(params![receiver, now.as_millis(), most as i64], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })
-            .map_err(sqlite)?;
+    /// What SQLite says. A message that cannot be read is given up, and said so, instead of blocking the others.
+    pub fn due(&mut self, receiver: &str, now: Timestamp, most: usize) -> Result<Vec<Due>, LedgerError> {
+        let rows = self.due_rows(receiver, now, most).map_err(|source| self.sqlite("reading the outbox", source))?;
         let mut due = Vec::new();
-        for row in rows {
-            let (text, created_at, attempts, fallback) = row.map_err(sqlite)?;
-            let created_at = Timestamp::from_millis(created_at);
-            let message = serde_json::from_str(&text).map_err(|error| LedgerError::Blob {
-                path: self.path.clone(),
-                what: "message of the outbox".to_owned(),
-                why: error.to_string(),
-            })?;
-            due.push(Due { message, created_at, attempts, fallback });
+        for DueRow { id, text, created_at, attempts, fallback } in rows {
+            match serde_json::from_str(&text) {
+                Ok(message) => due.push(Due { message, created_at, attempts, fallback }),
+                Err(error) => {
+                    tracing::error!(message = id, %error, "a message of the outbox cannot be read; it is given up");
+                    let outcome = Outcome::Dead { class: "unreadable".to_owned(), detail: error.to_string() };
+                    self.settle(&id, &outcome, now)?;
+                }
+            }
         }
         Ok(due)
     }
 
-    /// When the next message is due.
+    fn due_rows(&self, receiver: &str, now: Timestamp, most: usize) -> rusqlite::Result<Vec<DueRow>> {
+        self.db
+            .prepare_cached(
+                "SELECT id, message, created_at_ms, attempts, fallback FROM outbox WHERE state = 'pending'
+                 AND receiver = ?1 AND next_at_ms <= ?2 ORDER BY next_at_ms, created_at_ms, id LIMIT ?3",
+            )?
+            .query_map(params![receiver, now.as_millis(), most as i64], |row| {
+                Ok(DueRow {
+                    id: row.get(0)?,
+                    text: row.get(1)?,
+                    created_at: Timestamp::from_millis(row.get(2)?),
+                    attempts: row.get(3)?,
+                    fallback: row.get(4)?,
+                })
+            })?
+            .collect()
+    }
+
+    /// When a receiver's next message is due.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn next_due(&self) -> Result<Option<Timestamp>, LedgerError> {
+    pub fn next_due(&self, receiver: &str) -> Result<Option<Timestamp>, LedgerError> {
+        let select = "SELECT min(next_at_ms) FROM outbox WHERE state = 'pending' AND receiver = ?1";
         self.db
-            .query_row("SELECT min(next_at_ms) FROM outbox WHERE state = 'pending'", [], |row| row.get(0))
+            .prepare_cached(select)
+            .and_then(|mut select| select.query_row([receiver], |row| row.get(0)))
             .map(|at: Option<i64>| at.map(Timestamp::from_millis))
             .map_err(|source| self.sqlite("reading the outbox", source))
     }

@@ -34,7 +34,8 @@ struct StreamRow {
     index: u32,
     labels: String,
     memory: Vec<u8>,
-    profile: Option<Vec<u8>>,
+    baseline: Option<String>,
+    provisional: Option<Vec<u8>>,
     newest: Option<i64>,
 }
 
@@ -69,8 +70,8 @@ impl Ledger {
         let mut select = self
             .db
             .prepare(
-                "SELECT s.idx, s.labels, s.memory, p.profile, s.newest_pane_ms FROM streams s LEFT JOIN provisional_baselines p
-                 ON p.stream_id = s.id WHERE s.partition = ?1 ORDER BY s.idx",
+                "SELECT s.idx, s.labels, s.memory, s.baseline, p.profile, s.newest_pane_ms FROM streams s
+                 LEFT JOIN provisional_baselines p ON p.stream_id = s.id WHERE s.partition = ?1 ORDER BY s.idx",
             )
             .map_err(sqlite)?;
         let rows = select
@@ -79,29 +80,50 @@ impl Ledger {
                     index: row.get(0)?,
                     labels: row.get(1)?,
                     memory: row.get(2)?,
-                    profile: row.get(3)?,
-                    newest: row.get(4)?,
+                    baseline: row.get(3)?,
+                    provisional: row.get(4)?,
+                    newest: row.get(5)?,
                 })
             })
             .map_err(sqlite)?;
         let mut streams = Vec::new();
         for row in rows {
-            let StreamRow { index, labels, memory, profile, newest } = row.map_err(sqlite)?;
+            let StreamRow { index, labels, memory, baseline, provisional, newest } = row.map_err(sqlite)?;
             let labels: BTreeMap<String, String> = serde_json::from_str(&labels)
                 .map_err(|error| self.blob(&format!("labels of stream {index}"), &error.to_string()))?;
             let memory: Memory = self.read(&format!("memory of stream {index}"), &memory)?;
-            let provisional = match profile {
-                Some(bytes) => Some(Box::new(Baseline {
-                    id: "provisional".to_owned(),
-                    provisional: true,
-                    profile: self.read::<Profile>(&format!("baseline of stream {index}"), &bytes)?,
-                })),
+            let baseline = match baseline {
+                Some(id) => self.restore_baseline(id, provisional, &labels)?,
                 None => None,
             };
             let window = self.restore_window(stream_id(partition, index), newest)?;
-            streams.push(Restored { labels, memory, window, provisional });
+            streams.push(Restored { labels, memory, window, baseline });
         }
         Ok(streams)
+    }
+
+    /// The baseline of that id for a stream, even where another has been promoted since.
+    fn restore_baseline(
+        &self,
+        id: String,
+        provisional: Option<Vec<u8>>,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Option<Box<Baseline>>, LedgerError> {
+        let is_provisional = id == "provisional";
+        let bytes = if is_provisional {
+            provisional
+        } else {
+            let select = "SELECT profile FROM baseline_streams WHERE baseline = ?1 AND stream_key = ?2";
+            self.db
+                .prepare_cached(select)
+                .and_then(|mut select| {
+                    select.query_row(params![id, crate::engine::key_of(labels)], |row| row.get(0)).optional()
+                })
+                .map_err(|source| self.sqlite("restoring a baseline", source))?
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        let profile: Profile = self.read(&format!("baseline {id} of a stream"), &bytes)?;
+        Ok(Some(Box::new(Baseline { id, provisional: is_provisional, profile })))
     }
 
     /// The panes that are still within the rings, found one by one: the tables are ordered by time, so a search for one

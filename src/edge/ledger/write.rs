@@ -144,6 +144,11 @@ fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<(
             "INSERT INTO gaps (partition, from_offset, to_offset, reason, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![gap.partition.0, gap.from.0, gap.to.0, gap.reason, commit.now.as_millis()])?;
+        // The record before the hole proves nothing about the log after it.
+        db.prepare_cached(
+            "UPDATE partitions SET anchor_offset = NULL, anchor_crc = NULL WHERE partition = ?1 AND next_offset = ?2",
+        )?
+        .execute(params![gap.partition.0, gap.to.0])?;
     }
     if let Some(row) = commit.rule_set {
         write_rule_set(db, row, commit.now)?;
@@ -222,7 +227,8 @@ fn write_effect(
             let head = payload.get(..payload.len().min(4_096)).unwrap_or_default();
             db.prepare_cached(
                 "INSERT INTO rejects (partition, offset, at_ms, why, detail, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT DO NOTHING",
+                 ON CONFLICT (partition, offset) DO UPDATE SET at_ms = excluded.at_ms, why = excluded.why,
+                 detail = excluded.detail, payload = excluded.payload",
             )?
             .execute(params![
                 partition.0,

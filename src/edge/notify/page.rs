@@ -236,6 +236,9 @@ fn ending(crossing: &Crossing) -> String {
         Reason::Signalled | Reason::Held | Reason::Recovered => "Over: the stream is back at its baseline.",
         Reason::Passed => "Over: the verdict went back.",
         Reason::RuleRemoved => "Closed because the rule was removed or replaced; this does not say that it got better.",
+        Reason::RuleChanged => {
+            "Closed because the rule now asks for another chart; this does not say that it got better."
+        }
         Reason::BaselineReplaced => {
             "Closed because the stream got a new baseline; this does not say that it got better."
         }

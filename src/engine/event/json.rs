@@ -50,8 +50,9 @@ struct Raw<'a> {
     overridden: Option<bool>,
     #[serde(default)]
     sampled: Option<f64>,
-    #[serde(borrow, default)]
-    source: Option<RawText<'a>>,
+    /// Anything: what it says is not read.
+    #[serde(default)]
+    source: Option<de::IgnoredAny>,
     #[serde(borrow, default)]
     metrics: Option<Extras<'a, f64>>,
     #[serde(borrow, default)]
@@ -89,7 +90,8 @@ pub(super) fn decode(payload: &[u8]) -> Result<Event<'_>, Rejection> {
     if is_feedback { feedback(raw).map(Event::Feedback) } else { output(raw).map(Event::Output) }
 }
 
-/// Without a `type`, a verdict alone (or anything that only feedback has) is feedback.
+/// Without a `type`, a verdict (or anything that only feedback has) is feedback, unless there is anything that only outputs
+/// have.
 fn looks_like_feedback(raw: &Raw<'_>) -> bool {
     let only_feedback_has = raw.source.is_some() || raw.sampled.is_some() || raw.overridden.is_some();
     let only_outputs_have = raw.status.is_some()
@@ -104,7 +106,7 @@ fn looks_like_feedback(raw: &Raw<'_>) -> bool {
         || raw.flags.is_some()
         || raw.version.is_some()
         || raw.task.is_some();
-    only_feedback_has || (raw.correct.is_some() && !only_outputs_have)
+    !only_outputs_have && (only_feedback_has || raw.correct.is_some())
 }
 
 fn output(raw: Raw<'_>) -> Result<Output<'_>, Rejection> {
