@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use super::deliver::{Settled, Workers};
 use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, OnGap, StartAt};
-use super::ledger::{
-    Anchor, Commit, GapRow, Ledger, LedgerError, NoPayloads, Outcome, Payloads, RuleSetRow, encode_rules,
-};
-use super::telemetry::{Board, OpenAlert, Snapshot};
-use super::{EdgeError, clock, reload};
+use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, NoPayloads, Outcome, Payloads, RuleSetRow};
+use super::offer::{first_rules, offer};
+use super::show::{open_alerts, tell, unkeyed};
+use super::telemetry::{Board, Snapshot};
+use super::{EdgeError, clock};
 use crate::config::Config;
 use crate::engine::baseline::BaselineSet;
 use crate::engine::event::{Rejection, Why};
 use crate::engine::route::{Message, Router, Signal};
-use crate::engine::rule::{Compiled, RuleSet, compile};
+use crate::engine::rule::RuleSet;
 use crate::engine::units::{Offset, Partition, Span, Timestamp};
 use crate::engine::{Effect, Engine, Input, Settings};
 
@@ -671,56 +671,6 @@ impl Core {
     }
 }
 
-/// The rules to start with: the files', or the last good ones where the files are broken, and said so.
-fn first_rules(config: &Config, ledger: &mut Ledger, status: &mut Snapshot) -> Result<RuleSet, EdgeError> {
-    let now = clock::now();
-    let (rules, row) = offer(config, "start");
-    let rules = if let Some(rules) = rules {
-        let known = ledger.last_good_rules()?.is_some_and(|good| good.hash == rules.hash);
-        if !known {
-            ledger.note_rules(&row, now)?;
-        }
-        status.reload_ok = true;
-        status.reloaded_at = Some(now);
-        rules
-    } else {
-        ledger.note_rules(&row, now)?;
-        let Some(good) = ledger.last_good_rules()? else { return Err(EdgeError::Rules(row.diagnostics)) };
-        tracing::error!(
-            "the rule files are broken; starting on the last good ones ({}):\n{}",
-            good.hash,
-            row.diagnostics
-        );
-        good
-    };
-    status.rules_hash = rules.hash.to_string();
-    status.rules = rules.rules.len();
-    Ok(rules)
-}
-
-/// Reads and compiles the rule files: the set, where there is one, and what to write down of it.
-fn offer(config: &Config, origin: &'static str) -> (Option<RuleSet>, RuleSetRow) {
-    let (compiled, sources) = match reload::read(&config.rules) {
-        Ok(sources) => {
-            let texts: BTreeMap<&str, &str> = sources.iter().map(|s| (s.name.as_str(), s.text.as_str())).collect();
-            let texts = serde_json::to_string(&texts).unwrap_or_default();
-            (compile(&sources), texts)
-        }
-        Err(diagnostics) => (Compiled { rules: None, diagnostics }, "{}".to_owned()),
-    };
-    let lines: Vec<String> = compiled.diagnostics.iter().map(ToString::to_string).collect();
-    let row = RuleSetRow {
-        hash: compiled.rules.as_ref().map(|rules| rules.hash.to_string()),
-        accepted: compiled.rules.is_some(),
-        origin,
-        rules: compiled.rules.as_ref().map_or(0, |rules| rules.rules.len()),
-        diagnostics: lines.join("\n"),
-        sources,
-        compiled: compiled.rules.as_ref().map(encode_rules),
-    };
-    (compiled.rules, row)
-}
-
 /// Passes crossings to the router, and lets it say what was due.
 fn route(router: &mut Router, effects: &[(Partition, Effect)], now: Timestamp) -> Vec<Message> {
     let mut messages = Vec::new();
@@ -731,62 +681,6 @@ fn route(router: &mut Router, effects: &[(Partition, Effect)], now: Timestamp) -
     }
     router.step(Signal::Tick, now, &mut messages);
     messages
-}
-
-/// Says in the log what happened in a batch.
-fn tell(effects: &[(Partition, Effect)]) {
-    let mut rejected = 0_u64;
-    let mut last = None;
-    for (partition, effect) in effects {
-        match effect {
-            Effect::Crossed(crossing) => tracing::info!(
-                alert = crossing.alert,
-                stream = ?crossing.labels.get("agent"),
-                from = crossing.from.as_str(),
-                to = crossing.to.as_str(),
-                reason = crossing.reason.as_str(),
-                id = %crossing.alert_id,
-                "an alert changed"
-            ),
-            Effect::Rejected { offset, rejection } => {
-                rejected += 1;
-                last = Some((partition, offset, rejection));
-            }
-            Effect::Learnt { .. } | Effect::Version { .. } | Effect::Drawn { .. } => {}
-        }
-    }
-    // One line for a batch, however many records it rejects: whoever writes to the topic must not flood the log.
-    if let Some((partition, offset, rejection)) = last {
-        tracing::warn!(rejected, partition = partition.0, offset = offset.0, last = %rejection, "records were not counted");
-    }
-}
-
-fn open_alerts(engines: &BTreeMap<Partition, Engine>) -> Vec<OpenAlert> {
-    let mut open = Vec::new();
-    for engine in engines.values() {
-        for stream in engine.streams() {
-            for (rule, alert) in &stream.memory.alerts {
-                let Some(rule) = engine.rules().rules.iter().find(|r| r.id == *rule) else { continue };
-                open.push(OpenAlert {
-                    alert: rule.alert.clone(),
-                    severity: rule.labels.get("severity").cloned().unwrap_or_default(),
-                    state: alert.state.as_str(),
-                    since: alert.started_at,
-                });
-            }
-        }
-    }
-    open
-}
-
-fn unkeyed(engines: &BTreeMap<Partition, Engine>) -> usize {
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for engine in engines.values() {
-        for stream in engine.streams() {
-            *seen.entry(&stream.key).or_default() += 1;
-        }
-    }
-    seen.values().filter(|n| **n > 1).count()
 }
 
 /// The payloads of a batch, for the records that are rejected.

@@ -11,7 +11,9 @@ pub mod kafka;
 pub mod ledger;
 pub mod mock;
 pub mod notify;
+mod offer;
 pub mod reload;
+mod show;
 pub mod telemetry;
 
 use std::path::PathBuf;

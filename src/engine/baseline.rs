@@ -13,7 +13,7 @@ use super::units::{Counts, Span, Timestamp};
 /// that are near enough to normal.
 const BUCKET_EVENTS: u64 = 200;
 
-/// The open bucket of a quantity: at least an hour, at least [`BUCKET_EVENTS`] values.
+/// The open bucket of a quantity: at least an hour, at least 200 values.
 ///
 /// Charts of means are fed with bucket means because values wander from hour to hour; the spread between buckets carries
 /// that wander into the limits (STATISTICS: a per-event chart of confidence loses half of its promised run length at an

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alert::Id;
 use super::baseline::{Baseline, Bucket, Profile, Series, component_index, log_of};
 use super::detect::{DesignCache, Detector, Direction, DistanceChart, DistanceDesign, MeanChart, MeanDesign};
 use super::detect::{ProportionChart, ProportionDesign, Verdict};
@@ -40,6 +41,27 @@ pub struct Chart {
     arl0: f64,
     /// The hour of the last point that was drawn.
     drawn: Option<Timestamp>,
+}
+
+/// A point of a control chart: what was plotted, and against what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// The chart's definition.
+    pub chart: Id,
+    /// What it watches.
+    pub measure: Measure,
+    /// Event time.
+    pub at: Timestamp,
+    /// The plotted statistic.
+    pub statistic: f64,
+    /// The limit it is compared with.
+    pub limit: f64,
+    /// The centre line, in the statistic's unit.
+    pub centre: f64,
+    /// Samples judged so far.
+    pub samples: u64,
+    /// Whether the chart is out of control.
+    pub out: bool,
 }
 
 /// What a chart was fed.

@@ -7,6 +7,7 @@ pub mod account;
 pub mod alert;
 pub mod baseline;
 pub mod chart;
+mod contract;
 pub mod detect;
 pub mod event;
 pub mod recent;
@@ -18,202 +19,21 @@ pub mod text;
 pub mod units;
 pub mod window;
 
+pub use contract::{Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
-use serde::{Deserialize, Serialize};
 
-use alert::Crossing;
 use baseline::{Baseline, BaselineSet};
 use detect::DesignCache;
 use event::{Event, Feedback, Output, Rejection, Why};
 use recent::{Entry, Op, Recent};
 use rule::RuleSet;
-use stream::{Context, Label, Memory, Point, Said, Stream};
+use stream::{Context, Label, Memory, Said, Stream};
 use units::{Offset, Partition, Span, Timestamp};
 use window::Window;
-
-/// A label that streams may be formed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Group {
-    /// Who.
-    Agent,
-    /// Segment.
-    Task,
-    /// Model, prompt or release.
-    Version,
-}
-
-impl std::str::FromStr for Group {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        let known = Self::ALL.into_iter().find(|group| group.as_str() == word);
-        known.ok_or_else(|| format!("`{word}` is not a label of events; use agent, task or version"))
-    }
-}
-
-impl Group {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Agent, Self::Task, Self::Version];
-
-    /// The label's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Agent => "agent",
-            Self::Task => "task",
-            Self::Version => "version",
-        }
-    }
-}
-
-/// What does not change while an engine lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// What forms a stream.
-    pub group_by: Vec<Group>,
-    /// Outputs from which a stream without a promoted baseline learns a provisional one.
-    pub provisional_outputs: u64,
-    /// Outputs that late feedback can still be joined to.
-    pub recent_outputs: usize,
-    /// Most streams; names beyond are counted together in one overflow stream.
-    pub streams_max: usize,
-    /// Most streams of one agent.
-    pub streams_per_agent_max: u32,
-    /// Most new streams in one minute of stream time.
-    pub streams_per_minute_max: u32,
-    /// How far event time may run ahead of the time at which the broker took the record.
-    pub skew_max: Span,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            group_by: vec![Group::Agent, Group::Task],
-            provisional_outputs: 5_000,
-            recent_outputs: 200_000,
-            streams_max: 100_000,
-            streams_per_agent_max: 1_000,
-            streams_per_minute_max: 5_000,
-            skew_max: Span::MINUTE.times(5),
-        }
-    }
-}
-
-/// Everything that can happen to an engine.
-#[derive(Clone, Debug)]
-pub enum Input<'a> {
-    /// A record of the partition.
-    Record {
-        /// Its position.
-        offset: Offset,
-        /// When the broker took it, where that is known.
-        appended: Option<Timestamp>,
-        /// Its payload; empty for a tombstone.
-        payload: &'a [u8],
-    },
-    /// The partition has had no record for some time: event time has reached `now` at least.
-    Idle {
-        /// Stream time, moved on by the wall time since the last record.
-        now: Timestamp,
-    },
-    /// Another rule set, compiled whole.
-    Rules(Arc<RuleSet>),
-    /// Another set of promoted baselines.
-    Baselines(Arc<BaselineSet>),
-}
-
-/// Everything an engine can ask for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// An alert changed its state.
-    Crossed(Box<Crossing>),
-    /// A record was not counted.
-    Rejected {
-        /// Its position.
-        offset: Offset,
-        /// Why.
-        rejection: Rejection,
-    },
-    /// A stream froze a provisional baseline, or its verdicts.
-    Learnt {
-        /// The stream's index.
-        stream: u32,
-    },
-    /// A stream runs on another version.
-    Version {
-        /// The stream's index.
-        stream: u32,
-        /// The version before, where there was one.
-        from: Option<String>,
-        /// The version now.
-        to: String,
-        /// Event time of its first output.
-        at: Timestamp,
-    },
-    /// A point of a control chart.
-    Drawn {
-        /// The stream's index.
-        stream: u32,
-        /// The point.
-        point: Point,
-    },
-}
-
-/// What an engine has counted since the partition was first read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Records read.
-    pub records: u64,
-    /// Outputs counted.
-    pub outputs: u64,
-    /// Feedback counted.
-    pub feedback: u64,
-    /// Feedback whose output was not remembered.
-    pub unjoined: u64,
-    /// Records rejected, in the order of [`Why::ALL`].
-    pub rejected: [u64; 8],
-    /// Outputs whose minute was no longer in memory.
-    pub late: u64,
-    /// Records whose event time ran ahead of the broker's by more than the skew allowed.
-    pub early: u64,
-    /// Records at or below the position already reflected.
-    pub skipped: u64,
-    /// Outputs counted in the overflow stream.
-    pub overflow: u64,
-}
-
-/// What of an engine is written down with every commit, besides its streams and recent outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Position {
-    /// The next record to read.
-    pub next: Offset,
-    /// Stream time: the newest event time seen, bounded.
-    pub time: Option<Timestamp>,
-    /// The broker's time of the last record.
-    pub appended: Option<Timestamp>,
-    /// The minute in which new streams are being counted, and how many there were.
-    pub opened: (Timestamp, u32),
-    /// What was counted.
-    pub counters: Counters,
-}
-
-impl Default for Position {
-    fn default() -> Self {
-        Self {
-            next: Offset(0),
-            time: None,
-            appended: None,
-            opened: (Timestamp::from_millis(0), 0),
-            counters: Counters::default(),
-        }
-    }
-}
-
-/// The name that stands for every name beyond the caps.
-pub const OVERFLOW: &str = "__overflow__";
 
 /// One partition's machine.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::account::Facts;
 use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
 use super::baseline::{Baseline, Profile};
-use super::chart::Chart;
+use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
 use super::rule::{Bound, Detect, Measure, Rule, RuleSet};
@@ -118,27 +118,6 @@ pub(super) struct Context<'e> {
     /// Stream time of the partition.
     pub(super) now: Timestamp,
     pub(super) position: (Partition, Offset),
-}
-
-/// A point of a control chart: what was plotted, and against what.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Point {
-    /// The chart's definition.
-    pub chart: Id,
-    /// What it watches.
-    pub measure: Measure,
-    /// Event time.
-    pub at: Timestamp,
-    /// The plotted statistic.
-    pub statistic: f64,
-    /// The limit it is compared with.
-    pub limit: f64,
-    /// The centre line, in the statistic's unit.
-    pub centre: f64,
-    /// Samples judged so far.
-    pub samples: u64,
-    /// Whether the chart is out of control.
-    pub out: bool,
 }
 
 /// What a stream has to say after a step.

@@ -303,7 +303,7 @@ fn every_setting_is_explained_with_its_default() {
         assert_eq!(told[key], real, "{key}");
     }
     let folder = "receivers: [ { name: x, folder: { path: p } } ]\nroute: { receiver: x }";
-    let route = load(&format!("{KAFKA}\n{folder}")).unwrap().routes.remove(0);
+    let route = load(&format!("{KAFKA}\nrules: [rules]\n{folder}")).unwrap().routes.remove(0);
     for (key, real) in [
         ("route.group_wait", route.group_wait.to_string()),
         ("route.group_interval", route.group_interval.to_string()),

@@ -257,3 +257,84 @@ fn a_flag_that_should_be_set_alarms_when_it_falls_and_one_that_should_not_when_i
         assert!(worse, "{estimate} against {baseline}");
     }
 }
+
+fn verdict(id: i64, correct: bool, seconds: i64) -> String {
+    let ts = START + seconds * 1_000;
+    format!(r#"{{"type":"feedback","event_id":"e{id}","agent":"a","ts":{ts},"correct":{correct}}}"#)
+}
+
+/// Outputs with a verdict a second later; wrong every `every`-th time from the 2,000th on, every twelfth before.
+fn judged(n: i64, every: i64) -> Vec<String> {
+    let wrong = |i: i64| i % (if i < 2_000 { 12 } else { every }) == 0;
+    (0..n).flat_map(|i| [output("a", i, i * 10), verdict(i, !wrong(i), i * 10 + 1)]).collect()
+}
+
+#[test]
+fn a_verdict_on_an_output_from_before_does_not_blind_the_chart_of_accuracy() {
+    let mut records = judged(4_000, 3);
+    records.insert(1_000, verdict(-1, false, 5_001));
+    let mut engine = engine(by_agent(), shipped());
+    let effects = feed(&mut engine, &records);
+    let paged = effects.iter().any(|e| matches!(e, Effect::Crossed(c) if c.alert == "AccuracyDegraded"));
+    assert!(paged && engine.position().counters.unjoined == 1);
+}
+
+#[test]
+fn a_rule_that_asks_for_another_chart_ends_its_alert_without_an_all_clear_and_the_next_has_its_own_id() {
+    let rule = |drop: &str| {
+        rules(&format!(
+            "groups: [{{ name: g, rules: [{{ alert: A, detect: {{ measure: accuracy, drop: {drop}, arl0: 20000 }}, \
+             labels: {{ severity: critical }}, annotations: {{ summary: x }} }}] }}]"
+        ))
+    };
+    let records = judged(6_000, 3);
+    let mut engine = engine(by_agent(), rule("2pp"));
+    let mut effects = feed(&mut engine, &records[..6_000]);
+    engine.step(Input::Rules(rule("3pp")), &mut effects);
+    effects.extend(feed(&mut engine, &records[6_000..]));
+    let told: Vec<(State, Reason)> =
+        crossings(&effects).into_iter().map(|(state, reason, _)| (state, reason)).collect();
+    let fired = (State::Firing, Reason::Signalled);
+    assert_eq!(told, [fired, (State::Resolved, Reason::RuleChanged), fired]);
+    let ids: std::collections::BTreeSet<_> = effects
+        .iter()
+        .filter_map(|e| match e {
+            Effect::Crossed(c) => Some(c.id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ids.len(), 3);
+}
+
+#[test]
+fn a_promotion_while_the_daemon_was_away_takes_effect_as_it_would_have_live() {
+    let settings = Settings { provisional_outputs: 100_000, ..by_agent() };
+    let records = judged(4_000, 3);
+    let mut validation = engine(settings.clone(), rules(SILENCE));
+    feed(&mut validation, &records[..4_000]);
+    let stream = validation.streams().next().unwrap();
+    let profile = stream.learnt_so_far().unwrap();
+    let promoted = Arc::new(BaselineSet { id: "b@1".to_owned(), streams: [(stream.key.clone(), profile)].into() });
+
+    let mut live = engine(settings.clone(), shipped());
+    feed(&mut live, &records[..1_000]);
+    let mut effects = Vec::new();
+    live.step(Input::Baselines(Arc::clone(&promoted)), &mut effects);
+    feed(&mut live, &records[1_000..]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open_file(&folder.path().join("shewhart.db"), &identity()).unwrap();
+    let mut before = engine(settings.clone(), shipped());
+    feed(&mut before, &records[..1_000]);
+    commit(&mut ledger, &mut before, &mut Vec::new(), &Router::new(Vec::new()));
+    let state = ledger.restore_partition(Partition(0)).unwrap().unwrap();
+    let mut after = Engine::new(Partition(0), Arc::new(settings), shipped(), Arc::clone(&promoted));
+    after.restore(state.position, state.streams, state.recent.into_iter());
+    after.step(Input::Baselines(promoted), &mut effects);
+    feed(&mut after, &records[1_000..]);
+
+    let of = |engine: &Engine| engine.streams().next().unwrap().memory.clone();
+    assert_eq!(of(&live), of(&after));
+    assert!(of(&after).charts.values().any(|chart| chart.detector.is_some()));
+    assert!(!of(&after).alerts.is_empty(), "accuracy fell from 92 to 67 %");
+}

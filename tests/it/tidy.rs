@@ -8,7 +8,7 @@ use super::docs::{files, prose, read};
 /// Lines that a file may have.
 const LINES_MAX: usize = 600;
 /// Files that are longer, and how long they may be: they wait for somebody to see where they come apart.
-const LONGER: [(&str, usize); 2] = [("src/edge/core.rs", 800), ("src/engine/mod.rs", 700)];
+const LONGER: [(&str, usize); 1] = [("src/edge/core.rs", 710)];
 
 /// What a room may import besides itself.
 const ROOMS: [(&str, &[&str]); 6] = [
@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 14] = [
+const ENGINE: [(&str, &[&str]); 15] = [
     ("units", &[]),
     ("text", &[]),
     ("rule", &["alert", "units"]),
@@ -33,9 +33,10 @@ const ENGINE: [(&str, &[&str]); 14] = [
     ("recent", &["alert", "units"]),
     ("baseline", &["event", "rule", "sketch", "units"]),
     ("detect", &["rule", "units"]),
-    ("chart", &["baseline", "detect", "event", "rule", "sketch", "units"]),
+    ("chart", &["alert", "baseline", "detect", "event", "rule", "sketch", "units"]),
     ("account", &["alert", "baseline", "detect", "rule", "units"]),
     ("stream", &["account", "alert", "baseline", "chart", "detect", "event", "rule", "units", "window"]),
+    ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),
     ("route", &["alert", "units"]),
 ];
 
