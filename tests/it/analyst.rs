@@ -551,7 +551,7 @@ fn a_daemon_that_does_not_answer_is_not_healthy() {
     let config = folder.path().join("shewhart.yaml");
     let data = world().path.parent().unwrap().display().to_string();
     let text = format!(
-        "kafka: {{ brokers: \"127.0.0.1:1\", topic: events, group: g }}\ndata_dir: {data}\nhttp: {{ listen: \"{address}\" }}\n"
+        "kafka: {{ brokers: \"127.0.0.1:1\", topic: events, group: g }}\ndata_dir: {data}\nrules: [rules]\nhttp: {{ listen: \"{address}\" }}\n"
     );
     std::fs::write(&config, text).unwrap();
     let config = config.display().to_string();
