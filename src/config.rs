@@ -166,6 +166,23 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Tells a folder everything too, as the configured route groups it, or at once where there is none.
+    pub fn add_mail_dir(&mut self, folder: &Path) {
+        let name = "mail-dir".to_owned();
+        let at_once = Route {
+            receiver: String::new(),
+            group_by: default_route_group(),
+            group_wait: Span::ZERO,
+            group_interval: Span::MINUTE,
+            repeat_interval: Span::HOUR.times(4),
+        };
+        let route = self.routes.first().cloned().unwrap_or(at_once);
+        self.routes.push(Route { receiver: name.clone(), ..route });
+        self.receivers.push((name, Receiver::Folder(FolderSettings { path: folder.to_owned() })));
+    }
+}
+
 impl RawConfig {
     fn check(self, base: &Path, faults: &mut Vec<String>) -> Config {
         let mut kafka = self.kafka.clone();
@@ -179,6 +196,9 @@ impl RawConfig {
         let listen = self.http.check(faults);
         let mut receivers: Vec<(String, Receiver)> = Vec::new();
         for raw in self.receivers {
+            if raw.name == "mail-dir" {
+                faults.push("receivers: `mail-dir` is the name of the command line's folder".to_owned());
+            }
             if receivers.iter().any(|(name, _)| *name == raw.name) {
                 faults.push(format!("receivers: `{}` stands twice; names must differ", raw.name));
             }

@@ -82,6 +82,9 @@ pub struct RunArgs {
     /// The configuration file
     #[arg(short, long)]
     pub config: PathBuf,
+    /// Also write every message as an .eml file to this folder, whatever the receivers
+    #[arg(long)]
+    pub mail_dir: Option<PathBuf>,
 }
 
 /// `check`.

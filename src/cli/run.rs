@@ -12,7 +12,10 @@ use crate::edge::{self, Control, telemetry};
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     telemetry::logs();
-    let config = Config::load(&args.config)?;
+    let mut config = Config::load(&args.config)?;
+    if let Some(folder) = &args.mail_dir {
+        config.add_mail_dir(folder);
+    }
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     edge::run(config, |control, board| {
         listen(signals, control);
