@@ -241,7 +241,7 @@ fn a_full_disk_stops_the_daemon_from_nothing_but_writing_and_nothing_is_lost() {
     feeder.allow(8_000);
     let mut daemon = place.start();
     place.wait("a beginning", &mut daemon, |place| place.committed() >= 5_000);
-    disk.fill();
+    leave_no_room(&disk, &place);
     feeder.allow(20_000);
     place.wait("a daemon that says why it is not ready", &mut daemon, full);
     let before = place.committed();
@@ -254,7 +254,7 @@ fn a_full_disk_stops_the_daemon_from_nothing_but_writing_and_nothing_is_lost() {
     disk.free();
     place.wait("going on", &mut daemon, |place| place.committed() == 20_000);
     assert_eq!(place.page("/-/ready").unwrap().0, 200);
-    disk.fill();
+    leave_no_room(&disk, &place);
     feeder.allow(30_000);
     place.wait("a second time", &mut daemon, full);
     place.stop(daemon);
@@ -285,11 +285,7 @@ fn where_not_even_the_smallest_write_has_room_the_daemon_waits_and_goes_on() {
     place.wait("failed deliveries", &mut daemon, |place| {
         place.committed() == 32_000 && place.ask("SELECT count(*) FROM deliveries") >= Some(3)
     });
-    // The log keeps the room that it once had; without it every write needs new room.
-    let db = rusqlite::Connection::open(place.database()).unwrap();
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    disk.fill();
-    drop(db);
+    leave_no_room(&disk, &place);
     feeder.allow(32_050);
     fs::write(rules.join("accuracy.yaml"), "groups: 1").unwrap();
     daemon.signal("HUP");
@@ -311,6 +307,24 @@ fn where_not_even_the_smallest_write_has_room_the_daemon_waits_and_goes_on() {
     assert_eq!(place.page("/-/ready").unwrap().0, 200);
     place.stop(daemon);
     must_be_as_without_trouble(&place, &broker, sent);
+}
+
+/// Fills the disk at a moment at which the database's log is empty: it keeps the room that it once had, and a write
+/// that fits there is written although the disk is full.
+fn leave_no_room(disk: &SmallDisk, place: &Place) {
+    let db = rusqlite::Connection::open(place.database()).unwrap();
+    db.busy_timeout(Duration::from_secs(10)).unwrap();
+    for attempt in 0..100 {
+        let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+        disk.fill();
+        let log = place.database().with_extension("db-wal");
+        if busy == 0 && fs::metadata(&log).map_or(0, |file| file.len()) == 0 {
+            return;
+        }
+        // The daemon wrote in between.
+        assert!(attempt < 99, "the log was never empty");
+        disk.free();
+    }
 }
 
 /// A copy of the shipped rules that a test may change.

@@ -5,6 +5,7 @@
 
 mod cusum;
 pub mod design;
+mod dispersion;
 mod distance;
 mod esr;
 mod mean;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::cusum::LatticeCusum;
 pub use self::design::DesignCache;
+pub use self::dispersion::{Dispersion, standardised};
 pub use self::distance::{DistanceChart, DistanceDesign, Distances};
 pub use self::esr::Mixture;
 pub use self::mean::{MeanChart, MeanDesign};
