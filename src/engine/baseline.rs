@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::batches::{Batches, ShareBatches};
 use super::event::Output;
 use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, Moments, Pane, entry, latency, tokens};
@@ -87,6 +88,8 @@ pub struct Profile {
     pub log_tokens: Series,
     /// Custom metrics.
     pub metrics: BTreeMap<String, Series>,
+    /// Bad outcomes by batches: how much shares wander.
+    pub shares: ShareBatches,
 }
 
 /// The smallest value whose logarithm is taken; anything below (and zero) has no place on a log scale.
@@ -121,6 +124,7 @@ impl Profile {
                 histogram.add(latency::bin(nanos), 1);
             }
         }
+        self.shares.absorb(output, std::iter::once(&self.pane.latency_bins).chain(&self.components));
         if let Some(confidence) = output.confidence {
             self.confidence.add(output.ts, confidence);
         }
@@ -167,6 +171,11 @@ impl Profile {
             _ => return None,
         };
         (counts.n > 0).then_some(counts)
+    }
+
+    /// The bad outcomes of a measure by batches.
+    pub fn batches(&self, detect: &Detect) -> Option<Batches> {
+        self.shares.of(detect)
     }
 
     /// The bin above which an output counts as slow: the one that holds the baseline's quantile.

@@ -3,26 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::alert::Id;
-use super::baseline::{Baseline, Bucket, Profile, Series, component_index, log_of};
-use super::detect::{DesignCache, Detector, Direction, DistanceChart, DistanceDesign, MeanChart, MeanDesign};
-use super::detect::{ProportionChart, ProportionDesign, Verdict};
+use super::baseline::{Baseline, Bucket, component_index, log_of};
+use super::detect::{DesignCache, Detector, DistanceChart, MeanChart, ProportionChart, Verdict};
 use super::event::{Output, Status};
-use super::rule::{Amount, Bound, Detect, Grade, Measure, Promise};
+use super::plan::{BatchSize, Design, least_promise, plan, promised};
+use super::rate::Rate;
+use super::rule::{Detect, Grade, Measure, Promise};
 use super::sketch::{confidence_bin, latency, tokens};
-use super::units::{Span, Timestamp};
+use super::units::{Counts, Span, Timestamp};
 
-/// Fewest labels from which a baseline of accuracy is made.
-pub const LABELS_MIN: u64 = 100;
-/// Fewest cases from which any other baseline of a proportion is made.
-pub const CASES_MIN: u64 = 50;
-/// Fewest bucket means from which their spread is estimated.
-const BUCKETS_MIN: u64 = 8;
-/// Outputs in one window of a chart of shape.
-const SHAPE_WINDOW: u64 = 500;
-/// The size of change that a chart of a fixed bound is designed for, where nothing else is said: 2 points.
-const FIXED_DELTA: f64 = 0.02;
-/// Samples a day that are assumed until the stream's own rate is known.
-const RATE_UNKNOWN: f64 = 1_000.0;
+/// Labels that come after their output are judged in buckets of so many: inside one, the order of arrival cannot matter.
+/// It costs 5 % of delay (STATISTICS-DETAIL, section 8).
+const LATE_LABELS: u64 = 10;
 /// How far the measured rate of samples may lie from the designed one before the limit is designed anew.
 const RATE_TOLERANCE: f64 = 0.10;
 
@@ -34,13 +26,40 @@ pub struct Chart {
     /// For latency: the bin above which an output is slow.
     bar: Option<u16>,
     bucket: Bucket,
-    /// Samples judged since the baseline was frozen, and since when: the measured rate.
-    samples: u64,
-    since: Option<Timestamp>,
-    /// The promise in samples that the limit was designed for.
+    /// The open batch, or the open bucket of late labels.
+    tally: Tally,
+    /// For charts of batches: when one is closed, in hours and cases.
+    batch: Option<BatchSize>,
+    /// Samples a day.
+    rate: Rate,
+    /// Cases that make up one sample.
+    cases: f64,
+    /// The promise in samples that the limit was designed for, and the least that the chart can keep.
     arl0: f64,
+    least: f64,
+    /// False alarms promised so far: the sum of 1 / ARL0 over the samples taken.
+    promised: f64,
     /// The hour of the last point that was drawn.
     drawn: Option<Timestamp>,
+}
+
+/// Cases counted and not judged yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Tally {
+    start: Option<Timestamp>,
+    counts: Counts,
+}
+
+impl Tally {
+    fn add(&mut self, at: Timestamp, bad: bool) {
+        self.start.get_or_insert(at);
+        self.counts.add(bad);
+    }
+
+    fn take(&mut self) -> Option<(Counts, Timestamp)> {
+        let taken = std::mem::take(self);
+        Some((taken.counts, taken.start?))
+    }
 }
 
 /// A point of a control chart: what was plotted, and against what.
@@ -62,12 +81,16 @@ pub struct Point {
     pub samples: u64,
     /// Whether the chart is out of control.
     pub out: bool,
+    /// What the chart is, in words.
+    pub method: String,
 }
 
 /// What a chart was fed.
 enum Sample {
     /// One case, bad or not.
     Case(bool),
+    /// One case that became known after its output.
+    Late(bool),
     /// One value.
     Value(f64),
     /// One bin of a distribution.
@@ -76,53 +99,61 @@ enum Sample {
 
 impl Chart {
     /// A chart that waits for its baseline.
-    pub const fn waiting() -> Self {
-        Self { detector: None, bar: None, bucket: Bucket::new(), samples: 0, since: None, arl0: 0.0, drawn: None }
+    pub fn waiting() -> Self {
+        Self {
+            detector: None,
+            bar: None,
+            bucket: Bucket::new(),
+            tally: Tally::default(),
+            batch: None,
+            rate: Rate::default(),
+            cases: 1.0,
+            arl0: 0.0,
+            least: 1.0,
+            promised: 0.0,
+            drawn: None,
+        }
     }
 
     /// A chart designed from a frozen baseline; it waits for ever where the baseline cannot carry it.
     pub fn design(detect: &Detect, baseline: Option<&Baseline>, cache: &mut DesignCache) -> Self {
-        let mut chart = Self::waiting();
         let profile = baseline.map(|b| &b.profile);
-        chart.bar = profile.and_then(|p| p.latency_bar(&detect.measure));
-        let (arl0, detector) = match (&detect.measure, detect.bound) {
-            (Measure::Silence, _) => return chart,
-            (Measure::Confidence, Bound::Target(_)) => {
-                let Some(found) = profile.and_then(|p| mean(detect, p, &p.confidence, cache)) else { return chart };
-                found
-            }
-            (_, Bound::Target(target)) => fixed(detect, profile, 1.0 - target, cache),
-            (_, Bound::Limit(limit)) => fixed(detect, profile, limit, cache),
-            (Measure::ConfidenceDistribution, _) => {
-                let Some(found) = profile.and_then(|p| shape(detect, p)) else { return chart };
-                found
-            }
-            (measure, _) => {
-                let Some(profile) = profile else { return chart };
-                let found = match profile.series(measure) {
-                    Some(series) => mean(detect, profile, series, cache),
-                    None => proportion(detect, profile, cache),
-                };
-                let Some(found) = found else { return chart };
-                found
-            }
-        };
-        chart.arl0 = arl0;
-        chart.detector = Some(detector);
+        let mut chart = Self { bar: profile.and_then(|p| p.latency_bar(&detect.measure)), ..Self::waiting() };
+        let Some(plan) = plan(detect, baseline) else { return chart };
+        let days = profile.map_or(0.0, |p| p.span().as_days_f64());
+        chart.rate = plan.per_day.map(|per_day| Rate::known(per_day, days)).unwrap_or_default();
+        chart.cases = plan.cases;
+        chart.batch = plan.batch;
+        chart.least = least_promise(&plan.design);
+        chart.arl0 = plan.arl0();
+        chart.detector = Some(match plan.design {
+            Design::Proportion(design) => Detector::Proportion(ProportionChart::new(&design, cache)),
+            Design::Mean(design) => Detector::Mean(MeanChart::new(&design, cache)),
+            Design::Distance(design) => Detector::Distance(DistanceChart::new(&design)),
+        });
         chart
     }
 
-    /// Feeds what an output says of the measure. Returns whether there was anything.
-    pub fn output(&mut self, detect: &Detect, output: &Output<'_>) -> bool {
+    /// Feeds what an output says of the measure. Returns whether the detector took a sample.
+    pub fn output(&mut self, detect: &Detect, output: &Output<'_>, cache: &mut DesignCache) -> bool {
         match self.sample(detect, output) {
-            Some(sample) => self.feed(detect, output.ts, &sample),
+            Some(sample) => self.feed(detect, output.ts, &sample, cache),
             None => false,
         }
     }
 
-    /// Feeds one case that became known later (a verdict, an override), at the time of its output.
-    pub fn case(&mut self, detect: &Detect, at: Timestamp, bad: bool) -> bool {
-        self.feed(detect, at, &Sample::Case(bad))
+    /// Feeds one case that became known by itself (a verdict, an override), at the time of its output: with the output, or
+    /// `late`.
+    pub fn case(&mut self, detect: &Detect, (at, late): (Timestamp, bool), bad: bool, cache: &mut DesignCache) -> bool {
+        let sample = if late { Sample::Late(bad) } else { Sample::Case(bad) };
+        self.feed(detect, at, &sample, cache)
+    }
+
+    /// Gives the detector a head start: a new version begins.
+    pub fn head_start(&mut self) {
+        if let Some(detector) = &mut self.detector {
+            detector.head_start();
+        }
     }
 
     fn sample(&self, detect: &Detect, output: &Output<'_>) -> Option<Sample> {
@@ -154,12 +185,30 @@ impl Chart {
         }
     }
 
-    fn feed(&mut self, detect: &Detect, at: Timestamp, sample: &Sample) -> bool {
-        let since = *self.since.get_or_insert(at);
+    fn feed(&mut self, detect: &Detect, at: Timestamp, sample: &Sample, cache: &mut DesignCache) -> bool {
         let Some(detector) = &mut self.detector else { return false };
+        let mut taken = 1;
         match (detector, sample) {
+            (Detector::Proportion(chart), Sample::Case(bad) | Sample::Late(bad)) if self.batch.is_some() => {
+                let closed = self.batch.filter(|size| size.closes(self.tally.start, self.tally.counts.n, at));
+                let batch = closed.and_then(|_| self.tally.take());
+                self.tally.add(at, *bad);
+                let Some((counts, start)) = batch else { return false };
+                chart.update_counts(counts, start);
+            }
             (Detector::Proportion(chart), Sample::Case(bad)) => chart.update(*bad, at),
-            (Detector::Distance(chart), Sample::Bin(bin)) => chart.update(usize::from(*bin), at),
+            (Detector::Proportion(chart), Sample::Late(bad)) => {
+                self.tally.add(at, *bad);
+                let full = self.tally.counts.n >= LATE_LABELS;
+                let Some((counts, start)) = full.then(|| self.tally.take()).flatten() else { return false };
+                chart.update_counts(counts, start);
+                taken = counts.n;
+            }
+            (Detector::Distance(chart), Sample::Bin(bin)) => {
+                if !chart.update(usize::from(*bin), at) {
+                    return false;
+                }
+            }
             (Detector::Mean(chart), Sample::Value(value)) => {
                 let Some((mean, n)) = self.bucket.add(at, *value) else { return false };
                 chart.update(mean, n, at);
@@ -167,26 +216,32 @@ impl Chart {
             // A detector is designed from its measure, so the pairs above are all there are.
             _ => return false,
         }
-        self.samples += 1;
-        self.redesign(detect, at.since(since));
+        let mut ended = false;
+        for _ in 0..taken {
+            self.promised += 1.0 / self.arl0;
+            ended |= self.rate.add(at);
+        }
+        if ended {
+            self.redesign(detect, cache);
+        }
         true
     }
 
     /// Turns the promise into samples anew where the measured rate has left the designed one. The statistic stays.
-    fn redesign(&mut self, detect: &Detect, elapsed: Span) {
-        let Promise::Rate { count, per } = detect.promise else { return };
-        // A look every 256 samples, once a day is known: rates of part of a day are the day's rhythm.
-        if !self.samples.is_multiple_of(256) || elapsed < Span::DAY {
-            return;
-        }
-        let arl0 = (self.samples as f64 / elapsed.as_days_f64() * per.as_days_f64() / count).max(ARL0_MIN);
+    fn redesign(&mut self, detect: &Detect, cache: &mut DesignCache) {
+        let (Promise::Rate { .. }, Some(per_day)) = (detect.promise, self.rate.per_day()) else { return };
+        let arl0 = promised(detect.promise, Some(per_day), self.cases).max(self.least);
         if (arl0 / self.arl0).ln().abs() > RATE_TOLERANCE.ln_1p() {
             self.arl0 = arl0;
-            match &mut self.detector {
-                Some(Detector::Proportion(chart)) => chart.redesign(arl0),
-                Some(Detector::Mean(_) | Detector::Distance(_)) | None => {}
+            if let Some(detector) = &mut self.detector {
+                detector.redesign(arl0, cache);
             }
         }
+    }
+
+    /// False alarms promised so far, over all samples taken.
+    pub const fn promised(&self) -> f64 {
+        self.promised
     }
 
     /// How sure the chart is while it is out of control.
@@ -207,96 +262,5 @@ impl Chart {
             self.drawn = Some(hour);
         }
         due
-    }
-}
-
-/// The shortest run length a limit is designed for: below it a chart would alarm on single cases.
-const ARL0_MIN: f64 = 100.0;
-
-/// The promise in samples, from how many samples a day there are.
-fn arl0_of(promise: Promise, samples: u64, span: Span) -> f64 {
-    match promise {
-        Promise::Arl0(arl0) => arl0,
-        Promise::Rate { count, per } => {
-            let days = span.as_days_f64();
-            let rate = if days > 1.0 / 24.0 { samples as f64 / days } else { RATE_UNKNOWN };
-            rate * per.as_days_f64() / count
-        }
-    }
-    .max(ARL0_MIN)
-}
-
-fn fixed(detect: &Detect, profile: Option<&Profile>, p0: f64, cache: &mut DesignCache) -> (f64, Detector) {
-    let known = profile.and_then(|p| Some((p.bad(detect)?.n, p.span())));
-    let (samples, span) = known.unwrap_or((0, Span::ZERO));
-    let arl0 = arl0_of(detect.promise, samples, span);
-    let design = ProportionDesign::fixed(p0, FIXED_DELTA, arl0);
-    (arl0, Detector::Proportion(ProportionChart::new(&design, cache)))
-}
-
-fn proportion(detect: &Detect, profile: &Profile, cache: &mut DesignCache) -> Option<(f64, Detector)> {
-    let baseline = profile.bad(detect)?;
-    let needed = if detect.measure == Measure::Accuracy { LABELS_MIN } else { CASES_MIN };
-    if baseline.n < needed {
-        return None;
-    }
-    let p = baseline.share()?;
-    // Relative sizes refer to the measure as people read it: 10 % of an accuracy of 90 % is 9 points.
-    let level = if detect.counts_good() { 1.0 - p } else { p };
-    let delta = match amount(detect.bound)? {
-        Amount::Points(points) => points,
-        Amount::Relative(share) => share * level,
-        Amount::Deviations(sds) => sds * (p * (1.0 - p)).sqrt(),
-        Amount::Absolute(_) => return None,
-    };
-    let arl0 = arl0_of(detect.promise, baseline.n, profile.span());
-    let design = ProportionDesign::new(baseline, delta, arl0);
-    Some((arl0, Detector::Proportion(ProportionChart::new(&design, cache))))
-}
-
-fn mean(detect: &Detect, profile: &Profile, series: &Series, cache: &mut DesignCache) -> Option<(f64, Detector)> {
-    let buckets = series.means.n;
-    if buckets < BUCKETS_MIN {
-        return None;
-    }
-    let on_log_scale = matches!(detect.measure, Measure::Cost | Measure::Tokens);
-    let direction = if matches!(detect.bound, Bound::Rise(_)) { Direction::Up } else { Direction::Down };
-    let typical = if on_log_scale { series.values.mean.exp() } else { series.values.mean };
-    let size = amount(detect.bound).unwrap_or(Amount::Points(FIXED_DELTA));
-    let delta = match size {
-        // So much more, or less, than the typical value, as a distance between logarithms.
-        Amount::Absolute(size) if on_log_scale && direction == Direction::Up => (size / typical).ln_1p(),
-        Amount::Absolute(size) if on_log_scale => -(-(size / typical).min(0.99)).ln_1p(),
-        Amount::Relative(share) if on_log_scale && direction == Direction::Up => share.ln_1p(),
-        Amount::Relative(share) if on_log_scale => -(-share).ln_1p(),
-        Amount::Relative(share) => share * series.values.mean.abs(),
-        Amount::Absolute(size) | Amount::Points(size) => size,
-        Amount::Deviations(sds) => sds * series.values.sd()?,
-    };
-    let arl0 = arl0_of(detect.promise, buckets, profile.span());
-    // A target stands in for the baseline's level; the spread is still the baseline's.
-    let mu = if let Bound::Target(target) = detect.bound { target } else { series.means.mean };
-    let design = MeanDesign { mu, sigma: series.means.sd()?, buckets, delta, direction, arl0 };
-    Some((arl0, Detector::Mean(MeanChart::new(&design, cache))))
-}
-
-fn shape(detect: &Detect, profile: &Profile) -> Option<(f64, Detector)> {
-    let histogram = &profile.pane.confidence_bins;
-    if histogram.n() < SHAPE_WINDOW {
-        return None;
-    }
-    let mut bins = vec![0_u64; 100];
-    for (bin, count) in histogram.bins() {
-        *bins.get_mut(usize::from(*bin))? += u64::from(*count);
-    }
-    let arl0 = arl0_of(detect.promise, histogram.n() / SHAPE_WINDOW, profile.span());
-    let design = DistanceDesign { bins, window: SHAPE_WINDOW, arl0 };
-    Some((arl0, Detector::Distance(DistanceChart::new(&design))))
-}
-
-const fn amount(bound: Bound) -> Option<Amount> {
-    match bound {
-        Bound::Drop(amount) | Bound::Rise(amount) => Some(amount),
-        Bound::Target(_) | Bound::Limit(_) | Bound::Absence(_) | Bound::Shape => None,
     }
 }

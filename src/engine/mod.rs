@@ -6,10 +6,13 @@
 pub mod account;
 pub mod alert;
 pub mod baseline;
+pub mod batches;
 pub mod chart;
 mod contract;
 pub mod detect;
 pub mod event;
+pub mod plan;
+mod rate;
 pub mod recent;
 pub mod route;
 pub mod rule;
@@ -232,7 +235,8 @@ impl Engine {
             stream.memory.applied = offset;
             kept = stream.output(output, ctx, said);
             if output.correct.is_some() {
-                let label = Label { correct: output.correct, overridden: None, at: output.ts, in_baseline };
+                let label =
+                    Label { correct: output.correct, overridden: None, at: output.ts, in_baseline, late: false };
                 stream.label(&label, ctx, said);
             }
         });
@@ -273,7 +277,8 @@ impl Engine {
             None => self.stream_of_agent(feedback, effects),
         };
         let at = known.map_or(feedback.ts, |entry| entry.ts);
-        let label = Label { correct, overridden, at, in_baseline: known.is_some_and(|entry| entry.in_baseline) };
+        let in_baseline = known.is_some_and(|entry| entry.in_baseline);
+        let label = Label { correct, overridden, at, in_baseline, late: true };
         let now = self.position.time.unwrap_or(feedback.ts);
         self.with_stream(index, now, effects, |stream, ctx, said| {
             stream.memory.applied = offset;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::account::Facts;
 use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
 use super::baseline::{Baseline, Profile};
+use super::batches::Batches;
 use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
@@ -46,45 +47,76 @@ pub struct Memory {
 }
 
 /// What is known later about the outputs of a baseline, each kind until word on a later output comes and closes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenLabels {
     /// Right and labelled.
-    pub correct: Option<Counts>,
+    pub correct: Option<OpenCounts>,
     /// Overridden and known to be or not.
-    pub overridden: Option<Counts>,
+    pub overridden: Option<OpenCounts>,
+}
+
+/// Counts of a baseline that is still open, with their batches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenCounts {
+    /// All of them.
+    pub counts: Counts,
+    /// The bad ones by batches.
+    pub bad: Batches,
+}
+
+impl OpenCounts {
+    fn add_to(&self, profile: &mut Profile, measure: &Measure) {
+        match measure {
+            Measure::Accuracy => {
+                profile.pane.correct.merge(self.counts);
+                profile.shares.wrong.merge(&self.bad);
+            }
+            _ => {
+                profile.pane.overridden.merge(self.counts);
+                profile.shares.overridden.merge(&self.bad);
+            }
+        }
+    }
+
+    /// Adds a case: whether what is counted happened, and whether that is bad.
+    fn add(&mut self, at: Timestamp, happened: bool, bad: bool) {
+        self.counts.add(happened);
+        self.bad.add(at, bad);
+    }
 }
 
 /// What to do with something that became known about an output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Take {
     /// It belongs to the baseline, or to nothing that is judged.
     Kept,
     /// It is judged.
     Judge,
     /// It is judged, and the baseline is closed with these counts.
-    Close(Counts),
+    Close(Box<OpenCounts>),
 }
 
 impl OpenLabels {
-    fn take(open: &mut Option<Counts>, value: bool, label: &Label, (frozen, enough): (bool, u64)) -> Take {
+    fn take(
+        open: &mut Option<OpenCounts>,
+        (value, bad): (bool, bool),
+        label: &Label,
+        (frozen, enough): (bool, u64),
+    ) -> Take {
         match open {
             None if label.in_baseline => Take::Kept,
             None => Take::Judge,
             Some(counts) if label.in_baseline => {
-                counts.add(value);
+                counts.add(label.at, value, bad);
                 Take::Kept
             }
             // While outputs are still being learnt this can only be about one that nobody remembers: not the baseline's.
             Some(_) if !frozen => Take::Kept,
-            Some(counts) if counts.n < enough => {
-                counts.add(value);
+            Some(counts) if counts.counts.n < enough => {
+                counts.add(label.at, value, bad);
                 Take::Kept
             }
-            Some(counts) => {
-                let closed = *counts;
-                *open = None;
-                Take::Close(closed)
-            }
+            Some(_) => Take::Close(Box::new(open.take().unwrap_or_default())),
         }
     }
 }
@@ -265,8 +297,8 @@ impl Stream {
     /// Begins to learn a provisional baseline, where the stream has no reference at all.
     pub(super) fn begin_learning(&mut self) {
         self.memory.learning = Some(Box::default());
-        let none = Some(Counts::default());
-        self.memory.open = OpenLabels { correct: none, overridden: none };
+        let none = || Some(OpenCounts::default());
+        self.memory.open = OpenLabels { correct: none(), overridden: none() };
     }
 
     /// Whether the next output still belongs to the provisional baseline.
@@ -292,7 +324,7 @@ impl Stream {
                     // Rules that differ only in grade share a chart: it is fed once, by the first of them.
                     let first =
                         self.watched.iter().find(|(_, d)| d == definition).is_some_and(|(first, _)| first == at);
-                    if first && chart.output(&rule.detect, output) {
+                    if first && chart.output(&rule.detect, output, ctx.cache) {
                         draw(*definition, rule, chart, output.ts, said);
                     }
                 }
@@ -316,6 +348,8 @@ impl Stream {
         said.push(Said::Version { from: from.clone(), to: version.clone().into_owned(), at: output.ts });
         if from.is_some() {
             self.memory.version_before = from;
+            // A release is a likely time for a change: charts that can start half way to their limit do.
+            self.memory.charts.values_mut().for_each(Chart::head_start);
         }
     }
 
@@ -342,33 +376,30 @@ impl Stream {
         }
         let frozen = self.baseline.is_some();
         let open = &mut self.memory.open;
-        let take = |open: &mut Option<Counts>, value: Option<bool>, enough| {
+        let take = |open: &mut Option<OpenCounts>, value: Option<(bool, bool)>, enough| {
             value.map_or(Take::Kept, |value| OpenLabels::take(open, value, label, (frozen, enough)))
         };
-        let correct = take(&mut open.correct, label.correct, super::chart::LABELS_MIN);
-        let overridden = take(&mut open.overridden, label.overridden, super::chart::CASES_MIN);
-        if let Take::Close(counts) = correct {
-            self.close(&Measure::Accuracy, counts, ctx, said);
-        }
-        if let Take::Close(counts) = overridden {
-            self.close(&Measure::OverrideRate, counts, ctx, said);
-        }
+        let correct = take(&mut open.correct, label.correct.map(|right| (right, !right)), super::plan::LABELS_MIN);
+        let overridden = take(&mut open.overridden, label.overridden.map(|bad| (bad, bad)), super::plan::CASES_MIN);
         let judged = Label {
             correct: label.correct.filter(|_| correct != Take::Kept),
             overridden: label.overridden.filter(|_| overridden != Take::Kept),
             ..*label
         };
+        if let Take::Close(counts) = correct {
+            self.close(&Measure::Accuracy, &counts, ctx, said);
+        }
+        if let Take::Close(counts) = overridden {
+            self.close(&Measure::OverrideRate, &counts, ctx, said);
+        }
         self.chart_label(&judged, ctx, said);
         self.judge(ctx, said);
     }
 
     /// Closes the baseline of a measure that is learnt from feedback: from here on it is judged.
-    fn close(&mut self, measure: &Measure, counts: Counts, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+    fn close(&mut self, measure: &Measure, open: &OpenCounts, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         let Some(baseline) = &mut self.baseline else { return };
-        match measure {
-            Measure::Accuracy => baseline.profile.pane.correct.merge(counts),
-            _ => baseline.profile.pane.overridden.merge(counts),
-        }
+        open.add_to(&mut baseline.profile, measure);
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
             if rule.detect.measure == *measure {
@@ -380,7 +411,7 @@ impl Stream {
         said.push(Said::Learnt);
     }
 
-    fn chart_label(&mut self, label: &Label, ctx: &Context<'_>, said: &mut Vec<Said>) {
+    fn chart_label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         let mut fed: Vec<Id> = Vec::new();
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
@@ -393,7 +424,7 @@ impl Stream {
                 && !fed.contains(definition)
             {
                 fed.push(*definition);
-                if chart.case(&rule.detect, label.at, bad) {
+                if chart.case(&rule.detect, (label.at, label.late), bad, ctx.cache) {
                     draw(*definition, rule, chart, label.at, said);
                 }
             }
@@ -533,8 +564,12 @@ impl Stream {
     /// never freezes one by itself.
     pub fn learnt_so_far(&self) -> Option<Profile> {
         let mut profile = (**self.memory.learning.as_ref()?).clone();
-        profile.pane.correct.merge(self.memory.open.correct.unwrap_or_default());
-        profile.pane.overridden.merge(self.memory.open.overridden.unwrap_or_default());
+        let OpenLabels { correct, overridden } = &self.memory.open;
+        for (open, measure) in [(correct, Measure::Accuracy), (overridden, Measure::OverrideRate)] {
+            if let Some(open) = open {
+                open.add_to(&mut profile, &measure);
+            }
+        }
         (profile.pane.outputs > 0).then_some(profile)
     }
 
@@ -562,6 +597,8 @@ pub(super) struct Label {
     pub(super) at: Timestamp,
     /// Whether the output belongs to the provisional baseline.
     pub(super) in_baseline: bool,
+    /// Whether it came after the output, by feedback.
+    pub(super) late: bool,
 }
 
 fn timing(rule: &Rule) -> Timing {
@@ -583,6 +620,7 @@ fn draw(definition: Id, rule: &Rule, chart: &mut Chart, at: Timestamp, said: &mu
             centre: detector.centre(),
             samples: detector.samples_seen(),
             out: detector.grade().is_some(),
+            method: detector.method(),
         }));
     }
 }

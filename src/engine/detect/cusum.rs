@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::design::bernoulli::{LATTICE, lattice_weights};
+use crate::engine::units::Counts;
 
 /// One CUSUM: its two weights and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,20 @@ impl LatticeCusum {
         let next = if hit { self.sum.saturating_add(self.up) } else { self.sum - self.down };
         self.sum = if next > 0 { next } else { 0 };
         self.sum
+    }
+
+    /// Takes cases that belong together, in no order, and returns the statistic in lattice units.
+    pub fn update_counts(&mut self, counts: Counts) -> i64 {
+        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let (hits, misses) = (whole(counts.hits), whole(counts.n.saturating_sub(counts.hits)));
+        let gain = self.up.saturating_mul(hits).saturating_sub(self.down.saturating_mul(misses));
+        self.sum = self.sum.saturating_add(gain).max(0);
+        self.sum
+    }
+
+    /// Raises the statistic to a head start, in lattice units, where it is below.
+    pub fn raise_to(&mut self, start: i64) {
+        self.sum = self.sum.max(start);
     }
 
     /// The statistic in lattice units.

@@ -27,6 +27,8 @@ pub struct Dispersion {
     pub sigma_z: f64,
     /// Variance of the standardised shares about the centre; 1 is binomial.
     pub pearson: f64,
+    /// Correlation of the standardised shares of neighbouring batches, in [-1, 1].
+    pub lag: f64,
     /// Batches that it rests on.
     pub batches: u64,
 }
@@ -38,17 +40,24 @@ impl Dispersion {
         let mut all = Counts::default();
         batches.iter().for_each(|batch| all.merge(*batch));
         let centre = all.share().filter(|p| *p > 0.0 && *p < 1.0)?;
-        let (mut ranges, mut squares, mut count) = (0.0, 0.0, 0_u64);
+        let (mut ranges, mut squares, mut products, mut count) = (0.0, 0.0, 0.0, 0_u64);
         let mut before: Option<f64> = None;
         for batch in batches.iter().filter(|batch| batch.n > 0) {
             let z = standardised(*batch, centre);
             squares += z * z;
             ranges += before.map_or(0.0, |before| (z - before).abs());
+            products += before.map_or(0.0, |before| z * before);
             before = Some(z);
             count += 1;
         }
         let pairs = count.checked_sub(1).filter(|pairs| *pairs > 0)? as f64;
-        Some(Self { centre, sigma_z: ranges / pairs / D2, pearson: squares / pairs, batches: count })
+        let lag = if squares > 0.0 { (products / squares).clamp(-1.0, 1.0) } else { 0.0 };
+        Some(Self { centre, sigma_z: ranges / pairs / D2, pearson: squares / pairs, lag, batches: count })
+    }
+
+    /// The correlation of neighbours where it exceeds what chance gives in 97.5 of 100 cases (2 / sqrt(batches)), else 0.
+    pub fn significant_lag(&self) -> f64 {
+        if self.lag > 2.0 / (self.batches as f64).sqrt() { self.lag } else { 0.0 }
     }
 
     /// Laney's limits for a batch of `n` cases at `width` sigmas, not cut to [0, 1].

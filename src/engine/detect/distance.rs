@@ -162,8 +162,9 @@ impl DistanceChart {
     }
 
     /// Takes one value, as the index of its bin in the baseline's histogram; an index beyond the last counts as the last.
-    pub fn update(&mut self, bin: usize, at: Timestamp) {
-        let Some(last) = self.merged.last().copied() else { return };
+    /// Returns whether it filled a window, which was judged.
+    pub fn update(&mut self, bin: usize, at: Timestamp) -> bool {
+        let Some(last) = self.merged.last().copied() else { return false };
         let group = self.merged.get(bin).copied().unwrap_or(last);
         if let Some(count) = self.current.get_mut(usize::from(group)) {
             *count += 1;
@@ -173,9 +174,11 @@ impl DistanceChart {
         if self.changed_at.is_some() {
             self.since += 1;
         }
-        if self.current.iter().sum::<u64>() >= self.window {
+        let full = self.current.iter().sum::<u64>() >= self.window;
+        if full {
             self.close(start);
         }
+        full
     }
 
     /// Judges a full window and begins the next.
@@ -204,6 +207,7 @@ impl DistanceChart {
         let Some(changed_at) = self.changed_at else { return Verdict::InControl };
         Verdict::OutOfControl(Evidence {
             grade: Grade::Degraded,
+            method: "PSI of windows".to_owned(),
             statistic: self.last.psi,
             limit: self.limit,
             arl0: self.arl0,
@@ -211,6 +215,8 @@ impl DistanceChart {
             baseline: Estimate { value: 0.0, low: 0.0, high: self.limit },
             baseline_n,
             changed_at,
+            // A window is judged as a whole: the change lies in the first one outside, or the one before.
+            changed_between: (changed_at, changed_at),
             samples: self.since,
             direction: if self.last.shift < 0.0 { Direction::Down } else { Direction::Up },
         })

@@ -12,6 +12,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::units::Counts;
+
 /// Where R_k stops growing: beyond every promise, and far from overflow.
 const SATURATION: f64 = 1e15;
 
@@ -45,6 +47,22 @@ impl Mixture {
         for arm in &mut self.arms {
             let ratio = if hit { arm.on_hit } else { arm.on_miss };
             arm.r = ((1.0 + arm.r) * ratio).min(SATURATION);
+            sum += arm.r;
+        }
+        self.mean = sum / self.arms.len().max(1) as f64;
+        self.mean
+    }
+
+    /// Takes cases that belong together, in no order: R_k <- (n + R_k) L_k of all of them.
+    pub fn update_counts(&mut self, counts: Counts) -> f64 {
+        if counts.n == 1 {
+            return self.update(counts.hits == 1);
+        }
+        let (hits, misses) = (counts.hits as f64, counts.n.saturating_sub(counts.hits) as f64);
+        let mut sum = 0.0;
+        for arm in &mut self.arms {
+            let log = hits * arm.on_hit.ln() + misses * arm.on_miss.ln();
+            arm.r = ((arm.r + counts.n as f64) * log.exp()).min(SATURATION);
             sum += arm.r;
         }
         self.mean = sum / self.arms.len().max(1) as f64;

@@ -1,19 +1,27 @@
-//! The chart of bucket means (hourly by default): a one-sided normal CUSUM.
+//! The chart of bucket means (hourly by default): a one-sided chart of standardised values.
 //!
-//! **Definition.** z = (mean - mu*) / sigma, its sign turned so that the direction watched is up; S <- max(0, S + z - k),
-//! k = delta / (2 sigma); alarm when S >= h, h solved for ARL0 in buckets. Page (1954). sigma is the standard deviation
-//! of *bucket means*, so the wander between hours is part of it: a CUSUM of single events breaks its promise there.
-//! After an alarm the reversed chart S' <- max(0, S' + k - z), with the same h by symmetry, decides when the level is back.
+//! **Definition.** z = (mean - mu*) / sigma, its sign turned so that the direction watched is up; by default the CUSUM with
+//! k = delta / (2 sigma), see `standard`. sigma is the standard deviation of *bucket means*, so the wander between hours
+//! is part of it: a CUSUM of single events breaks its promise there. The change is dated by maximum likelihood over the
+//! last buckets: the start of the stretch up to now whose sum of z, squared and divided by its length, is largest.
 //!
-//! **Classical constants.** k = 0.5, h = 5. mu* is the baseline's mean moved by the 75 % quantile of its own error.
+//! **Sources.** Page (1954); Roberts (1959) and Shewhart (1931) for the other schemes; the interval of the change point as
+//! in `history`.
+//!
+//! **Classical constants.** k = 0.5, h = 5. mu* is the baseline's mean moved by the quantile of its own error that the
+//! rule's `guarantee` asks for, 75 % by default.
 //!
 //! **Bad at.** Buckets that depend on each other (a daily cycle counts as drift); tails far from normal; a single wild
 //! bucket, which can alarm alone.
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use super::design::interval::normal_quantile;
 use super::design::{DesignCache, ceil4};
+use super::proportion::Method;
+use super::standard::{Standard, Step};
 use super::{Direction, Evidence, Verdict};
 use crate::engine::rule::Grade;
 use crate::engine::units::{Estimate, Timestamp};
@@ -32,12 +40,12 @@ const SIGMA_FLOOR_K: f64 = 4.0;
 const MAX_K: f64 = 0.5;
 /// Smallest reference value: a change below a tenth of a standard deviation is not told from the baseline's own error.
 const MIN_K: f64 = 0.05;
-/// Quantile of the baseline's own error by which mu is moved.
-const BASELINE_CONFIDENCE: f64 = 0.75;
-/// The statistic stops growing here, so that no bucket makes it infinite.
-const SATURATION: f64 = 1e6;
 /// Two-sided 95 % of a normal.
 const NORMAL_95: f64 = 1.959_963_984_540_054;
+/// Buckets that are remembered to date a change.
+const REMEMBERED: usize = 64;
+/// Log-likelihood below the maximum that still lies in the 95 % interval of the change point; see `history`.
+const INTERVAL: f64 = 3.676;
 
 /// What a mean chart is designed from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +62,10 @@ pub struct MeanDesign {
     pub direction: Direction,
     /// The promise: buckets between false alarms.
     pub arl0: f64,
+    /// The probability, over the baseline's own error, that the promise is kept; in (0, 1).
+    pub guarantee: f64,
+    /// Which statistic alarms.
+    pub method: Method,
 }
 
 impl MeanDesign {
@@ -69,10 +81,23 @@ impl MeanDesign {
         ceil4((self.delta / (2.0 * self.working_sigma())).clamp(MIN_K, MAX_K))
     }
 
+    /// How far mu is moved for its own error, in standard deviations.
+    pub fn margin(&self) -> f64 {
+        normal_quantile(self.guarantee) / (self.buckets.max(1) as f64).sqrt()
+    }
+
     fn baseline(&self) -> Estimate {
         let half = NORMAL_95 * self.working_sigma() / (self.buckets.max(1) as f64).sqrt();
         Estimate { value: self.mu, low: self.mu - half, high: self.mu + half }
     }
+}
+
+/// One bucket as it is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Remembered {
+    at: Timestamp,
+    z: f64,
+    mean: f64,
 }
 
 /// A chart of the bucket means of one measure of one stream, in one direction.
@@ -80,16 +105,17 @@ impl MeanDesign {
 pub struct MeanChart {
     design: MeanDesign,
     sigma: f64,
-    null: f64,
-    k: f64,
-    h: f64,
-    sum: f64,
-    back: f64,
+    chart: Standard,
     seen: u64,
-    since: u64,
-    total: f64,
-    changed_at: Option<Timestamp>,
-    latched: bool,
+    past: VecDeque<Remembered>,
+}
+
+/// Where a mean most likely changed.
+struct Change {
+    at: Timestamp,
+    between: (Timestamp, Timestamp),
+    buckets: u64,
+    mean: f64,
 }
 
 impl MeanChart {
@@ -101,29 +127,19 @@ impl MeanChart {
             arl0: design.arl0.max(1.0),
             ..*design
         };
-        let sigma = design.working_sigma();
-        let k = design.reference();
-        let error = normal_quantile(BASELINE_CONFIDENCE) / (design.buckets.max(1) as f64).sqrt();
-        Self {
-            sigma,
-            null: error,
-            k,
-            h: cache.normal_limit(k, design.arl0),
-            design,
-            sum: 0.0,
-            back: 0.0,
-            seen: 0,
-            since: 0,
-            total: 0.0,
-            changed_at: None,
-            latched: false,
-        }
+        let chart = Standard::new(design.method.scheme(design.reference()), design.arl0, cache);
+        Self { sigma: design.working_sigma(), design, chart, seen: 0, past: VecDeque::new() }
     }
 
     /// Changes the promise; the statistic stays.
     pub fn redesign(&mut self, arl0: f64, cache: &mut DesignCache) {
         self.design.arl0 = arl0.max(1.0);
-        self.h = cache.normal_limit(self.k, self.design.arl0);
+        self.chart.redesign(self.design.arl0, cache);
+    }
+
+    /// Gives the chart a head start of half its limit: a new version is a likely time for a change.
+    pub fn head_start(&mut self) {
+        self.chart.head_start();
     }
 
     /// Takes the mean of one bucket of `n` events. An empty bucket, or a mean that is no number, says nothing.
@@ -136,34 +152,43 @@ impl MeanChart {
             Direction::Up => 1.0,
             Direction::Down => -1.0,
         };
-        let z = (sign * (mean - self.design.mu) / self.sigma - self.null).clamp(-SATURATION, SATURATION);
-        self.sum = (self.sum + z - self.k).clamp(0.0, SATURATION);
-        if self.sum <= 0.0 && !self.latched {
-            self.since = 0;
-            self.total = 0.0;
-            self.changed_at = None;
-            return;
+        let z = sign * (mean - self.design.mu) / self.sigma;
+        if self.past.len() >= REMEMBERED {
+            self.past.pop_front();
         }
-        self.changed_at.get_or_insert(at);
-        self.since += 1;
-        self.total += mean;
-        if self.latched {
-            self.back = (self.back + self.k - z).clamp(0.0, SATURATION);
-            if self.back > 0.0 && self.back >= self.h {
-                self.restart();
-            }
-        } else {
-            self.latched = self.sum >= self.h;
+        self.past.push_back(Remembered { at, z, mean });
+        if self.chart.update(z - self.design.margin()) == Step::Back {
+            self.past.clear();
         }
     }
 
-    const fn restart(&mut self) {
-        self.sum = 0.0;
-        self.back = 0.0;
-        self.since = 0;
-        self.total = 0.0;
-        self.changed_at = None;
-        self.latched = false;
+    /// Whether the chart is out of control.
+    pub const fn is_out(&self) -> bool {
+        self.chart.is_out()
+    }
+
+    /// The likeliest change in the direction watched.
+    fn change(&self) -> Option<Change> {
+        let (mut n, mut sum, mut total) = (0.0_f64, 0.0_f64, 0.0_f64);
+        let mut best: Option<(f64, Change)> = None;
+        let mut likelihoods = Vec::with_capacity(self.past.len());
+        for bucket in self.past.iter().rev() {
+            n += 1.0;
+            sum += bucket.z;
+            total += bucket.mean;
+            let value = if sum > 0.0 { sum * sum / (2.0 * n) } else { 0.0 };
+            likelihoods.push((bucket.at, value));
+            if value > best.as_ref().map_or(0.0, |(most, _)| *most) {
+                let between = (bucket.at, bucket.at);
+                best = Some((value, Change { at: bucket.at, between, buckets: n as u64, mean: total / n }));
+            }
+        }
+        let (most, change) = best?;
+        let mut inside = likelihoods.iter().filter(|(_, value)| *value > 0.0 && *value >= most - INTERVAL);
+        // From the newest to the oldest.
+        let latest = inside.next().map_or(change.at, |(at, _)| *at);
+        let earliest = inside.last().map_or(change.at, |(at, _)| *at).min(change.at);
+        Some(Change { between: (earliest, latest.max(change.at)), ..change })
     }
 
     /// What the chart says now.
@@ -172,34 +197,42 @@ impl MeanChart {
         if buckets < BUCKETS_NEEDED {
             return Verdict::Learning { seen: buckets, needed: BUCKETS_NEEDED };
         }
-        let (true, Some(changed_at)) = (self.latched, self.changed_at) else { return Verdict::InControl };
-        let estimate = (self.since > 0).then(|| {
-            let value = self.total / self.since as f64;
-            let half = NORMAL_95 * self.sigma / (self.since as f64).sqrt();
-            Estimate { value, low: value - half, high: value + half }
-        });
+        let (true, Some(change)) = (self.chart.is_out(), self.change()) else { return Verdict::InControl };
+        let half = NORMAL_95 * self.sigma / (change.buckets as f64).sqrt();
         Verdict::OutOfControl(Evidence {
             grade: Grade::Degraded,
-            statistic: self.sum,
-            limit: self.h,
+            method: self.method(),
+            statistic: self.chart.statistic(),
+            limit: self.chart.limit(),
             arl0: self.design.arl0,
-            estimate,
+            estimate: Some(Estimate { value: change.mean, low: change.mean - half, high: change.mean + half }),
             baseline: self.design.baseline(),
             baseline_n: self.design.buckets,
-            changed_at,
-            samples: self.since,
+            changed_at: change.at,
+            changed_between: change.between,
+            samples: change.buckets,
             direction: self.design.direction,
         })
     }
 
-    /// The CUSUM in standard deviations of bucket means.
+    /// What the chart is, in words.
+    pub fn method(&self) -> String {
+        format!("{} of bucket means", self.design.method.as_str())
+    }
+
+    /// The design in force.
+    pub const fn design(&self) -> &MeanDesign {
+        &self.design
+    }
+
+    /// The statistic in standard deviations of bucket means.
     pub const fn statistic(&self) -> f64 {
-        self.sum
+        self.chart.statistic()
     }
 
     /// Its limit.
     pub const fn limit(&self) -> f64 {
-        self.h
+        self.chart.limit()
     }
 
     /// The baseline's mean.
@@ -219,7 +252,16 @@ mod tests {
     use super::*;
 
     fn design(sigma: f64, buckets: u64) -> MeanDesign {
-        MeanDesign { mu: 0.85, sigma, buckets, delta: 0.02, direction: Direction::Down, arl0: 500.0 }
+        MeanDesign {
+            mu: 0.85,
+            sigma,
+            buckets,
+            delta: 0.02,
+            direction: Direction::Down,
+            arl0: 500.0,
+            guarantee: 0.75,
+            method: Method::Cusum,
+        }
     }
 
     #[test]
@@ -235,9 +277,9 @@ mod tests {
             for n in 0..5_000 {
                 chart.update(0.85 + 0.01 * random.normal(), 200, second(n));
                 total += 1;
-                if chart.latched {
+                if chart.is_out() {
                     alarms += 1;
-                    chart.restart();
+                    chart.chart.restart();
                 }
             }
         }
@@ -302,13 +344,25 @@ mod tests {
             0.74, 0.0, 1.79, 2.79, 2.89, 3.47, 3.35, 4.47, 5.28,
         ];
         let arl0 = super::super::design::normal::NormalCusum { k: 0.5, h: 5.0 }.arl(0.0);
-        let design = MeanDesign { mu: 10.0, sigma: 1.0, buckets: u64::MAX, delta: 1.0, direction: Direction::Up, arl0 };
+        let design = MeanDesign {
+            mu: 10.0,
+            sigma: 1.0,
+            buckets: u64::MAX,
+            delta: 1.0,
+            direction: Direction::Up,
+            arl0,
+            guarantee: 0.75,
+            method: Method::Cusum,
+        };
         let mut chart = MeanChart::new(&design, &mut DesignCache::new());
         for (i, (x, wanted)) in x.iter().zip(upper).enumerate() {
             chart.update(*x, 5, second(i as u64 + 1));
             assert!((chart.statistic() - wanted).abs() < 1e-6, "{i}");
-            assert_eq!(chart.latched, i + 1 == 29);
+            assert_eq!(chart.is_out(), i + 1 >= 29);
         }
-        assert_eq!(chart.changed_at, Some(second(23)));
+        let Verdict::OutOfControl(found) = chart.verdict() else { panic!("{:?}", chart.verdict()) };
+        // Montgomery's last zero is period 22; the likeliest change is where the published data were changed, or near.
+        assert!((second(21)..=second(24)).contains(&found.changed_at), "{}", found.changed_at);
+        assert!(found.changed_between.0 <= second(21) && second(21) <= found.changed_between.1);
     }
 }

@@ -8,8 +8,10 @@ pub mod design;
 mod dispersion;
 mod distance;
 mod esr;
+mod history;
 mod mean;
 mod proportion;
+mod standard;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +20,9 @@ pub use self::design::DesignCache;
 pub use self::dispersion::{Dispersion, standardised};
 pub use self::distance::{DistanceChart, DistanceDesign, Distances};
 pub use self::esr::Mixture;
+pub use self::history::{ChangePoint, History};
 pub use self::mean::{MeanChart, MeanDesign};
-pub use self::proportion::{Centre, ProportionChart, ProportionDesign, labels_needed};
+pub use self::proportion::{Alarm, Centre, Method, ProportionChart, ProportionDesign, Spread, labels_needed};
 use super::rule::Grade;
 use super::units::{Estimate, Timestamp};
 
@@ -53,6 +56,8 @@ pub enum Verdict {
 pub struct Evidence {
     /// How sure the chart is about the size. Means and shapes do not grade: they are `Degraded` when they signal.
     pub grade: Grade,
+    /// What the chart is, in words.
+    pub method: String,
     /// The alarming statistic now.
     pub statistic: f64,
     /// Its limit.
@@ -67,6 +72,8 @@ pub struct Evidence {
     pub baseline_n: u64,
     /// Time of the first sample of the change, as far as the chart can tell.
     pub changed_at: Timestamp,
+    /// Its 95 % interval.
+    pub changed_between: (Timestamp, Timestamp),
     /// Samples since then.
     pub samples: u64,
     /// Which way the level went; of a bad proportion, so `Up` is worse.
@@ -100,7 +107,7 @@ impl Detector {
         match self {
             Self::Proportion(chart) => chart.grade(),
             // Means and shapes say nothing about size: a signal of theirs passes every bar.
-            Self::Mean(chart) => matches!(chart.verdict(), Verdict::OutOfControl(_)).then_some(Grade::Confirmed),
+            Self::Mean(chart) => chart.is_out().then_some(Grade::Confirmed),
             Self::Distance(chart) => matches!(chart.verdict(), Verdict::OutOfControl(_)).then_some(Grade::Confirmed),
         }
     }
@@ -132,7 +139,34 @@ impl Detector {
         }
     }
 
-    /// Samples taken: labels, buckets, or binned values.
+    /// Changes the promise; the statistic stays.
+    pub fn redesign(&mut self, arl0: f64, cache: &mut DesignCache) {
+        match self {
+            Self::Proportion(chart) => chart.redesign(arl0, cache),
+            Self::Mean(chart) => chart.redesign(arl0, cache),
+            Self::Distance(chart) => chart.redesign(arl0),
+        }
+    }
+
+    /// What to do when a new version begins: a likely time for a change.
+    pub fn head_start(&mut self) {
+        match self {
+            Self::Proportion(chart) => chart.head_start(),
+            Self::Mean(chart) => chart.head_start(),
+            Self::Distance(_) => {}
+        }
+    }
+
+    /// What the chart is, in words.
+    pub fn method(&self) -> String {
+        match self {
+            Self::Proportion(chart) => chart.method(),
+            Self::Mean(chart) => chart.method(),
+            Self::Distance(_) => "PSI of windows".to_owned(),
+        }
+    }
+
+    /// Samples taken: labels, batches, buckets, or binned values.
     pub fn samples_seen(&self) -> u64 {
         match self {
             Self::Proportion(chart) => chart.samples_seen(),

@@ -1,26 +1,36 @@
 //! The chart of a Bernoulli measure, written in terms of the bad outcome's probability (error, escalation, slow output).
 //!
-//! **Definition.** Five statistics see every sample. (1) The e-SR with null p0* raises the alarm at M >= A = ARL0: grade
-//! *drifting*. (2) The CUSUM p0* -> p0* + delta dates the change: the first sample after its last zero. (3) The *size*
-//! CUSUM p + delta/2 -> p + 3 delta/2 asks whether the change exceeds delta; at ln 25 the grade is *degraded*. (4) The
-//! severity e-SR with null p0* + delta makes it *confirmed*. (5) After an alarm the reversed CUSUM decides when the level
-//! is back; then everything restarts at 0. p is the baseline's share, p0* its one-sided 75 % Clopper-Pearson bound.
+//! **Definition.** Five statistics see every sample, a case or a batch of cases. (1) The alarm, grade *drifting*: by default
+//! the e-SR with null p0* at M >= A; on request the Bernoulli CUSUM p0* -> p0* + delta at its exact limit; for batches that
+//! differ more than chance a chart of Laney's z = (x - n p0*) / sqrt(n p0* q0*) / sigma. (2) The stored counts date the
+//! change by maximum likelihood. (3) The *size* CUSUM p + delta/2 -> p + 3 delta/2 asks whether the change exceeds delta; at
+//! ln 25, with the estimate beyond delta, the grade is *degraded*. (4) The severity e-SR with null p0* + delta makes it
+//! *confirmed*. (5) After an alarm the reversed chart decides when the level is back; then everything restarts. p is
+//! the baseline's share, p0* its one-sided Clopper-Pearson bound at the rule's `guarantee`, 75 % by default.
 //!
-//! **Sources.** See `esr` and `cusum`; the bound: guaranteed conditional performance, Gandy & Kvaloy (2013).
+//! **Overdispersion.** phi is the variance of batch shares in units of the binomial one. Every log-likelihood ratio is
+//! divided by it, and the baseline counts as n0 / phi cases; sigma = sqrt(phi) standardises batches.
 //!
-//! **Classical constants.** Drops 1, 2, 3, 5, 8, 12 points for a delta of 2; likelihood ratio 25 for the size. "The
-//! estimate since the change lies beyond delta", without evidence, pages on bursts.
+//! **Sources.** See `esr`, `cusum`, `standard`, `history`; the bound: guaranteed conditional performance, Gandy & Kvaloy
+//! (2013); z: Laney (2002); the division by phi: quasi-likelihood, Wedderburn (1974). z is taken through the cube root of
+//! Wilson & Hilferty (1931), as counts of rare events are skewed.
 //!
-//! **Bad at.** Rates that wander between hours or days more than binomial: the promise holds for independent samples.
-//! A level that settles between p0 and p0 + delta alarms and resolves in turn.
+//! **Classical constants.** Likelihood ratio 25 for the size. "The estimate since the change lies beyond delta", without
+//! evidence, pages on bursts.
+//!
+//! **Bad at.** Samples that depend on each other within a batch, beyond what phi says of whole batches. A level that
+//! settles between p0 and p0 + delta alarms and resolves in turn.
 
 use serde::{Deserialize, Serialize};
 
 use super::cusum::LatticeCusum;
-use super::design::bernoulli::LATTICE;
+use super::design::bernoulli::{LATTICE, lattice_weights, scaled_limit};
 use super::design::interval::{clopper_pearson, clopper_pearson_upper, confidence_sequence};
 use super::design::{DesignCache, ceil4};
+use super::dispersion::standardised;
 use super::esr::Mixture;
+use super::history::History;
+use super::standard::{Scheme, Standard, Step};
 use super::{Direction, Evidence, Verdict};
 use crate::engine::rule::Grade;
 use crate::engine::units::{Counts, Estimate, Timestamp};
@@ -35,8 +45,6 @@ const MIXTURE_DELTA: f64 = 0.02;
 const CAP: f64 = 0.999;
 /// "Never" in a rule (p0 = 0) is read as once in a million: with 0 itself no likelihood ratio exists.
 const FLOOR: f64 = 1e-6;
-/// Confidence of the bound p0* that stands for an estimated baseline.
-const BASELINE_CONFIDENCE: f64 = 0.75;
 /// A of the severity mixture: at a change of exactly delta, one "confirmed" in so many samples.
 const SEVERITY_PROMISE: f64 = 20_000.0;
 /// In-control run length of the reversed chart at p0* + delta: one mistaken "resolved" in so many samples.
@@ -45,6 +53,15 @@ const RESOLVE_PROMISE: f64 = 20_000.0;
 const SIZE_EVIDENCE: f64 = 3.218_875_824_868_201;
 /// Level of the intervals in the evidence.
 const CONFIDENCE: f64 = 0.95;
+/// Largest reference value of a chart of batches, in standard deviations: several batches must agree, as the far tail
+/// of one is not normal.
+const MAX_K: f64 = 0.5;
+/// Smallest: a change below a tenth of a standard deviation is not told from the baseline's own error.
+const MIN_K: f64 = 0.05;
+/// A spread estimated from fewer batches is too rough to be taken at its word ...
+const BATCHES_WANTED: u64 = 30;
+/// ... and is multiplied by this.
+const ROUGH_SPREAD: f64 = 1.2;
 
 /// Where the in-control level comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +72,68 @@ pub enum Centre {
     Known(f64),
 }
 
+/// How much the baseline's batches differed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Variance of the batches' shares in units of the binomial one; 1 and above.
+    pub phi: f64,
+    /// Batches that it rests on; 0 where it was not estimated.
+    pub batches: u64,
+}
+
+impl Spread {
+    /// No more than chance.
+    pub const BINOMIAL: Self = Self { phi: 1.0, batches: 0 };
+
+    /// The standard deviation of z that charts of batches work with.
+    pub fn sigma(self) -> f64 {
+        let rough = (1..BATCHES_WANTED).contains(&self.batches);
+        self.phi.max(1.0).sqrt() * if rough { ROUGH_SPREAD } else { 1.0 }
+    }
+}
+
+/// What raises the alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Alarm {
+    /// The mixture e-detector, case by case: the default.
+    Mixture,
+    /// The Bernoulli CUSUM, case by case, with head starts.
+    Cusum,
+    /// The CUSUM of Laney's z of batches.
+    Batches(Method),
+}
+
+/// Which statistic of standardised values alarms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Method {
+    /// The CUSUM.
+    Cusum,
+    /// The exponentially weighted moving average.
+    Ewma,
+    /// The single value.
+    Shewhart,
+}
+
+impl Method {
+    /// The scheme of charts tuned to a shift of 2 `k` standard deviations.
+    pub(super) const fn scheme(self, k: f64) -> Scheme {
+        match self {
+            Self::Cusum => Scheme::Cusum(k),
+            Self::Ewma => Scheme::Ewma,
+            Self::Shewhart => Scheme::Shewhart,
+        }
+    }
+
+    /// What the chart is called.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cusum => "CUSUM",
+            Self::Ewma => "EWMA",
+            Self::Shewhart => "Shewhart chart",
+        }
+    }
+}
+
 /// What a proportion chart is designed from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProportionDesign {
@@ -62,25 +141,44 @@ pub struct ProportionDesign {
     pub centre: Centre,
     /// The rise of the bad outcome's probability that matters.
     pub delta: f64,
-    /// The promise: samples between false alarms.
+    /// The promise: samples (cases, or batches) between false alarms.
     pub arl0: f64,
+    /// The probability, over the baseline's own error, that the promise is kept; in (0, 1).
+    pub guarantee: f64,
+    /// How much batches differ.
+    pub spread: Spread,
+    /// What raises the alarm.
+    pub alarm: Alarm,
+    /// Cases in a typical batch; 1 where cases come one by one.
+    pub batch: f64,
 }
 
 impl ProportionDesign {
-    /// A design from a baseline: `hits` bad outcomes of `n`.
+    /// The default guarantee.
+    pub const GUARANTEE: f64 = 0.75;
+
+    /// The default chart of a baseline: `hits` bad outcomes of `n`.
     pub const fn new(baseline: Counts, delta: f64, arl0: f64) -> Self {
-        Self { centre: Centre::Counted(baseline), delta, arl0 }
+        Self::around(Centre::Counted(baseline), delta, arl0)
     }
 
-    /// A design from a known level.
+    /// The default chart of a known level.
     pub const fn fixed(p0: f64, delta: f64, arl0: f64) -> Self {
-        Self { centre: Centre::Known(p0), delta, arl0 }
+        Self::around(Centre::Known(p0), delta, arl0)
+    }
+
+    const fn around(centre: Centre, delta: f64, arl0: f64) -> Self {
+        let (spread, alarm) = (Spread::BINOMIAL, Alarm::Mixture);
+        Self { centre, delta, arl0, guarantee: Self::GUARANTEE, spread, alarm, batch: 1.0 }
     }
 
     /// The level with its 95 % interval.
     pub fn baseline(&self) -> Estimate {
         match self.centre {
-            Centre::Counted(counts) => clopper_pearson(counts, CONFIDENCE),
+            Centre::Counted(counts) => {
+                let interval = clopper_pearson(thinned(counts, self.spread.phi), CONFIDENCE);
+                Estimate { value: counts.share().unwrap_or(interval.value), ..interval }
+            }
             Centre::Known(p0) => Estimate { value: p0, low: p0, high: p0 },
         }
     }
@@ -88,14 +186,19 @@ impl ProportionDesign {
     /// p0*: the level the chart is designed for.
     pub fn null(&self) -> f64 {
         let level = match self.centre {
-            Centre::Counted(counts) => clopper_pearson_upper(counts, BASELINE_CONFIDENCE),
+            Centre::Counted(counts) => clopper_pearson_upper(thinned(counts, self.spread.phi), self.guarantee),
             Centre::Known(p0) => p0,
         };
         ceil4(level.max(FLOOR)).min(CAP)
     }
 
+    /// p0* + delta: the level that matters.
+    pub fn shifted(&self) -> f64 {
+        (self.null() + self.delta).min(CAP)
+    }
+
     /// The best guess of the level, never exactly 0.
-    fn plug_in(&self) -> f64 {
+    pub fn plug_in(&self) -> f64 {
         match self.centre {
             Centre::Counted(Counts { hits: 0, n }) => 0.5 / (n as f64 + 1.0),
             Centre::Counted(counts) => counts.share().unwrap_or(0.5),
@@ -104,12 +207,36 @@ impl ProportionDesign {
         .min(CAP)
     }
 
-    fn baseline_n(&self) -> u64 {
+    /// Cases that the level rests on; 0 where it is given.
+    pub const fn baseline_n(&self) -> u64 {
         match self.centre {
             Centre::Counted(counts) => counts.n,
             Centre::Known(_) => 0,
         }
     }
+
+    /// Half the shift that matters, in standard deviations of batches: the reference value of their charts, rounded so
+    /// that streams share designs, and kept within what a chart of batches can do.
+    pub fn reference(&self) -> f64 {
+        ceil4((self.shift() / 2.0).clamp(MIN_K, MAX_K))
+    }
+
+    /// The shift that matters, in standard deviations of batches.
+    pub fn shift(&self) -> f64 {
+        let p = self.null();
+        self.delta / (self.spread.sigma() * (p * (1.0 - p) / self.batch.max(1.0)).sqrt())
+    }
+}
+
+/// As many cases as these are worth when batches differ by `phi` times the binomial variance.
+fn thinned(counts: Counts, phi: f64) -> Counts {
+    if phi <= 1.0 || !phi.is_finite() || counts.n == 0 {
+        return counts;
+    }
+    let n = ((counts.n as f64 / phi).round() as u64).max(1);
+    let hits = (counts.share().unwrap_or(0.0) * n as f64).round() as u64;
+    // What was seen at all stays seen.
+    Counts { hits: hits.clamp(u64::from(counts.hits > 0), n - u64::from(counts.hits < counts.n && n > 1)), n }
 }
 
 /// Baseline cases below which a change of `delta` from `p` cannot honestly be promised: its standard error would exceed
@@ -118,21 +245,30 @@ pub fn labels_needed(p: f64, delta: f64) -> u64 {
     (9.0 * p * (1.0 - p) / (delta * delta)).ceil().max(1.0) as u64
 }
 
+/// The statistic that raises the alarm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum AlarmState {
+    Mixture(Mixture),
+    Cusum { chart: LatticeCusum, limit: i64 },
+    Batches(Standard),
+}
+
 /// A chart of one Bernoulli measure of one stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProportionChart {
     design: ProportionDesign,
     baseline: Estimate,
     null: f64,
-    alarm: Mixture,
+    alarm: AlarmState,
     severity: Mixture,
     cusum: LatticeCusum,
     size: LatticeCusum,
+    size_limit: i64,
     resolve: LatticeCusum,
     resolve_limit: i64,
     seen: u64,
     since: Counts,
-    changed_at: Option<Timestamp>,
+    history: History,
     exceeds: bool,
     latched: Option<Grade>,
 }
@@ -144,64 +280,100 @@ impl ProportionChart {
             // A change of nothing, or no number at all, is not a design; the rule compiler lets neither through.
             delta: design.delta.clamp(FLOOR, 1.0).max(FLOOR),
             arl0: design.arl0.max(1.0),
+            spread: Spread { phi: design.spread.phi.max(1.0), ..design.spread },
             ..*design
         };
-        let null = design.null();
+        let (null, shifted, plug_in) = (design.null(), design.shifted(), design.plug_in());
+        let phi = design.spread.phi;
         let scale = design.delta / MIXTURE_DELTA;
-        let shifted = (null + design.delta).min(CAP);
-        let plug_in = design.plug_in();
-        Self {
+        let size_limit = (SIZE_EVIDENCE * phi * LATTICE).ceil() as i64;
+        let mut chart = Self {
             baseline: design.baseline(),
             null,
-            alarm: Mixture::new(null, &DROPS.map(|drop| drop * scale), CAP),
+            alarm: AlarmState::Cusum { chart: LatticeCusum::new(null, shifted), limit: i64::MAX },
             severity: Mixture::new(shifted, &SEVERE_DROPS.map(|drop| drop * scale), CAP),
             cusum: LatticeCusum::new(null, shifted),
             size: LatticeCusum::new(plug_in + 0.5 * design.delta, (plug_in + 1.5 * design.delta).min(CAP)),
+            size_limit,
             // Seen from the shifted level, the way back is a rise of the good outcome.
             resolve: LatticeCusum::new(1.0 - shifted, 1.0 - null),
-            resolve_limit: cache.bernoulli_limit(1.0 - shifted, 1.0 - null, RESOLVE_PROMISE),
+            resolve_limit: tempered_limit(1.0 - shifted, 1.0 - null, RESOLVE_PROMISE, phi, cache),
             design,
             seen: 0,
             since: Counts::default(),
-            changed_at: None,
+            history: History::new(),
             exceeds: false,
             latched: None,
+        };
+        match design.alarm {
+            Alarm::Mixture => {
+                let mixture = Mixture::new(null, &DROPS.map(|drop| drop * scale), CAP);
+                chart.alarm = AlarmState::Mixture(mixture);
+            }
+            Alarm::Cusum => chart.redesign(design.arl0, cache),
+            Alarm::Batches(method) => {
+                let standard = Standard::new(method.scheme(design.reference()), design.arl0, cache);
+                chart.alarm = AlarmState::Batches(standard);
+            }
         }
+        chart
     }
 
     /// Changes the promise (the stream's traffic changed); the statistic stays.
-    pub const fn redesign(&mut self, arl0: f64) {
+    pub fn redesign(&mut self, arl0: f64, cache: &mut DesignCache) {
         self.design.arl0 = arl0.max(1.0);
+        match &mut self.alarm {
+            AlarmState::Mixture(_) => {}
+            AlarmState::Cusum { limit, .. } => {
+                let (null, shifted, phi) = (self.null, self.design.shifted(), self.design.spread.phi);
+                *limit = tempered_limit(null, shifted, self.design.arl0, phi, cache);
+            }
+            AlarmState::Batches(chart) => chart.redesign(self.design.arl0, cache),
+        }
     }
 
-    /// Takes one sample.
+    /// Gives charts that can have one a head start of half their limit: a new version is a likely time for a change.
+    pub fn head_start(&mut self) {
+        match &mut self.alarm {
+            AlarmState::Cusum { chart, limit } if self.latched.is_none() => chart.raise_to(*limit / 2),
+            AlarmState::Batches(chart) => chart.head_start(),
+            AlarmState::Mixture(_) | AlarmState::Cusum { .. } => {}
+        }
+    }
+
+    /// Takes one case.
     pub fn update(&mut self, bad: bool, at: Timestamp) {
-        self.seen += 1;
-        let evidence = self.alarm.update(bad);
-        let severe = self.severity.update(bad) >= SEVERITY_PROMISE;
-        let large = self.size.update(bad) >= (SIZE_EVIDENCE * LATTICE).ceil() as i64;
-        let cusum = self.cusum.update(bad);
-        if cusum == 0 && self.latched.is_none() {
+        self.update_counts(Counts { hits: u64::from(bad), n: 1 }, at);
+    }
+
+    /// Takes cases that belong together, in no order.
+    pub fn update_counts(&mut self, counts: Counts, at: Timestamp) {
+        if counts.n == 0 || counts.hits > counts.n {
+            return;
+        }
+        let one_by_one = !matches!(self.alarm, AlarmState::Batches(_));
+        self.seen += if one_by_one { counts.n } else { 1 };
+        let severe = self.severity.update_counts(counts) >= SEVERITY_PROMISE;
+        let large = self.size.update_counts(counts) >= self.size_limit;
+        let zero = self.cusum.update_counts(counts) == 0;
+        self.history.add(counts, at);
+        if zero && self.latched.is_none() {
             self.since = Counts::default();
-            self.changed_at = None;
             self.exceeds = false;
         } else {
-            // After an alarm the change point stands until the chart resolves, even when the CUSUM returns to 0.
-            self.changed_at.get_or_insert(at);
-            self.since.add(bad);
+            self.since.merge(counts);
         }
         self.exceeds |= large;
-        if self.latched.is_none() && evidence >= self.design.arl0 {
-            self.latched = Some(Grade::Drifting);
-            self.changed_at.get_or_insert(at);
-        } else if self.latched.is_some() && self.resolve.update(!bad) >= self.resolve_limit {
+        if self.alarmed(counts) {
             self.restart();
             return;
         }
         if let Some(grade) = &mut self.latched {
+            // Degraded needs both: the data say that the change exceeds delta, and the estimate lies beyond it.
+            let beyond = self.since.share().is_none_or(|share| share >= self.baseline.value + self.design.delta);
             let now = if severe {
                 Grade::Confirmed
-            } else if self.exceeds {
+            } else if self.exceeds && beyond {
                 Grade::Degraded
             } else {
                 Grade::Drifting
@@ -210,14 +382,40 @@ impl ProportionChart {
         }
     }
 
+    /// Lets the alarm and its resolution see the cases. Returns whether the level is back.
+    fn alarmed(&mut self, counts: Counts) -> bool {
+        let signalled = match &mut self.alarm {
+            AlarmState::Mixture(mixture) => mixture.update_counts(counts) >= self.design.arl0,
+            AlarmState::Cusum { chart, limit } => chart.update_counts(counts) >= *limit,
+            AlarmState::Batches(chart) => {
+                let z = normalised(standardised(counts, self.null), skewness(counts.n, self.null));
+                let step = chart.update(z / self.design.spread.sigma());
+                if step == Step::Back {
+                    return true;
+                }
+                chart.is_out()
+            }
+        };
+        if self.latched.is_some() {
+            let back = self.resolve.update_counts(counts.complement()) >= self.resolve_limit;
+            return back && !matches!(self.alarm, AlarmState::Batches(_));
+        }
+        self.latched = signalled.then_some(Grade::Drifting);
+        false
+    }
+
     fn restart(&mut self) {
-        self.alarm.reset();
+        match &mut self.alarm {
+            AlarmState::Mixture(mixture) => mixture.reset(),
+            AlarmState::Cusum { chart, .. } => chart.reset(),
+            AlarmState::Batches(chart) => chart.restart(),
+        }
         self.severity.reset();
         self.cusum.reset();
         self.size.reset();
         self.resolve.reset();
+        self.history.clear();
         self.since = Counts::default();
-        self.changed_at = None;
         self.exceeds = false;
         self.latched = None;
     }
@@ -233,29 +431,68 @@ impl ProportionChart {
             // No baseline, no promise: as many labels as the least favourable level would need.
             return Verdict::Learning { seen: 0, needed: labels_needed(0.5, self.design.delta) };
         }
-        let (Some(grade), Some(changed_at)) = (self.latched, self.changed_at) else { return Verdict::InControl };
+        let Some(grade) = self.latched else { return Verdict::InControl };
+        let phi = self.design.spread.phi;
+        // An alarm is evidence of a stretch above the level; where the store has lost it, everything stored is since.
+        let found = self.history.change_point(self.design.plug_in(), phi).or_else(|| self.history.all());
+        let Some(change) = found else { return Verdict::InControl };
+        let interval = confidence_sequence(thinned(change.since, phi), 1.0 - CONFIDENCE);
+        let value = change.since.share().unwrap_or(interval.value);
         Verdict::OutOfControl(Evidence {
             grade,
-            statistic: self.alarm.mean(),
-            limit: self.design.arl0,
+            method: self.method(),
+            statistic: self.statistic(),
+            limit: self.limit(),
             arl0: self.design.arl0,
-            estimate: (self.since.n > 0).then(|| confidence_sequence(self.since, 1.0 - CONFIDENCE)),
+            estimate: Some(Estimate { value, ..interval }),
             baseline: self.baseline,
             baseline_n: self.design.baseline_n(),
-            changed_at,
-            samples: self.since.n,
+            changed_at: change.at,
+            changed_between: (change.earliest, change.latest),
+            samples: change.since.n,
             direction: Direction::Up,
         })
     }
 
-    /// The alarm's statistic M.
-    pub const fn statistic(&self) -> f64 {
-        self.alarm.mean()
+    /// What the chart is, in words.
+    pub fn method(&self) -> String {
+        let phi = self.design.spread.phi;
+        let name = match &self.alarm {
+            AlarmState::Mixture(_) => "e-SR mixture".to_owned(),
+            AlarmState::Cusum { .. } => "Bernoulli CUSUM".to_owned(),
+            AlarmState::Batches(chart) => {
+                let name = match chart.scheme() {
+                    Scheme::Cusum(_) => Method::Cusum,
+                    Scheme::Ewma => Method::Ewma,
+                    Scheme::Shewhart => Method::Shewhart,
+                };
+                return format!("Laney-z {}, sigma_z {:.2}", name.as_str(), self.design.spread.sigma());
+            }
+        };
+        if phi > 1.0 { format!("{name}, evidence divided by {phi:.2}") } else { name }
     }
 
-    /// The alarm's limit A.
-    pub const fn limit(&self) -> f64 {
-        self.design.arl0
+    /// The design in force.
+    pub const fn design(&self) -> &ProportionDesign {
+        &self.design
+    }
+
+    /// The alarm's statistic: M, or the CUSUM in nats, or the chart of z.
+    pub fn statistic(&self) -> f64 {
+        match &self.alarm {
+            AlarmState::Mixture(mixture) => mixture.mean(),
+            AlarmState::Cusum { chart, .. } => chart.value(),
+            AlarmState::Batches(chart) => chart.statistic(),
+        }
+    }
+
+    /// The alarm's limit.
+    pub fn limit(&self) -> f64 {
+        match &self.alarm {
+            AlarmState::Mixture(_) => self.design.arl0,
+            AlarmState::Cusum { limit, .. } => *limit as f64 / LATTICE,
+            AlarmState::Batches(chart) => chart.limit(),
+        }
     }
 
     /// The in-control level of the bad outcome.
@@ -270,17 +507,42 @@ impl ProportionChart {
 
     /// The limit of that CUSUM for the same promise, in nats; solved here because only drawing needs it.
     pub fn cusum_limit(&self, cache: &mut DesignCache) -> f64 {
-        let shifted = (self.null + self.design.delta).min(CAP);
-        cache.bernoulli_limit(self.null, shifted, self.design.arl0) as f64 / LATTICE
+        let (shifted, phi) = (self.design.shifted(), self.design.spread.phi);
+        tempered_limit(self.null, shifted, self.design.arl0, phi, cache) as f64 / LATTICE
     }
 
     /// The statistic of the size CUSUM and its limit, in nats.
     pub fn size(&self) -> (f64, f64) {
-        (self.size.value(), SIZE_EVIDENCE)
+        (self.size.value(), self.size_limit as f64 / LATTICE)
     }
 
-    /// Samples taken.
+    /// Samples taken: cases, or batches.
     pub const fn samples_seen(&self) -> u64 {
         self.seen
     }
+}
+
+/// The limit of a Bernoulli CUSUM, exact for binomial cases, in the closed form for overdispersed ones (STATISTICS-DETAIL,
+/// section 5: h = phi x - (a + b)(1 + p0) / 3 with e^x - x - 1 = ARL0 KL / phi).
+fn tempered_limit(p0: f64, p1: f64, arl0: f64, phi: f64, cache: &mut DesignCache) -> i64 {
+    if phi <= 1.0 || p1 <= p0 {
+        return cache.bernoulli_limit(p0, p1, arl0);
+    }
+    let (up, _) = lattice_weights(p0, p1);
+    ((scaled_limit(p0, p1, arl0, phi) * LATTICE).ceil() as i64).max(up)
+}
+
+/// Skewness of a binomial count.
+fn skewness(n: u64, p: f64) -> f64 {
+    (1.0 - 2.0 * p) / (n.max(1) as f64 * p * (1.0 - p)).sqrt()
+}
+
+/// A standardised value of the given skewness brought near to normal: Wilson & Hilferty's cube root for the gamma
+/// distribution of that skewness. Growing in z; below the distribution's lower end it stays at that end.
+fn normalised(z: f64, skewness: f64) -> f64 {
+    if skewness.abs() < 1e-3 {
+        return z;
+    }
+    let base = (1.0 + skewness * z / 2.0).max(0.0);
+    6.0 / skewness * (base.cbrt() - 1.0) + skewness / 6.0
 }

@@ -71,7 +71,7 @@ fn a_new_promise_moves_the_limit_and_nothing_else() {
         chart.update(random.hit(0.1), second(n));
     }
     let before = chart.statistic();
-    chart.redesign(40_000.0);
+    chart.redesign(40_000.0, &mut DesignCache::new());
     assert_eq!((chart.statistic(), chart.limit()), (before, 40_000.0));
 }
 

@@ -6,7 +6,7 @@ use super::diagnostic::{Sink, did_you_mean, quoted};
 use super::measure::{COMPONENTS, Kind, LATER, QUANTILES, WORDS};
 use super::parse::RawDetect;
 use super::yaml::Text;
-use super::{Amount, Bound, Detect, Grade, Measure, Promise};
+use super::{Amount, Bound, ChartKind, Detect, Grade, Measure, Promise};
 use crate::engine::units::Span;
 
 /// What an alert may cost when the rule does not say: one false alarm per quarter and stream.
@@ -15,12 +15,74 @@ const PROMISE_HELP: &str = "write `false_alarms: 1 per 90d` (per stream), or `ar
 const GRADES: &[(&str, Grade)] =
     &[("drifting", Grade::Drifting), ("degraded", Grade::Degraded), ("confirmed", Grade::Confirmed)];
 
+const CHARTS: &[(&str, ChartKind)] = &[
+    ("esr", ChartKind::Esr),
+    ("cusum", ChartKind::Cusum),
+    ("laney", ChartKind::Laney),
+    ("ewma", ChartKind::Ewma),
+    ("shewhart", ChartKind::Shewhart),
+];
+/// The probability that a promise is kept although the baseline is an estimate, where the rule does not say.
+const DEFAULT_GUARANTEE: f64 = 0.75;
+
 pub(super) fn detect(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Detect> {
     let measure = measure(sink, raw);
     let promise = promise(sink, raw);
     let grade = grade(sink, raw, measure.as_ref());
     let bound = measure.as_ref().and_then(|measure| bound(sink, raw, measure));
-    Some(Detect { measure: measure?, bound: bound?, promise: promise?, grade: grade? })
+    let chart = chart(sink, raw, measure.as_ref());
+    let guarantee = guarantee(sink, raw, bound);
+    Some(Detect {
+        measure: measure?,
+        bound: bound?,
+        promise: promise?,
+        grade: grade?,
+        chart: chart?,
+        guarantee: guarantee?,
+    })
+}
+
+/// Outside: whether it is right. Inside: whether there is one.
+#[expect(clippy::option_option, reason = "a fault, none, and one are three things")]
+fn chart(sink: &mut Sink<'_>, raw: &RawDetect, measure: Option<&Measure>) -> Option<Option<ChartKind>> {
+    let Some(text) = &raw.chart else { return Some(None) };
+    let chart = choice(sink, text, "chart", CHARTS)?;
+    let measure = measure?;
+    let usual = match measure.charts() {
+        [] => {
+            let message = format!("{measure} has no choice of charts");
+            sink.error(&text.span, message, "remove `chart`");
+            return None;
+        }
+        charts if charts.contains(&chart) => return Some(Some(chart)),
+        charts => charts,
+    };
+    let words = CHARTS.iter().filter(|(_, chart)| usual.contains(chart)).map(|(word, _)| *word);
+    let help = format!("it has: {}", words.collect::<Vec<_>>().join(", "));
+    sink.error(&text.span, format!("{measure} has no chart `{}`", text.value.trim()), help);
+    None
+}
+
+fn guarantee(sink: &mut Sink<'_>, raw: &RawDetect, bound: Option<Bound>) -> Option<f64> {
+    let Some(text) = &raw.guarantee else { return Some(DEFAULT_GUARANTEE) };
+    if text.is_reported() {
+        return None;
+    }
+    if let Some(Bound::Target(_) | Bound::Limit(_) | Bound::Absence(_) | Bound::Shape) = bound {
+        let help = "a given bound has no sampling error; remove it";
+        sink.warning(&text.span, "`guarantee` says nothing about this rule", help);
+    }
+    let share = match amount::quantity(&text.value) {
+        Ok(Quantity { number, unit: Unit::Percent }) => number / 100.0,
+        Ok(Quantity { number, unit: Unit::None }) => number,
+        _ => f64::NAN,
+    };
+    if (0.5..=0.999).contains(&share) {
+        return Some(share);
+    }
+    let message = format!("`guarantee` is a probability from 50% to 99.9%, found {}", quoted(&text.value));
+    sink.error(&text.span, message, "write `guarantee: 90%`: the promise holds for nine baselines in ten");
+    None
 }
 
 fn measure(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Measure> {

@@ -67,7 +67,7 @@ impl Detect {
     /// Identity of the detector's state: what the chart computes. The grade is read off the chart afterwards, so two
     /// rules that differ only in it share one.
     pub fn definition(&self) -> Id {
-        identity(b"detect 1", &(&self.measure, &self.bound, &self.promise))
+        identity(b"detect 2", &(&self.measure, &self.bound, &self.promise, &self.chart, self.guarantee))
     }
 }
 
@@ -361,7 +361,10 @@ mod tests {
         let rule = &set.rules[0];
         let promise = Promise::Rate { count: 1.0, per: Span::DAY.times(90) };
         let bound = Bound::Drop(Amount::Points(0.02));
-        assert_eq!(rule.detect, Detect { measure: Measure::Accuracy, bound, promise, grade: Grade::Degraded });
+        assert_eq!(
+            rule.detect,
+            Detect { measure: Measure::Accuracy, bound, promise, grade: Grade::Degraded, chart: None, guarantee: 0.75 }
+        );
         assert_eq!((rule.id.as_str(), rule.hold, rule.keep_firing_for), ("g/A", Span::ZERO, Span::ZERO));
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Bound, Component, Detect, Grade, Measure};
+use super::{Bound, ChartKind, Component, Detect, Grade, Measure};
 
 /// How a measure moves and what it is made of: decides which bounds and units it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,25 @@ impl Measure {
                 _ => return None,
             },
         })
+    }
+
+    /// The charts that can watch it, where there is a choice.
+    pub(super) const fn charts(&self) -> &'static [ChartKind] {
+        match self {
+            Self::Accuracy
+            | Self::EscalationRate
+            | Self::OverrideRate
+            | Self::ErrorRate
+            | Self::Availability
+            | Self::Latency { .. }
+            | Self::Flag(_) => {
+                &[ChartKind::Esr, ChartKind::Cusum, ChartKind::Laney, ChartKind::Ewma, ChartKind::Shewhart]
+            }
+            Self::Confidence | Self::Cost | Self::Tokens | Self::Metric(_) => {
+                &[ChartKind::Cusum, ChartKind::Ewma, ChartKind::Shewhart]
+            }
+            Self::ConfidenceDistribution | Self::Silence => &[],
+        }
     }
 
     pub(super) const fn kind(&self) -> Kind {

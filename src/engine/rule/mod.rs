@@ -129,6 +129,21 @@ pub enum Grade {
     Confirmed,
 }
 
+/// A chart that a rule asks for by name, where the one that follows from measure and baseline is not wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ChartKind {
+    /// The mixture e-detector, case by case. Shares only.
+    Esr,
+    /// The CUSUM: case by case for shares, of bucket means for means.
+    Cusum,
+    /// The CUSUM of Laney's z of hourly or longer batches. Shares only.
+    Laney,
+    /// The exponentially weighted moving average of batches or buckets.
+    Ewma,
+    /// Single batches or buckets.
+    Shewhart,
+}
+
 /// What a rule asks a chart to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Detect {
@@ -140,6 +155,10 @@ pub struct Detect {
     pub promise: Promise,
     /// How sure.
     pub grade: Grade,
+    /// The chart, where the rule names one.
+    pub chart: Option<ChartKind>,
+    /// The probability that the promise is kept although the baseline is an estimate, in [0.5, 0.999].
+    pub guarantee: f64,
 }
 
 /// One alert rule.

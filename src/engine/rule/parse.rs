@@ -39,13 +39,28 @@ pub(super) struct RawDetect {
     pub(super) false_alarms: Option<Text>,
     pub(super) arl0: Option<Text>,
     pub(super) grade: Option<Text>,
+    pub(super) chart: Option<Text>,
+    pub(super) guarantee: Option<Text>,
 }
 
 const FILE_KEYS: &[&str] = &["groups"];
 const GROUP_KEYS: &[&str] = &["name", "rules"];
 const RULE_KEYS: &[&str] = &["alert", "where", "detect", "for", "keep_firing_for", "labels", "annotations"];
-const DETECT_KEYS: &[&str] =
-    &["measure", "quantile", "component", "drop", "rise", "target", "limit", "absent", "false_alarms", "arl0", "grade"];
+const DETECT_KEYS: &[&str] = &[
+    "measure",
+    "quantile",
+    "component",
+    "drop",
+    "rise",
+    "target",
+    "limit",
+    "absent",
+    "false_alarms",
+    "arl0",
+    "grade",
+    "chart",
+    "guarantee",
+];
 
 /// Keys that people bring along from elsewhere, with what to do instead.
 const STRANGERS: &[(&str, &str)] = &[
@@ -53,7 +68,7 @@ const STRANGERS: &[(&str, &str)] = &[
     ("record", "rules here only alert; remove it"),
     ("interval", "charts are read as events arrive, there is no interval; remove it"),
     ("limit", "a limit belongs into `detect:`"),
-    ("chart", "choosing the chart is not available in this version; it follows from the measure, remove it"),
+    ("chart", "it belongs into `detect:`"),
     ("measure", "it belongs into `detect:`"),
     ("drop", "it belongs into `detect:`"),
     ("rise", "it belongs into `detect:`"),
@@ -142,6 +157,8 @@ fn detect(sink: &mut Sink<'_>, key: &Text, node: Node) -> RawDetect {
             "false_alarms" => detect.false_alarms = Some(scalar(sink, &key, node)),
             "arl0" => detect.arl0 = Some(scalar(sink, &key, node)),
             "grade" => detect.grade = Some(scalar(sink, &key, node)),
+            "chart" => detect.chart = Some(scalar(sink, &key, node)),
+            "guarantee" => detect.guarantee = Some(scalar(sink, &key, node)),
             _ => unknown(sink, &key, "`detect`", DETECT_KEYS),
         }
     }

@@ -135,9 +135,15 @@ impl Walk {
 
 /// The closed-form limit (Siegmund's form): x from e^x - x - 1 = ARL0 KL(p0, p1), less the overshoot. In nats.
 pub fn start_limit(p0: f64, p1: f64, arl0: f64) -> f64 {
+    scaled_limit(p0, p1, arl0, 1.0)
+}
+
+/// The same for counts whose variance is `phi` times the binomial one: e^x - x - 1 = ARL0 KL(p0, p1) / phi, the limit is
+/// phi x less the overshoot. In nats of the unscaled walk.
+pub fn scaled_limit(p0: f64, p1: f64, arl0: f64, phi: f64) -> f64 {
     let (up, down) = weights(p0, p1);
     let divergence = (1.0 - p0) * down - p0 * up;
-    exponential_root(arl0 * divergence) - (up + down) * (1.0 + p0) / 3.0
+    phi * exponential_root(arl0 * divergence / phi) - (up + down) * (1.0 + p0) / 3.0
 }
 
 /// The smallest limit, in lattice units, of the integer chart of p0 -> p1 that keeps an in-control ARL of `arl0`.

@@ -46,6 +46,12 @@ impl DesignCache {
         *self.normal.entry(key).or_insert_with(|| normal::solve_h(k, arl0))
     }
 
+    /// The limit, in standard deviations of a value, of the one-sided EWMA with weight `lambda` and an in-control ARL of `arl0`.
+    pub fn ewma_limit(&mut self, lambda: f64, arl0: f64) -> f64 {
+        // TODO
+        interval::normal_quantile(1.0 - 1.0 / arl0) * (lambda / (2.0 - lambda)).sqrt()
+    }
+
     /// Designs held.
     pub fn len(&self) -> usize {
         self.bernoulli.len() + self.normal.len()

@@ -1,0 +1,242 @@
+//! Counts by hour during Phase I: what says how much a share wanders between batches.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::baseline::component_index;
+use super::event::{Output, Status};
+use super::rule::{Detect, Measure};
+use super::sketch::{Histogram, entry, latency};
+use super::units::{Counts, Span, Timestamp};
+
+/// Most batches that are kept; beyond, neighbours are merged and a batch lasts twice as long.
+const MOST: usize = 128;
+
+/// Bad outcomes of all, by stretches of event time of equal width, in any order of arrival.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batches {
+    /// Hours that one batch lasts, a power of two.
+    hours: u32,
+    cells: BTreeMap<i64, (u32, u32)>,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        Self { hours: 1, cells: BTreeMap::new() }
+    }
+}
+
+impl Batches {
+    /// Adds one case.
+    pub fn add(&mut self, ts: Timestamp, bad: bool) {
+        let cell = self.cells.entry(self.cell_of(ts)).or_default();
+        cell.0 = cell.0.saturating_add(u32::from(bad));
+        cell.1 = cell.1.saturating_add(1);
+        while self.cells.len() > MOST {
+            self.widen();
+        }
+    }
+
+    /// Adds the batches of another part of Phase I.
+    pub fn merge(&mut self, other: &Self) {
+        let mut other = other.clone();
+        while self.hours < other.hours {
+            self.widen();
+        }
+        while other.hours < self.hours {
+            other.widen();
+        }
+        for (at, (hits, n)) in other.cells {
+            let cell = self.cells.entry(at).or_default();
+            cell.0 = cell.0.saturating_add(hits);
+            cell.1 = cell.1.saturating_add(n);
+        }
+        while self.cells.len() > MOST {
+            self.widen();
+        }
+    }
+
+    /// Good outcomes in place of bad ones.
+    #[must_use]
+    pub fn complement(&self) -> Self {
+        let cells = self.cells.iter().map(|(at, (hits, n))| (*at, (n.saturating_sub(*hits), *n))).collect();
+        Self { hours: self.hours, cells }
+    }
+
+    fn cell_of(&self, ts: Timestamp) -> i64 {
+        ts.as_millis().div_euclid(Span::HOUR.times(i64::from(self.hours)).as_millis())
+    }
+
+    fn widen(&mut self) {
+        self.hours = self.hours.saturating_mul(2);
+        for (at, (hits, n)) in std::mem::take(&mut self.cells) {
+            let cell = self.cells.entry(at.div_euclid(2)).or_default();
+            cell.0 = cell.0.saturating_add(hits);
+            cell.1 = cell.1.saturating_add(n);
+        }
+    }
+
+    /// Hours that one batch lasts.
+    pub const fn hours(&self) -> u32 {
+        self.hours
+    }
+
+    /// Batches of at least `hours` hours, a multiple of [`Batches::hours`], and at least `least` cases, in the order of
+    /// time. The last one, which may be short, is left out.
+    pub fn grouped(&self, hours: u32, least: u64) -> Vec<Counts> {
+        let factor = i64::from((hours / self.hours).max(1));
+        let mut groups = Vec::new();
+        let mut open: Option<(i64, Counts)> = None;
+        for (at, (hits, n)) in &self.cells {
+            let block = at.div_euclid(factor);
+            if let Some((start, counts)) = open
+                && block > start
+                && counts.n >= least
+            {
+                groups.push(counts);
+                open = None;
+            }
+            let (_, counts) = open.get_or_insert((block, Counts::default()));
+            counts.merge(Counts { hits: (*hits).into(), n: (*n).into() });
+        }
+        groups
+    }
+}
+
+/// Outputs after which the bars of latency, for counting slow ones by batches, are set: a share that wanders can only
+/// be counted against something that stands still.
+const BARS_AFTER: u64 = 500;
+
+/// Slow outputs by batches, against the quantiles of the phase's first outputs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Slow {
+    /// Bins above which an output is slow: p50, p95, p99.
+    bars: [u16; 3],
+    batches: [Batches; 3],
+}
+
+/// Bad outcomes of every share by batches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareBatches {
+    /// Wrong, of labelled outputs.
+    pub wrong: Batches,
+    /// Overridden, of outputs of which that is known later.
+    pub overridden: Batches,
+    escalated: Batches,
+    errors: Batches,
+    unavailable: Batches,
+    flags: BTreeMap<String, Batches>,
+    /// Latency as a whole, then of the components.
+    slow: [Option<Box<Slow>>; 5],
+}
+
+impl ShareBatches {
+    /// Adds one output, whose latencies the histograms (the whole, then the components) already hold.
+    pub fn absorb<'h>(&mut self, output: &Output<'_>, histograms: impl Iterator<Item = &'h Histogram>) {
+        let ts = output.ts;
+        if let Some(escalated) = output.escalated {
+            self.escalated.add(ts, escalated);
+        }
+        if let Some(status) = output.status {
+            self.errors.add(ts, status != Status::Ok);
+            self.unavailable.add(ts, matches!(status, Status::Error | Status::Timeout));
+        }
+        for (name, value) in &output.flags {
+            if name == "overridden" {
+                self.overridden.add(ts, *value);
+            } else if let Some(batches) = entry(&mut self.flags, name) {
+                batches.add(ts, *value);
+            }
+        }
+        let latencies = std::iter::once(output.latency.total).chain(output.latency.components);
+        for ((slow, nanos), histogram) in self.slow.iter_mut().zip(latencies).zip(histograms) {
+            let Some(nanos) = nanos else { continue };
+            if slow.is_none() && histogram.n() >= BARS_AFTER {
+                let bar = |q| histogram.quantile_bin(q).unwrap_or(u16::MAX);
+                *slow = Some(Box::new(Slow { bars: [bar(0.5), bar(0.95), bar(0.99)], ..Slow::default() }));
+            }
+            if let Some(slow) = slow {
+                for (bar, batches) in slow.bars.iter().zip(&mut slow.batches) {
+                    batches.add(ts, latency::bin(nanos) > *bar);
+                }
+            }
+        }
+    }
+
+    /// The batches of a measure's bad outcomes; nothing for measures that are no shares, or were never seen.
+    pub fn of(&self, detect: &Detect) -> Option<Batches> {
+        let batches = match &detect.measure {
+            Measure::Accuracy => self.wrong.clone(),
+            Measure::OverrideRate => self.overridden.clone(),
+            Measure::EscalationRate => self.escalated.clone(),
+            Measure::ErrorRate => self.errors.clone(),
+            Measure::Availability => self.unavailable.clone(),
+            Measure::Flag(name) => {
+                let batches = self.flags.get(name)?;
+                if detect.counts_good() { batches.complement() } else { batches.clone() }
+            }
+            Measure::Latency { per_mille, component } => {
+                let at = component.map_or(0, |component| component_index(component) + 1);
+                let bar = [500, 950, 990].iter().position(|q| q == per_mille)?;
+                self.slow.get(at)?.as_ref()?.batches.get(bar)?.clone()
+            }
+            _ => return None,
+        };
+        (!batches.cells.is_empty()).then_some(batches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hour(n: i64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_400_000 + n * 3_600_000)
+    }
+
+    #[test]
+    fn groups_close_on_time_and_size() {
+        let mut batches = Batches::default();
+        for n in 0..6 {
+            for i in 0..10 {
+                batches.add(hour(n), i == 0);
+            }
+        }
+        assert_eq!(batches.grouped(1, 1), [Counts { hits: 1, n: 10 }; 5]);
+        assert_eq!(batches.grouped(1, 20), [Counts { hits: 2, n: 20 }; 2]);
+        assert_eq!(batches.grouped(2, 1).iter().map(|c| c.n).sum::<u64>() % 10, 0);
+        assert_eq!(Batches::default().grouped(1, 1), []);
+        assert_eq!(batches.complement().grouped(1, 1), [Counts { hits: 9, n: 10 }; 5]);
+    }
+
+    #[test]
+    fn many_hours_make_wider_batches_and_nothing_is_lost() {
+        let mut batches = Batches::default();
+        (0..1_000).for_each(|n| batches.add(hour(n), n % 3 == 0));
+        assert_eq!(batches.hours(), 8);
+        assert!(batches.cells.len() <= MOST);
+        assert_eq!(batches.cells.values().map(|(_, n)| n).sum::<u32>(), 1_000);
+    }
+
+    proptest! {
+        #[test]
+        fn neither_order_nor_grouping_matters(cases in proptest::collection::vec((0_i64..400, any::<bool>()), 0..300), cut in 0_usize..300) {
+            let fold = |cases: &[(i64, bool)]| {
+                let mut batches = Batches::default();
+                cases.iter().for_each(|(n, bad)| batches.add(hour(*n), *bad));
+                batches
+            };
+            let all = fold(&cases);
+            let (a, b) = cases.split_at(cut.min(cases.len()));
+            let mut merged = fold(b);
+            merged.merge(&fold(a));
+            let mut reversed = cases.clone();
+            reversed.reverse();
+            prop_assert_eq!(&fold(&reversed), &all);
+            prop_assert_eq!(merged, all);
+        }
+    }
+}
