@@ -34,14 +34,21 @@ impl Account {
             grade: evidence.grade,
             estimate: evidence.estimate.map(turn),
             baseline: Some(turn(evidence.baseline)),
+            change: evidence.estimate.map(|now| match detect.measure {
+                Measure::Cost | Measure::Tokens => change(evidence.baseline, now).map(f64::exp_m1),
+                _ => change(turn(evidence.baseline), turn(now)),
+            }),
             baseline_n: evidence.baseline_n,
             baseline_id: baseline.map_or_else(|| "fixed bound".to_owned(), |b| b.id.clone()),
             provisional: baseline.is_some_and(|b| b.provisional),
             changed_at: Some(evidence.changed_at),
+            changed_between: Some(evidence.changed_between),
             samples: evidence.samples,
             statistic: evidence.statistic,
             limit: evidence.limit,
             arl0: evidence.arl0,
+            unit: Some(evidence.unit),
+            method: evidence.method.clone(),
             outputs: facts.outputs,
             labels: facts.labels,
             version: facts.version,
@@ -56,14 +63,18 @@ impl Account {
             grade: Grade::Confirmed,
             estimate: None,
             baseline: None,
+            change: None,
             baseline_n: 0,
             baseline_id: "none".to_owned(),
             provisional: false,
             changed_at: Some(last_seen),
+            changed_between: None,
             samples: 0,
             statistic: 0.0,
             limit: 0.0,
             arl0: 0.0,
+            unit: None,
+            method: String::new(),
             outputs: facts.outputs,
             labels: facts.labels,
             version: facts.version,
@@ -88,9 +99,16 @@ impl Account {
         if let (Some(now), Some(before)) = (self.estimate, self.baseline) {
             put("drop", difference(&self.measure, before.value, now.value));
         }
+        if let Some(change) = self.change {
+            put("drop_interval", change_interval(&self.measure, change));
+        }
         if let Some(at) = self.changed_at {
             put("changed_at", at.to_string());
         }
+        if let Some((earliest, latest)) = self.changed_between {
+            put("changed_between", format!("{earliest} and {latest}"));
+        }
+        put("method", self.method.clone());
         put("labels", self.labels.to_string());
         put("outputs", self.outputs.to_string());
         put("samples", self.samples.to_string());
@@ -139,6 +157,31 @@ pub fn difference(measure: &Measure, before: f64, now: f64) -> String {
     }
 }
 
+/// The difference of two independent estimates with its interval: the method of variance estimates recovery (Newcombe 1998;
+/// Zou & Donner 2008).
+fn change(before: Estimate, now: Estimate) -> Estimate {
+    let value = now.value - before.value;
+    Estimate {
+        value,
+        low: value - (now.value - now.low).hypot(before.high - before.value),
+        high: value + (now.high - now.value).hypot(before.value - before.low),
+    }
+}
+
+/// The interval of a change as people read it, in the unit of [`difference`]: `1.2 to 5.0 points`, `+4 to +33 %`.
+pub fn change_interval(measure: &Measure, change: Estimate) -> String {
+    let (low, high) = (change.low, change.high);
+    if matches!(measure, Measure::Cost | Measure::Tokens) {
+        return format!("{:+.0} to {:+.0} %", low * 100.0, high * 100.0);
+    }
+    // People read the size; an interval that holds both directions keeps its signs.
+    let (small, large) = if high <= 0.0 { (-high, -low) } else { (low, high) };
+    if is_share(measure) {
+        return format!("{:.1} to {:.1} points", small * 100.0, large * 100.0);
+    }
+    format!("{} to {}", digits(small, 3), digits(large, 3))
+}
+
 /// A number with that many significant digits, without an exponent where it can be read without.
 pub fn digits(x: f64, significant: i32) -> String {
     if x == 0.0 || !x.is_finite() {
@@ -160,6 +203,11 @@ mod tests {
         assert_eq!(value(&Measure::Tokens, 1_840.4), "1840");
         assert_eq!(difference(&Measure::Accuracy, 0.92, 0.889), "3.1 points");
         assert_eq!(difference(&Measure::Cost, 0.010, 0.0118), "+18 %");
+        let fall =
+            change(Estimate { value: 0.92, low: 0.91, high: 0.93 }, Estimate { value: 0.88, low: 0.85, high: 0.905 });
+        assert!((fall.value + 0.04).abs() < 1e-12 && (fall.high - (-0.04 + 0.025_f64.hypot(0.01))).abs() < 1e-12);
+        assert_eq!(change_interval(&Measure::Accuracy, fall), "1.3 to 7.2 points");
+        assert_eq!(change_interval(&Measure::Cost, Estimate { value: 0.2, low: 0.04, high: 0.33 }), "+4 to +33 %");
         assert_eq!(digits(0.0, 3), "0");
         assert_eq!(digits(1.0e-9, 3), "0.00000000100");
     }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::detect::Unit;
 use super::rule::{Grade, Measure};
 use super::units::{Estimate, Offset, Partition, Span, Timestamp};
 
@@ -117,8 +118,13 @@ pub struct Account {
     pub baseline_id: String,
     /// Whether the baseline was learnt from the stream's own first events.
     pub provisional: bool,
+    /// The change from the baseline to the level since, with a 95 % interval from both their errors: in the measure's unit,
+    /// for cost and tokens as a share of the baseline. Falls are negative.
+    pub change: Option<Estimate>,
     /// When the change probably began.
     pub changed_at: Option<Timestamp>,
+    /// The 95 % interval of that.
+    pub changed_between: Option<(Timestamp, Timestamp)>,
     /// Samples (labelled events, or buckets) since the change began: what the estimate rests on.
     pub samples: u64,
     /// The chart's statistic.
@@ -127,6 +133,10 @@ pub struct Account {
     pub limit: f64,
     /// The promise behind the limit: samples between false alarms.
     pub arl0: f64,
+    /// What those samples are; nothing for `silence`.
+    pub unit: Option<Unit>,
+    /// What the chart is, in words; empty for `silence`.
+    pub method: String,
     /// Outputs of the stream so far.
     pub outputs: u64,
     /// Labelled outputs of the stream so far.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use shewhart::edge::notify::Attempt;
 use shewhart::engine::alert::{Account, Crossing, Id, Reason, State};
+use shewhart::engine::detect::Unit;
 use shewhart::engine::route::{Message, Occasion, Status};
 use shewhart::engine::rule::{Grade, Measure};
 use shewhart::engine::units::{Estimate, Offset, Partition, Span, Timestamp};
@@ -33,11 +34,15 @@ fn account() -> Account {
         baseline_n: 12_400,
         baseline_id: "2026-08".to_owned(),
         provisional: false,
+        change: Some(Estimate { value: -0.049, low: -0.0621, high: -0.0364 }),
         changed_at: Some(RAISED.minus(Span::HOUR.times(6))),
+        changed_between: Some((RAISED.minus(Span::HOUR.times(9)), RAISED.minus(Span::HOUR.times(4)))),
         samples: 2_480,
         statistic: 5.31,
         limit: 5.07,
         arl0: 19_987.0,
+        unit: Some(Unit::Case),
+        method: "e-SR mixture".to_owned(),
         outputs: 48_112,
         labels: 12_903,
         version: Some("2.4.1".to_owned()),

@@ -7,6 +7,7 @@ use super::write::stream_id;
 use crate::engine::Engine;
 use crate::engine::alert::{Account, Crossing, State};
 use crate::engine::baseline::Profile;
+use crate::engine::detect::Unit;
 use crate::engine::sketch::Pane;
 use crate::engine::window::{Change, Level};
 
@@ -246,7 +247,9 @@ fn write_account(db: &Transaction<'_>, crossing: &Crossing, account: &Account) -
         "UPDATE alerts SET measure = ?2, grade = ?3, changed_at_ms = ?4, estimate = ?5, estimate_low = ?6,
          estimate_high = ?7, baseline = ?8, provisional = ?9, baseline_value = ?10, baseline_low = ?11,
          baseline_high = ?12, baseline_n = ?13, statistic = ?14, limit_value = ?15, arl0 = ?16, samples = ?17,
-         outputs = ?18, labelled = ?19, version = ?20, version_before = ?21 WHERE id = ?1",
+         outputs = ?18, labelled = ?19, version = ?20, version_before = ?21, changed_earliest_ms = ?22,
+         changed_latest_ms = ?23, change = ?24, change_low = ?25, change_high = ?26, unit = ?27, method = ?28
+         WHERE id = ?1",
     )?
     .execute(params![
         crossing.alert_id.to_string(),
@@ -269,7 +272,14 @@ fn write_account(db: &Transaction<'_>, crossing: &Crossing, account: &Account) -
         account.outputs as i64,
         account.labels as i64,
         account.version,
-        account.version_before
+        account.version_before,
+        account.changed_between.map(|(earliest, _)| earliest.as_millis()),
+        account.changed_between.map(|(_, latest)| latest.as_millis()),
+        account.change.map(|e| e.value),
+        account.change.map(|e| e.low),
+        account.change.map(|e| e.high),
+        account.unit.map(Unit::as_str),
+        account.method
     ])
     .map(drop)
 }

@@ -107,10 +107,11 @@ CREATE TABLE alerts (
   id TEXT PRIMARY KEY, rule TEXT NOT NULL, alert TEXT NOT NULL, severity TEXT NOT NULL, partition INTEGER NOT NULL,
   labels TEXT NOT NULL, annotations TEXT NOT NULL, state TEXT NOT NULL,
   started_at_ms INTEGER NOT NULL, fired_at_ms INTEGER, ended_at_ms INTEGER,
-  measure TEXT, grade TEXT, changed_at_ms INTEGER,
+  measure TEXT, grade TEXT, changed_at_ms INTEGER, changed_earliest_ms INTEGER, changed_latest_ms INTEGER,
   estimate REAL, estimate_low REAL, estimate_high REAL,
+  change REAL, change_low REAL, change_high REAL,
   baseline TEXT, provisional INTEGER, baseline_value REAL, baseline_low REAL, baseline_high REAL, baseline_n INTEGER,
-  statistic REAL, limit_value REAL, arl0 REAL, samples INTEGER, outputs INTEGER, labelled INTEGER,
+  statistic REAL, limit_value REAL, arl0 REAL, unit TEXT, method TEXT, samples INTEGER, outputs INTEGER, labelled INTEGER,
   version TEXT, version_before TEXT
 ) STRICT, WITHOUT ROWID;
 
@@ -165,7 +166,7 @@ CREATE TABLE versions (
 CREATE TABLE chart_points (
   at_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL, chart TEXT NOT NULL, measure TEXT NOT NULL,
   statistic REAL NOT NULL, limit_value REAL NOT NULL, centre REAL NOT NULL, samples INTEGER NOT NULL,
-  out_of_control INTEGER NOT NULL, PRIMARY KEY (at_ms, stream_id, chart)
+  out_of_control INTEGER NOT NULL, method TEXT NOT NULL, PRIMARY KEY (at_ms, stream_id, chart)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE router (id INTEGER PRIMARY KEY CHECK (id = 1), state BLOB NOT NULL) STRICT;

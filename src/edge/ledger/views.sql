@@ -183,7 +183,7 @@ FROM v_hours GROUP BY stream_id, day_ms;
 CREATE VIEW v_chart_points AS
 SELECT c.stream_id, s.agent, s.task, c.chart, c.measure,
   strftime('%Y-%m-%dT%H:%M:%fZ', c.at_ms / 1000.0, 'unixepoch') AS at, c.at_ms,
-  c.statistic, c.limit_value, c.centre, c.samples, c.out_of_control
+  c.statistic, c.limit_value, c.centre, c.samples, c.out_of_control, c.method
 FROM chart_points c JOIN streams s ON s.id = c.stream_id;
 
 -- Every incident, with what it rests on. Estimates are in the measure's own unit: shares in [0, 1], cost in USD.
@@ -197,11 +197,13 @@ SELECT a.id AS alert_id, a.alert, a.rule, a.severity, a.state,
   strftime('%Y-%m-%dT%H:%M:%fZ', a.fired_at_ms / 1000.0, 'unixepoch') AS fired_at, a.fired_at_ms,
   strftime('%Y-%m-%dT%H:%M:%fZ', a.ended_at_ms / 1000.0, 'unixepoch') AS ended_at, a.ended_at_ms,
   strftime('%Y-%m-%dT%H:%M:%fZ', a.changed_at_ms / 1000.0, 'unixepoch') AS changed_at, a.changed_at_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', a.changed_earliest_ms / 1000.0, 'unixepoch') AS changed_earliest, a.changed_earliest_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', a.changed_latest_ms / 1000.0, 'unixepoch') AS changed_latest, a.changed_latest_ms,
   a.ended_at_ms - a.started_at_ms AS duration_ms,
   a.measure, a.grade, a.estimate, a.estimate_low, a.estimate_high, a.samples,
   a.baseline AS baseline_id, a.provisional, a.baseline_value, a.baseline_low, a.baseline_high, a.baseline_n,
-  a.estimate - a.baseline_value AS difference,
-  a.statistic, a.limit_value, a.arl0, a.outputs, a.labelled,
+  a.estimate - a.baseline_value AS difference, a.change, a.change_low, a.change_high,
+  a.statistic, a.limit_value, a.arl0, a.unit, a.method, a.outputs, a.labelled,
   json_extract(a.annotations, '$.summary') AS summary, a.labels, a.annotations, a.partition
 FROM alerts a;
 

@@ -252,7 +252,7 @@ fn write_effect(
         Effect::Drawn { stream, point } => db
             .prepare_cached(
                 "INSERT INTO chart_points (at_ms, stream_id, chart, measure, statistic, limit_value, centre, samples,
-                 out_of_control) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
+                 out_of_control, method) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
             )?
             .execute(params![
                 point.at.as_millis(),
@@ -263,7 +263,8 @@ fn write_effect(
                 point.limit,
                 point.centre,
                 point.samples as i64,
-                point.out
+                point.out,
+                point.method
             ])
             .map(drop),
     }

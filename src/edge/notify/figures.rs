@@ -1,5 +1,6 @@
 //! Numbers as people read them: `89.1 % (87.9 to 90.3)`, `20,000`, `6 h 12 min`.
 
+use crate::engine::detect::Unit as DetectUnit;
 use crate::engine::rule::{Component, Measure};
 use crate::engine::units::{Estimate, Span, Timestamp};
 
@@ -126,11 +127,22 @@ pub(super) fn is_graded(measure: &Measure) -> bool {
     unit(measure) == Unit::Percent && *measure != Measure::Confidence
 }
 
-/// What the samples of a measure are.
+/// What the samples of a measure are, one by one.
 pub(super) const fn cases(measure: &Measure) -> &'static str {
     match measure {
         Measure::Accuracy => "labelled events",
-        _ => "samples",
+        Measure::Confidence | Measure::Cost | Measure::Tokens | Measure::Metric(_) => "buckets",
+        _ => "outputs",
+    }
+}
+
+/// What a promise counts.
+pub(super) const fn promised(measure: &Measure, unit: Option<DetectUnit>) -> &'static str {
+    match unit {
+        Some(DetectUnit::Batch) => "batches",
+        Some(DetectUnit::Bucket) => "buckets",
+        Some(DetectUnit::Window) => "windows",
+        Some(DetectUnit::Case) | None => cases(measure),
     }
 }
 

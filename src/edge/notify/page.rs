@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::clean::{line, token};
-use super::figures::{Scale, cases, count, duration, is_graded, measure_name, moment, moment_after, rounded};
+use super::figures::{Scale, cases, count, duration, is_graded, measure_name, moment, moment_after, promised, rounded};
+use crate::engine::account::change_interval;
 use crate::engine::alert::{Account, Crossing, Reason, State};
 use crate::engine::route::{Message, Occasion, Status};
 use crate::engine::rule::{Grade, Measure};
@@ -254,7 +255,13 @@ fn capital(sentence: &str) -> String {
 fn since(crossing: &Crossing) -> String {
     let raised = crossing.started_at;
     let told = match crossing.account.as_ref().and_then(|a| a.changed_at) {
-        Some(began) => format!("change began about {}; alert raised {}", moment(began), moment_after(began, raised)),
+        Some(began) => {
+            let between = crossing.account.as_ref().and_then(|a| a.changed_between).filter(|(a, b)| a < b);
+            let between = between.map_or(String::new(), |(earliest, latest)| {
+                format!(" (95 % interval {} to {})", moment(earliest), moment_after(earliest, latest))
+            });
+            format!("change began about {}{between}; alert raised {}", moment(began), moment_after(began, raised))
+        }
         None => format!("alert raised {}", moment(raised)),
     };
     if is_over(crossing) {
@@ -273,13 +280,17 @@ fn evidence(crossing: &Crossing, account: &Account, compact: bool) -> Vec<Row> {
         let all = if compact { "" } else { &all };
         rows.push(Row::new("Rests on", format!("{} {unit}{all}", count(account.samples))));
     }
+    if let Some(change) = account.change.filter(|_| !compact) {
+        rows.push(Row::new("Change", change_interval(&account.measure, change)));
+    }
     // What is over need not be proven any more.
     if !is_over(crossing) {
         if is_graded(&account.measure) {
             rows.push(Row::new("How sure", grade(account.grade)));
         }
         if let Some(n) = rounded(account.arl0).filter(|_| !compact) {
-            let promise = format!("expected at most once per {n} {unit} while nothing is wrong");
+            let unit = promised(&account.measure, account.unit);
+            let promise = format!("expected at most once per {n} {unit} while nothing is wrong ({})", account.method);
             rows.push(Row::new("False alarm", promise));
         }
     }

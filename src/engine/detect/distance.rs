@@ -17,7 +17,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::design::interval::{psi_limit, psi_p_value};
-use super::{Direction, Evidence, Verdict};
+use super::{Direction, Evidence, Unit, Verdict};
 use crate::engine::rule::Grade;
 use crate::engine::units::{Estimate, Timestamp};
 
@@ -218,6 +218,7 @@ impl DistanceChart {
             // A window is judged as a whole: the change lies in the first one outside, or the one before.
             changed_between: (changed_at, changed_at),
             samples: self.since,
+            unit: Unit::Window,
             direction: if self.last.shift < 0.0 { Direction::Down } else { Direction::Up },
         })
     }

@@ -22,7 +22,7 @@ use super::design::interval::normal_quantile;
 use super::design::{DesignCache, ceil4};
 use super::proportion::Method;
 use super::standard::{Standard, Step};
-use super::{Direction, Evidence, Verdict};
+use super::{Direction, Evidence, Unit, Verdict};
 use crate::engine::rule::Grade;
 use crate::engine::units::{Estimate, Timestamp};
 
@@ -211,6 +211,7 @@ impl MeanChart {
             changed_at: change.at,
             changed_between: change.between,
             samples: change.buckets,
+            unit: Unit::Bucket,
             direction: self.design.direction,
         })
     }

@@ -74,10 +74,38 @@ pub struct Evidence {
     pub changed_at: Timestamp,
     /// Its 95 % interval.
     pub changed_between: (Timestamp, Timestamp),
-    /// Samples since then.
+    /// Cases, buckets or values since then.
     pub samples: u64,
+    /// What the promise counts.
+    pub unit: Unit,
     /// Which way the level went; of a bad proportion, so `Up` is worse.
     pub direction: Direction,
+}
+
+/// What a chart takes one at a time, and its promise counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Single cases: labelled events, or outputs.
+    Case,
+    /// Batches of cases.
+    Batch,
+    /// Buckets of values.
+    Bucket,
+    /// Windows of values.
+    Window,
+}
+
+impl Unit {
+    /// The word used in the database and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Case => "case",
+            Self::Batch => "batch",
+            Self::Bucket => "bucket",
+            Self::Window => "window",
+        }
+    }
 }
 
 /// Any chart.

@@ -31,7 +31,7 @@ use super::dispersion::standardised;
 use super::esr::Mixture;
 use super::history::History;
 use super::standard::{Scheme, Standard, Step};
-use super::{Direction, Evidence, Verdict};
+use super::{Direction, Evidence, Unit, Verdict};
 use crate::engine::rule::Grade;
 use crate::engine::units::{Counts, Estimate, Timestamp};
 
@@ -388,8 +388,8 @@ impl ProportionChart {
             AlarmState::Mixture(mixture) => mixture.update_counts(counts) >= self.design.arl0,
             AlarmState::Cusum { chart, limit } => chart.update_counts(counts) >= *limit,
             AlarmState::Batches(chart) => {
-                let z = normalised(standardised(counts, self.null), skewness(counts.n, self.null));
-                let step = chart.update(z / self.design.spread.sigma());
+                let z = standardised(counts, self.null) / self.design.spread.sigma();
+                let step = chart.update(normalised(z, skewness(counts.n, self.null)));
                 if step == Step::Back {
                     return true;
                 }
@@ -450,6 +450,7 @@ impl ProportionChart {
             changed_at: change.at,
             changed_between: (change.earliest, change.latest),
             samples: change.since.n,
+            unit: if matches!(self.alarm, AlarmState::Batches(_)) { Unit::Batch } else { Unit::Case },
             direction: Direction::Up,
         })
     }
