@@ -4,8 +4,11 @@
 
 pub mod bernoulli;
 mod beta;
+pub mod ewma;
 pub mod interval;
 pub mod normal;
+mod quadrature;
+mod search;
 
 use std::collections::BTreeMap;
 
