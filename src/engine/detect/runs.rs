@@ -64,6 +64,7 @@ impl RuleNumbers {
     }
 
     /// Those that are in both sets.
+    #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
@@ -110,17 +111,17 @@ impl RunRuleSet {
         Self { rules: RuleNumbers::nelson(numbers), run_length: NELSON_RUN, sides: Sides::Both }
     }
 
-    const fn has(&self, number: u8) -> bool {
+    const fn has(self, number: u8) -> bool {
         self.rules.contains(number)
     }
 
     /// Whether a rule compares neighbours.
-    pub(super) const fn has_order(&self) -> bool {
+    pub(super) const fn has_order(self) -> bool {
         self.has(3) || self.has(4)
     }
 
     /// The distances from the centre, in sigma, that the rules compare points with.
-    pub(super) fn bounds(&self) -> impl Iterator<Item = f64> {
+    pub(super) fn bounds(self) -> impl Iterator<Item = f64> {
         let wanted = [(0.0, self.has(2)), (1.0, self.has(6) || self.has(7) || self.has(8)), (2.0, self.has(5))];
         let beyond = (3.0, self.has(1));
         wanted.into_iter().chain([beyond]).filter(|(_, wanted)| *wanted).map(|(bound, _)| bound)
@@ -163,7 +164,7 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Takes a point by its zone and its order to the point before, if there is one; says which rules fire.
-    pub(super) fn step(&mut self, set: &RunRuleSet, zone: i8, order: Option<Ordering>) -> RuleNumbers {
+    pub(super) fn step(&mut self, set: RunRuleSet, zone: i8, order: Option<Ordering>) -> RuleNumbers {
         let mut fired = RuleNumbers(0);
         let mut fire = |number: u8, holds: bool| {
             if holds && set.has(number) {
@@ -206,7 +207,7 @@ impl Memory {
         }
     }
 
-    fn turn(&mut self, set: &RunRuleSet, sign: i8) {
+    fn turn(&mut self, set: RunRuleSet, sign: i8) {
         let turned = sign != 0 && self.trend.signum() == -sign;
         // Without rule 3 only the direction of the last step counts, without rule 4 no turn does.
         let longest = if set.has(3) { TREND } else { 1 };
@@ -267,7 +268,7 @@ impl RunRules {
         let order = self.last.and_then(|last| z.partial_cmp(&last));
         self.last = Some(z);
         self.seen = (self.seen + 1).min(5);
-        let fired = self.memory.step(&self.set, zone(z), order);
+        let fired = self.memory.step(self.set, zone(z), order);
         let complete = if self.seen < 3 {
             RuleNumbers::nelson(&[1, 2, 3, 4, 7, 8])
         } else if self.seen < 5 {

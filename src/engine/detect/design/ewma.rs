@@ -47,7 +47,7 @@ pub struct NormalEwma {
 impl NormalEwma {
     /// Average run length from 0 for observations of mean `shift`.
     pub fn arl(&self, shift: f64) -> f64 {
-        if !(self.width > 0.0) {
+        if self.width.is_nan() || self.width <= 0.0 {
             return 1.0;
         }
         let chart = Scaled::new(self, shift);
@@ -60,7 +60,7 @@ impl NormalEwma {
 
 /// The width L at which the chart has an in-control ARL of `arl0`; it is not below that of `arl0` = 1, which is 0.
 pub fn solve_width(lambda: f64, arl0: f64, limits: EwmaLimits) -> f64 {
-    if !(arl0 > 1.0) {
+    if arl0.is_nan() || arl0 <= 1.0 {
         return 0.0;
     }
     let solve = |start: f64, limits: EwmaLimits| {

@@ -135,11 +135,13 @@ impl Reduced {
         for _ in 0..1_000 {
             let mut next = self.visits(&now);
             let total: f64 = next.iter().sum();
-            next.iter_mut().for_each(|x| *x /= total);
+            for x in &mut next {
+                *x /= total;
+            }
             let change: f64 = next.iter().zip(&now).map(|(a, b)| (a - b).abs()).sum();
             now = next;
             // A change that is no number ends it as well.
-            if !(change >= 1e-13) {
+            if change.is_nan() || change < 1e-13 {
                 break;
             }
         }

@@ -35,7 +35,7 @@ const NEGLIGIBLE: f64 = 1e-17;
 const MAX_POINTS: u32 = 100_000;
 
 /// The mean run length of a set of rules for points of mean `shift`; infinite for no rules.
-pub fn arl(set: &RunRuleSet, shift: f64) -> f64 {
+pub fn arl(set: RunRuleSet, shift: f64) -> f64 {
     if set.rules.is_empty() || shift.is_nan() {
         return f64::INFINITY;
     }
@@ -44,12 +44,12 @@ pub fn arl(set: &RunRuleSet, shift: f64) -> f64 {
 
 /// The mean run length of Western Electric rules, by their numbers, with `run_length` points on one side for rule 4.
 pub fn western_electric_arl(numbers: &[u8], run_length: u8, shift: f64) -> f64 {
-    arl(&RunRuleSet { run_length, ..RunRuleSet::western_electric(numbers) }, shift)
+    arl(RunRuleSet { run_length, ..RunRuleSet::western_electric(numbers) }, shift)
 }
 
 /// The mean run length of Nelson's rules, by their numbers; rule 8 with points on either side, as tables have it.
 pub fn nelson_arl(numbers: &[u8], shift: f64) -> f64 {
-    arl(&RunRuleSet { sides: Sides::Either, ..RunRuleSet::nelson(numbers) }, shift)
+    arl(RunRuleSet { sides: Sides::Either, ..RunRuleSet::nelson(numbers) }, shift)
 }
 
 /// A zone between neighbouring bounds: how the rules see it, and how likely a point in it is.
@@ -60,7 +60,7 @@ struct Zone {
 }
 
 /// The zones of a set of rules, from the lowest to the highest.
-fn zones(set: &RunRuleSet, shift: f64) -> Vec<Zone> {
+fn zones(set: RunRuleSet, shift: f64) -> Vec<Zone> {
     let mut bounds: Vec<f64> = set.bounds().flat_map(|b| if b > 0.0 { vec![-b, b] } else { vec![0.0] }).collect();
     bounds.sort_by(f64::total_cmp);
     let low = std::iter::once(f64::NEG_INFINITY).chain(bounds.iter().copied());
@@ -118,7 +118,7 @@ struct Counted {
 }
 
 impl Counted {
-    fn new(set: &RunRuleSet, shift: f64) -> Self {
+    fn new(set: RunRuleSet, shift: f64) -> Self {
         let zones = zones(set, shift);
         let mut states = IndexSet::from([Memory::default()]);
         let mut chain = Self { links: Vec::new(), alarm: Vec::new() };
@@ -155,7 +155,9 @@ impl Counted {
             if let Some(length) = survival.next(alarm, none) {
                 return length;
             }
-            next.iter_mut().for_each(|p| *p /= none);
+            for p in &mut next {
+                *p /= none;
+            }
             now = next;
         }
     }
@@ -187,7 +189,7 @@ struct Ordered {
 }
 
 impl Ordered {
-    fn new(set: &RunRuleSet, shift: f64) -> Self {
+    fn new(set: RunRuleSet, shift: f64) -> Self {
         let zones: Vec<(usize, Zone)> = zones(set, shift).into_iter().filter(|z| z.chance > 0.0).enumerate().collect();
         let widest = zones.iter().map(|(_, zone)| zone.chance).fold(0.0, f64::max);
         let nodes = legendre_nodes(NODES_OF_ALL.mul_add(widest, NODES).ceil() as u32);
@@ -250,7 +252,9 @@ impl Ordered {
             if let Some(length) = survival.next(alarm, none) {
                 return length;
             }
-            next.iter_mut().for_each(|f| *f /= none);
+            for f in &mut next {
+                *f /= none;
+            }
             now = next;
         }
     }
@@ -369,7 +373,7 @@ mod tests {
         near(nelson_arl(&[5], 0.0), 510.688_514_446_689_34, 1e-9);
         near(nelson_arl(&[1, 2, 5, 6, 7, 8], 1.0), 9.697_727_486_076_952, 1e-9);
         // With Nelson's words rule 8 never fires on one side alone.
-        assert!(arl(&RunRuleSet::nelson(&[8]), 2.0) > 3.0 * nelson_arl(&[8], 2.0));
+        assert!(arl(RunRuleSet::nelson(&[8]), 2.0) > 3.0 * nelson_arl(&[8], 2.0));
         assert_eq!(nelson_arl(&[], 0.0), f64::INFINITY);
         assert_eq!(nelson_arl(&[1], f64::NAN), f64::INFINITY);
     }
