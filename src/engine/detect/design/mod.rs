@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use self::ewma::EwmaLimits;
+
 /// Designs kept before the cache starts over: every error rate in steps of its fourth digit, with room to spare.
 const CAPACITY: usize = 65_536;
 
@@ -25,6 +27,7 @@ const CAPACITY: usize = 65_536;
 pub struct DesignCache {
     bernoulli: BTreeMap<[u64; 3], i64>,
     normal: BTreeMap<[u64; 2], f64>,
+    ewma: BTreeMap<[u64; 2], f64>,
 }
 
 impl DesignCache {
@@ -51,15 +54,20 @@ impl DesignCache {
         *self.normal.entry(key).or_insert_with(|| normal::solve_h(k, arl0))
     }
 
-    /// The limit, in standard deviations of a value, of the one-sided EWMA with weight `lambda` and an in-control ARL of `arl0`.
+    /// The limit, in standard deviations of a value, of the one-sided EWMA with weight `lambda` and an in-control ARL of
+    /// `arl0`: the two-sided chart alarms twice as often, half of the times on this side.
     pub fn ewma_limit(&mut self, lambda: f64, arl0: f64) -> f64 {
-        // TODO
-        interval::normal_quantile(1.0 - 1.0 / arl0) * (lambda / (2.0 - lambda)).sqrt()
+        if self.ewma.len() >= CAPACITY {
+            self.ewma.clear();
+        }
+        let key = [lambda.to_bits(), arl0.to_bits()];
+        let solve = || ewma::solve_width(lambda, arl0 / 2.0, EwmaLimits::Fixed) * (lambda / (2.0 - lambda)).sqrt();
+        *self.ewma.entry(key).or_insert_with(solve)
     }
 
     /// Designs held.
     pub fn len(&self) -> usize {
-        self.bernoulli.len() + self.normal.len()
+        self.bernoulli.len() + self.normal.len() + self.ewma.len()
     }
 
     /// Whether nothing was designed yet.
