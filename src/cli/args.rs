@@ -27,6 +27,11 @@ pub enum Command {
     /// Check rule files and the configuration; exit 1 with every fault
     #[command(after_help = "Example: shewhart check rules/ -c shewhart.yaml")]
     Check(CheckArgs),
+    /// What every rule is worth on every stream: its limit, its promise, how long it takes to see changes
+    #[command(
+        after_help = "Examples:\n  shewhart explain rules/ --db data/shewhart.db\n  shewhart explain --accuracy 0.92 --labels 2000 --per-day 500"
+    )]
+    Explain(ExplainArgs),
     /// Run rules over recorded events: the same engine, no broker
     #[command(after_help = "Example: shewhart replay events.jsonl.gz --baseline-first 10000 --group-by agent")]
     Replay(ReplayArgs),
@@ -98,6 +103,39 @@ pub struct CheckArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Rule files or folders; the shipped rules where not given
+    pub rules: Vec<PathBuf>,
+    /// The daemon's database: its streams, baselines and measured rates
+    #[arg(long, conflicts_with = "baseline")]
+    pub db: Option<PathBuf>,
+    /// An exported baseline: its streams
+    #[arg(long)]
+    pub baseline: Option<PathBuf>,
+    /// Without either: the accuracy of an imagined stream, from 0 to 1
+    #[arg(long, default_value_t = 0.92, value_parser = share)]
+    pub accuracy: f64,
+    /// The labels of its baseline
+    #[arg(long, default_value_t = 5_000)]
+    pub labels: u64,
+    /// Its labelled outputs a day
+    #[arg(long, default_value_t = 500.0)]
+    pub per_day: f64,
+    /// Exit with 3 where a rule cannot do what it is there for
+    #[arg(long)]
+    pub strict: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("{text} is no number"))?;
+    if (0.0..=1.0).contains(&number) { Ok(number) } else { Err("a share lies between 0 and 1, like 0.92".to_owned()) }
 }
 
 /// `replay`.

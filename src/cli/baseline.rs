@@ -159,6 +159,12 @@ pub(super) fn read_file(path: &Path) -> anyhow::Result<BaselineSet> {
     Ok(BaselineSet { id, streams: streams.into_iter().map(|(key, s)| (key, s.profile)).collect() })
 }
 
+/// The streams of an exported baseline: its id, their labels and profiles.
+pub(super) fn read_streams(path: &Path) -> anyhow::Result<Vec<(String, LearntStream)>> {
+    let Exported { id, streams, .. } = read_exported(path)?;
+    Ok(streams.into_values().map(|stream| (id.clone(), stream)).collect())
+}
+
 fn list(db: &Connection, output: Format) -> anyhow::Result<()> {
     let rows = baselines::list(db)?;
     if output == Format::Json {

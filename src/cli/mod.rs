@@ -6,6 +6,7 @@ mod check;
 mod console;
 mod db;
 mod demo;
+mod explain;
 mod input;
 mod replay;
 mod run;
@@ -23,6 +24,8 @@ use args::Command;
 const OK: u8 = 0;
 /// The input was wrong, or a check found something.
 const INVALID: u8 = 1;
+/// A gate found something: the input is right, but what it says is not good enough.
+const FINDING: u8 = 3;
 /// Something inside is broken.
 const INTERNAL: u8 = 70;
 
@@ -38,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Baseline(args) => baseline::baseline(&args),
         Command::Simulate(args) => simulate::simulate(&args),

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::Id;
 use super::baseline::{Baseline, Bucket, component_index, log_of};
-use super::detect::{DesignCache, Detector, DistanceChart, MeanChart, ProportionChart, Verdict};
+use super::detect::{DesignCache, Detector, Verdict};
 use super::event::{Output, Status};
-use super::plan::{BatchSize, Design, least_promise, plan, promised};
+use super::plan::{BatchSize, least_promise, plan, promised};
 use super::rate::Rate;
 use super::rule::{Detect, Grade, Measure, Promise};
 use super::sketch::{confidence_bin, latency, tokens};
@@ -126,11 +126,7 @@ impl Chart {
         chart.batch = plan.batch;
         chart.least = least_promise(&plan.design);
         chart.arl0 = plan.arl0();
-        chart.detector = Some(match plan.design {
-            Design::Proportion(design) => Detector::Proportion(ProportionChart::new(&design, cache)),
-            Design::Mean(design) => Detector::Mean(MeanChart::new(&design, cache)),
-            Design::Distance(design) => Detector::Distance(DistanceChart::new(&design)),
-        });
+        chart.detector = Some(plan.build(cache));
         chart
     }
 
@@ -237,6 +233,16 @@ impl Chart {
                 detector.redesign(arl0, cache);
             }
         }
+    }
+
+    /// The promise in samples, where there is a detector.
+    pub fn arl0(&self) -> Option<f64> {
+        self.detector.as_ref().map(|_| self.arl0)
+    }
+
+    /// Samples a day, once that is known.
+    pub fn per_day(&self) -> Option<f64> {
+        self.rate.per_day()
     }
 
     /// False alarms promised so far, over all samples taken.

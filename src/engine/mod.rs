@@ -11,6 +11,7 @@ pub mod chart;
 mod contract;
 pub mod detect;
 pub mod event;
+pub mod explain;
 pub mod plan;
 mod rate;
 pub mod recent;

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, Profile, Series};
 use super::batches::Batches;
-use super::detect::{Alarm, Centre, Dispersion, Method, ProportionDesign, Spread, labels_needed};
-use super::detect::{Direction, DistanceDesign, MeanDesign};
+use super::detect::ProportionChart;
+use super::detect::{Alarm, Centre, Dispersion, HIDDEN, Method, ProportionDesign, Spread, labels_needed};
+use super::detect::{DesignCache, Detector, Direction, DistanceChart, DistanceDesign, MeanChart, MeanDesign};
 use super::rule::{Amount, Bound, ChartKind, Detect, Measure, Promise};
 use super::units::{Span, Timestamp};
 
@@ -30,8 +31,6 @@ const PHI_CASES: f64 = 1.5;
 const PHI_ASSUMED: f64 = 1.5;
 /// Neighbouring batches that move together more than this have hardly anything of their own; the correction stops here.
 const LAG_MAX: f64 = 0.8;
-/// A shift below so many standard deviations of batches is hidden by their wander.
-const HIDDEN: f64 = 0.2;
 /// Outputs in one window of a chart of shape.
 const SHAPE_WINDOW: u64 = 500;
 /// The size of change that a chart of a fixed bound is designed for, where nothing else is said: 2 points.
@@ -87,6 +86,15 @@ impl BatchSize {
 }
 
 impl Plan {
+    /// The chart, having seen nothing.
+    pub fn build(&self, cache: &mut DesignCache) -> Detector {
+        match &self.design {
+            Design::Proportion(design) => Detector::Proportion(ProportionChart::new(design, cache)),
+            Design::Mean(design) => Detector::Mean(MeanChart::new(design, cache)),
+            Design::Distance(design) => Detector::Distance(DistanceChart::new(design)),
+        }
+    }
+
     /// The promise in samples.
     pub const fn arl0(&self) -> f64 {
         match &self.design {

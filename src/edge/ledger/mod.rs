@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use outbox::{Due, Outcome};
-pub use restore::{PartitionState, encode_rules};
+pub use restore::{PartitionState, Watched, encode_rules, watched};
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
 
 use crate::engine::units::Timestamp;

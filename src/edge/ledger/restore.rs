@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::blob::decode;
 use super::write::{Anchor, stream_id};
@@ -37,6 +37,44 @@ struct StreamRow {
     baseline: Option<String>,
     provisional: Option<Vec<u8>>,
     newest: Option<i64>,
+}
+
+/// A stream as it was written down, without its windows.
+#[derive(Debug)]
+pub struct Watched {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its memory.
+    pub memory: Memory,
+    /// The baseline that it is compared with, where it has one.
+    pub baseline: Option<Baseline>,
+}
+
+/// Every stream of a database that is only read.
+///
+/// # Errors
+/// What SQLite says; a state that cannot be read counts as damage.
+pub fn watched(db: &Connection) -> rusqlite::Result<Vec<Watched>> {
+    let mut select = db.prepare(
+        "SELECT s.labels, s.memory, s.baseline, coalesce(p.profile,
+           (SELECT profile FROM baseline_streams b WHERE b.baseline = s.baseline AND b.labels = s.labels))
+         FROM streams s LEFT JOIN provisional_baselines p ON p.stream_id = s.id AND s.baseline = 'provisional'
+         ORDER BY s.partition, s.idx",
+    )?;
+    let row = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Watched> {
+        let broken = |why: String| rusqlite::Error::ToSqlConversionFailure(why.into());
+        let labels = serde_json::from_str(&row.get::<_, String>(0)?).map_err(|e| broken(e.to_string()))?;
+        let memory = decode(&row.get::<_, Vec<u8>>(1)?).map_err(|e| broken(e.to_string()))?;
+        let baseline = match (row.get::<_, Option<String>>(2)?, row.get::<_, Option<Vec<u8>>>(3)?) {
+            (Some(id), Some(profile)) => {
+                let profile = decode(&profile).map_err(|e| broken(e.to_string()))?;
+                Some(Baseline { provisional: id == "provisional", id, profile })
+            }
+            _ => None,
+        };
+        Ok(Watched { labels, memory, baseline })
+    };
+    select.query_map([], row)?.collect()
 }
 
 impl Ledger {

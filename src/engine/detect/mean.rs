@@ -86,7 +86,8 @@ impl MeanDesign {
         normal_quantile(self.guarantee) / (self.buckets.max(1) as f64).sqrt()
     }
 
-    fn baseline(&self) -> Estimate {
+    /// The level with the 95 % interval of its own error.
+    pub fn baseline(&self) -> Estimate {
         let half = NORMAL_95 * self.working_sigma() / (self.buckets.max(1) as f64).sqrt();
         Estimate { value: self.mu, low: self.mu - half, high: self.mu + half }
     }
@@ -160,6 +161,12 @@ impl MeanChart {
         if self.chart.update(z - self.design.margin()) == Step::Back {
             self.past.clear();
         }
+    }
+
+    /// Takes a bucket that lies so many standard deviations from the baseline in the direction watched; for simulations.
+    pub(super) fn update_standardised(&mut self, z: f64, at: Timestamp) {
+        let sign = if self.design.direction == Direction::Up { 1.0 } else { -1.0 };
+        self.update(self.design.mu + sign * z * self.sigma, 1, at);
     }
 
     /// Whether the chart is out of control.

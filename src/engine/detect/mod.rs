@@ -4,6 +4,7 @@
 //! clock and never resets itself without saying so: an alarm stays until the reversed chart says the level is back.
 
 mod cusum;
+mod delay;
 pub mod design;
 mod dispersion;
 mod distance;
@@ -20,6 +21,7 @@ mod tabular;
 use serde::{Deserialize, Serialize};
 
 pub use self::cusum::LatticeCusum;
+pub use self::delay::{Change, Delay};
 pub use self::design::DesignCache;
 pub use self::dispersion::{Dispersion, standardised};
 pub use self::distance::{DistanceChart, DistanceDesign, Distances};
@@ -27,7 +29,7 @@ pub use self::esr::Mixture;
 pub use self::ewma::Ewma;
 pub use self::history::{ChangePoint, History};
 pub use self::mean::{MeanChart, MeanDesign};
-pub use self::proportion::{Alarm, Centre, Method, ProportionChart, ProportionDesign, Spread, labels_needed};
+pub use self::proportion::{Alarm, Centre, HIDDEN, Method, ProportionChart, ProportionDesign, Spread, labels_needed};
 pub use self::runs::{RuleNumbers, RunRuleSet, RunRules, Sides};
 pub use self::shewhart::{
     AttributeChart, AttributeKind, AttributeSample, ControlLimits, IndividualsChart, SpreadKind, SubgroupChart,

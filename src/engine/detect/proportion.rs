@@ -4,7 +4,7 @@
 //! the e-SR with null p0* at M >= A; on request the Bernoulli CUSUM p0* -> p0* + delta at its exact limit; for batches that
 //! differ more than chance a chart of Laney's z = (x - n p0*) / sqrt(n p0* q0*) / sigma. (2) The stored counts date the
 //! change by maximum likelihood. (3) The *size* CUSUM p + delta/2 -> p + 3 delta/2 asks whether the change exceeds delta; at
-//! ln 25, with the estimate beyond delta, the grade is *degraded*. (4) The severity e-SR with null p0* + delta makes it
+//! ln 25 it does, and the estimate since that CUSUM's last zero lies beyond delta: the grade is *degraded*. (4) The severity e-SR with null p0* + delta makes it
 //! *confirmed*. (5) After an alarm the reversed chart decides when the level is back; then everything restarts. p is
 //! the baseline's share, p0* its one-sided Clopper-Pearson bound at the rule's `guarantee`, 75 % by default.
 //!
@@ -58,6 +58,10 @@ const CONFIDENCE: f64 = 0.95;
 const MAX_K: f64 = 0.5;
 /// Smallest: a change below a tenth of a standard deviation is not told from the baseline's own error.
 const MIN_K: f64 = 0.05;
+/// A shift below so many standard deviations of batches is hidden by their wander ...
+pub const HIDDEN: f64 = 0.2;
+/// ... and the chart is tuned to one of half a standard deviation instead.
+const HIDDEN_K: f64 = 0.25;
 /// A spread estimated from fewer batches is too rough to be taken at its word ...
 const BATCHES_WANTED: u64 = 30;
 /// ... and is multiplied by this.
@@ -218,7 +222,10 @@ impl ProportionDesign {
     /// Half the shift that matters, in standard deviations of batches: the reference value of their charts, rounded so
     /// that streams share designs, and kept within what a chart of batches can do.
     pub fn reference(&self) -> f64 {
-        ceil4((self.shift() / 2.0).clamp(MIN_K, MAX_K))
+        let shift = self.shift();
+        // A shift that batches hide is not found either way; larger ones are, sooner.
+        let k = if shift < HIDDEN { HIDDEN_K } else { shift / 2.0 };
+        ceil4(k.clamp(MIN_K, MAX_K))
     }
 
     /// The shift that matters, in standard deviations of batches.
@@ -267,8 +274,9 @@ pub struct ProportionChart {
     resolve: LatticeCusum,
     resolve_limit: i64,
     seen: u64,
-    since: Counts,
     history: History,
+    /// Samples since the last zero of the size CUSUM.
+    beyond: Counts,
     exceeds: bool,
     latched: Option<Grade>,
 }
@@ -300,8 +308,8 @@ impl ProportionChart {
             resolve_limit: tempered_limit(1.0 - shifted, 1.0 - null, RESOLVE_PROMISE, phi, cache),
             design,
             seen: 0,
-            since: Counts::default(),
             history: History::new(),
+            beyond: Counts::default(),
             exceeds: false,
             latched: None,
         };
@@ -354,31 +362,30 @@ impl ProportionChart {
         let one_by_one = !matches!(self.alarm, AlarmState::Batches(_));
         self.seen += if one_by_one { counts.n } else { 1 };
         let severe = self.severity.update_counts(counts) >= SEVERITY_PROMISE;
-        let large = self.size.update_counts(counts) >= self.size_limit;
+        let size = self.size.update_counts(counts);
+        let large = size >= self.size_limit;
+        if size == 0 {
+            self.beyond = Counts::default();
+        } else {
+            self.beyond.merge(counts);
+        }
         let zero = self.cusum.update_counts(counts) == 0;
         self.history.add(counts, at);
-        if zero && self.latched.is_none() {
-            self.since = Counts::default();
-            self.exceeds = false;
-        } else {
-            self.since.merge(counts);
-        }
-        self.exceeds |= large;
+        // What the size said of an excursion that is over does not count for the next.
+        self.exceeds = (self.exceeds && !(zero && self.latched.is_none())) || large;
         if self.alarmed(counts) {
             self.restart();
             return;
         }
-        if let Some(grade) = &mut self.latched {
-            // Degraded needs both: the data say that the change exceeds delta, and the estimate lies beyond it.
-            let beyond = self.since.share().is_none_or(|share| share >= self.baseline.value + self.design.delta);
+        if let Some(grade) = self.latched {
             let now = if severe {
                 Grade::Confirmed
-            } else if self.exceeds && beyond {
+            } else if self.exceeds {
                 Grade::Degraded
             } else {
                 Grade::Drifting
             };
-            *grade = now.max(*grade);
+            self.latched = Some(now.max(grade));
         }
     }
 
@@ -415,7 +422,7 @@ impl ProportionChart {
         self.size.reset();
         self.resolve.reset();
         self.history.clear();
-        self.since = Counts::default();
+        self.beyond = Counts::default();
         self.exceeds = false;
         self.latched = None;
     }
@@ -436,8 +443,9 @@ impl ProportionChart {
         // An alarm is evidence of a stretch above the level; where the store has lost it, everything stored is since.
         let found = self.history.change_point(self.design.plug_in(), phi).or_else(|| self.history.all());
         let Some(change) = found else { return Verdict::InControl };
-        let interval = confidence_sequence(thinned(change.since, phi), 1.0 - CONFIDENCE);
-        let value = change.since.share().unwrap_or(interval.value);
+        let since = self.told(grade, change.since);
+        let interval = confidence_sequence(thinned(since, phi), 1.0 - CONFIDENCE);
+        let value = since.share().unwrap_or(interval.value);
         Verdict::OutOfControl(Evidence {
             grade,
             method: self.method(),
@@ -449,10 +457,17 @@ impl ProportionChart {
             baseline_n: self.design.baseline_n(),
             changed_at: change.at,
             changed_between: (change.earliest, change.latest),
-            samples: change.since.n,
+            samples: since.n,
             unit: if matches!(self.alarm, AlarmState::Batches(_)) { Unit::Batch } else { Unit::Case },
             direction: Direction::Up,
         })
+    }
+
+    /// The samples that the estimate is taken from: those since the change. A level that fell by and by was near the
+    /// baseline at first; then it is those since the last zero of the size CUSUM, where the change exceeds delta.
+    fn told(&self, grade: Grade, since: Counts) -> Counts {
+        let exceeds = |counts: Counts| counts.share() >= Some(self.baseline.value + self.design.delta);
+        if grade >= Grade::Degraded && !exceeds(since) && exceeds(self.beyond) { self.beyond } else { since }
     }
 
     /// What the chart is, in words.
@@ -471,6 +486,11 @@ impl ProportionChart {
             }
         };
         if phi > 1.0 { format!("{name}, evidence divided by {phi:.2}") } else { name }
+    }
+
+    /// Whether its samples are batches.
+    pub const fn takes_batches(&self) -> bool {
+        matches!(self.alarm, AlarmState::Batches(_))
     }
 
     /// The design in force.

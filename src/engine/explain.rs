@@ -1,0 +1,297 @@
+//! What a rule is worth on a stream: the limit, what it promises, how long it takes to see changes, and what limits it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::account::{digits, is_share, value};
+use super::baseline::Baseline;
+use super::chart::Chart;
+use super::detect::{Alarm, Centre, Change, Delay, DesignCache, Detector, Unit};
+use super::detect::{ProportionChart, ProportionDesign};
+use super::plan::{Design, Finding, Plan, plan};
+use super::rule::{Measure, Rule};
+use super::units::Estimate;
+
+/// Sizes that are told for shares, in points of 1.
+const SIZES: [f64; 5] = [0.01, 0.02, 0.03, 0.05, 0.10];
+/// Multiples of the rule's own size that are told for other means.
+const MULTIPLES: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
+/// A change that takes longer than this to find, in days, is found too late to matter.
+const TOO_LATE_DAYS: f64 = 90.0;
+
+/// One rule on one stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explained {
+    /// `group/alert`.
+    pub rule: String,
+    /// The stream's labels.
+    pub stream: BTreeMap<String, String>,
+    /// What is watched.
+    pub measure: String,
+    /// What the chart is; `none` where the baseline cannot carry one yet.
+    pub chart: String,
+    /// The limit of its statistic.
+    pub limit: Option<f64>,
+    /// The promise in samples, and what those are.
+    pub arl0: Option<f64>,
+    /// What the promise counts: `case`, `batch`, `bucket` or `window`.
+    pub unit: Option<&'static str>,
+    /// Cases that make up one sample.
+    pub cases_per_sample: f64,
+    /// Samples a day, as measured.
+    pub samples_per_day: Option<f64>,
+    /// False alarms a week that follow.
+    pub false_alarms_per_week: Option<f64>,
+    /// The probability that the promise is kept although the baseline is an estimate.
+    pub guarantee: f64,
+    /// The baseline's level with the 95 % interval of its own error, in the measure's direction.
+    pub baseline: Option<Estimate>,
+    /// Cases that it rests on.
+    pub baseline_n: u64,
+    /// The level that the limit is designed for: the baseline's, moved by its own error.
+    pub designed_for: Option<f64>,
+    /// Overdispersion: variance of batches in units of the binomial one.
+    pub overdispersion: Option<f64>,
+    /// How long changes of several sizes take to be seen.
+    pub detects: Vec<Detects>,
+    /// How many times longer the rule's own size takes because the baseline is an estimate.
+    pub price_of_baseline: Option<f64>,
+    /// What limits it, in words.
+    pub findings: Vec<String>,
+    /// Whether the rule cannot do here what it is there for.
+    pub hopeless: bool,
+}
+
+/// How long a change of one size takes to be seen.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Detects {
+    /// The size as people read it.
+    pub size: String,
+    /// Cases until the alert, on average; a lower bound where `reached` is below 1.
+    pub cases: f64,
+    /// Their 90 % quantile; nothing where more than a tenth of the simulated runs never got there.
+    pub cases_q90: Option<f64>,
+    /// Hours until the alert, on average, at the measured rate.
+    pub hours: Option<f64>,
+    /// The 90 % quantile of that.
+    pub hours_q90: Option<f64>,
+    /// Share of simulated runs that got there.
+    pub reached: f64,
+}
+
+/// Explains a rule on a stream with that baseline; `live` is the chart as it runs, where it does. Nothing for measures
+/// without a chart.
+pub fn explain(
+    rule: &Rule,
+    stream: &BTreeMap<String, String>,
+    baseline: Option<&Baseline>,
+    live: Option<&Chart>,
+    cache: &mut DesignCache,
+) -> Option<Explained> {
+    if rule.detect.measure == Measure::Silence {
+        return None;
+    }
+    let mut told = Explained {
+        rule: rule.id.clone(),
+        stream: stream.clone(),
+        measure: rule.detect.measure.to_string(),
+        chart: "none".to_owned(),
+        limit: None,
+        arl0: None,
+        unit: None,
+        cases_per_sample: 1.0,
+        samples_per_day: None,
+        false_alarms_per_week: None,
+        guarantee: rule.detect.guarantee,
+        baseline: None,
+        baseline_n: 0,
+        designed_for: None,
+        overdispersion: None,
+        detects: Vec::new(),
+        price_of_baseline: None,
+        findings: Vec::new(),
+        hopeless: false,
+    };
+    let Some(mut plan) = plan(&rule.detect, baseline) else {
+        told.findings.push(nothing_yet(rule, baseline));
+        return Some(told);
+    };
+    // The stream's own rate, once known, has the last word.
+    plan.take_promise(live);
+    let detector = plan.build(cache);
+    told.chart = detector.method();
+    told.limit = Some(detector.limit());
+    told.arl0 = Some(plan.arl0());
+    told.unit = Some(plan.unit().as_str());
+    told.cases_per_sample = plan.cases;
+    told.samples_per_day = live.and_then(Chart::per_day).or(plan.per_day);
+    told.false_alarms_per_week = told.samples_per_day.map(|rate| 7.0 * rate / plan.arl0());
+    match &plan.design {
+        Design::Proportion(design) => share(&mut told, rule, (design, &plan, &detector), cache),
+        Design::Mean(_) => mean(&mut told, rule, &plan, &detector),
+        Design::Distance(_) => {}
+    }
+    told.findings.extend(plan.findings.iter().map(|finding| words(finding, &rule.detect.measure)));
+    Some(told)
+}
+
+fn nothing_yet(rule: &Rule, baseline: Option<&Baseline>) -> String {
+    match baseline {
+        None => "the stream has no baseline yet".to_owned(),
+        Some(_) => format!("the baseline holds too little of {} to carry a chart", rule.detect.measure),
+    }
+}
+
+fn share(
+    told: &mut Explained,
+    rule: &Rule,
+    (design, plan, detector): (&ProportionDesign, &Plan, &Detector),
+    cache: &mut DesignCache,
+) {
+    let turn = |e: Estimate| if rule.detect.counts_good() { e.complement() } else { e };
+    told.baseline = Some(turn(design.baseline()));
+    told.baseline_n = design.baseline_n();
+    told.designed_for = Some(if rule.detect.counts_good() { 1.0 - design.null() } else { design.null() });
+    told.overdispersion = Some(design.spread.phi);
+    let p = design.plug_in();
+    let mut sizes: Vec<f64> = SIZES.iter().copied().filter(|size| p + size < 1.0).collect();
+    if !sizes.iter().any(|size| (size - design.delta).abs() < 1e-9) {
+        sizes.push(design.delta);
+        sizes.sort_by(f64::total_cmp);
+    }
+    for size in sizes {
+        let Some(delay) = detector.delay(Change::Share(p + size), rule.detect.grade) else { continue };
+        told.detects.push(detects(points(size), delay, plan, told.samples_per_day));
+        if (size - design.delta).abs() < 1e-9 {
+            own_size(told, delay, plan);
+            if let Centre::Counted(_) = design.centre {
+                let known = ProportionDesign { centre: Centre::Known(p), ..*design };
+                let known = Detector::Proportion(ProportionChart::new(&known, cache));
+                let best = known.delay(Change::Share(p + size), rule.detect.grade);
+                told.price_of_baseline = best.map(|best| delay.mean / best.mean);
+            }
+        }
+    }
+}
+
+fn mean(told: &mut Explained, rule: &Rule, plan: &Plan, detector: &Detector) {
+    let Design::Mean(design) = &plan.design else { return };
+    let on_log_scale = matches!(rule.detect.measure, Measure::Cost | Measure::Tokens);
+    let turn = |e: Estimate| if on_log_scale { e.map(f64::exp) } else { e };
+    told.baseline = Some(turn(design.baseline()));
+    told.baseline_n = design.buckets;
+    let sizes: Vec<f64> = if is_share(&rule.detect.measure) {
+        SIZES.to_vec()
+    } else {
+        MULTIPLES.iter().map(|multiple| multiple * design.delta).collect()
+    };
+    for size in sizes {
+        let shift = Change::Shift(size / design.working_sigma());
+        let Some(delay) = detector.delay(shift, rule.detect.grade) else { continue };
+        let name = if is_share(&rule.detect.measure) {
+            points(size)
+        } else if on_log_scale {
+            format!("{:.0} %", 100.0 * size.exp_m1())
+        } else {
+            digits(size, 2)
+        };
+        told.detects.push(detects(name, delay, plan, told.samples_per_day));
+        if (size - design.delta).abs() < 1e-9 {
+            own_size(told, delay, plan);
+        }
+    }
+}
+
+fn points(size: f64) -> String {
+    let text = digits(size * 100.0, 3);
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text} points")
+}
+
+fn detects(size: String, delay: Delay, plan: &Plan, per_day: Option<f64>) -> Detects {
+    let q90 = Some(delay.q90).filter(|q90| q90.is_finite());
+    let hours = |samples: f64| per_day.map(|per_day| samples / per_day * 24.0);
+    Detects {
+        size,
+        cases: delay.mean * plan.cases,
+        cases_q90: q90.map(|q90| q90 * plan.cases),
+        hours: hours(delay.mean),
+        hours_q90: q90.and_then(hours),
+        reached: delay.reached,
+    }
+}
+
+/// Says where the rule's own size is out of its reach.
+fn own_size(told: &mut Explained, delay: Delay, plan: &Plan) {
+    let days = told.samples_per_day.map(|rate| delay.mean / rate);
+    if delay.reached < 0.5 {
+        told.findings.push("a change of the rule's own size is hardly ever seen".to_owned());
+        told.hopeless = true;
+    } else if delay.mean > plan.arl0() {
+        told.findings
+            .push("a change of the rule's own size takes longer to see than false alarms are apart".to_owned());
+        told.hopeless = true;
+    } else if let Some(days) = days.filter(|days| *days > TOO_LATE_DAYS) {
+        told.findings.push(format!("a change of the rule's own size takes {days:.0} days to see at this traffic"));
+        told.hopeless = true;
+    }
+}
+
+/// A finding in words.
+pub fn words(finding: &Finding, measure: &Measure) -> String {
+    let cases = if *measure == Measure::Accuracy { "labelled outputs" } else { "outputs" };
+    match finding {
+        Finding::BaselineTooSmall { have, needed } => {
+            format!("the baseline has {have} {cases}; a change of this size needs {needed} to be promised honestly")
+        }
+        Finding::SpreadUnknown(phi) if *phi > 1.0 => format!(
+            "the baseline has too few batches to say how much they differ; {phi:.1} times chance is assumed, as {measure} usually wanders"
+        ),
+        Finding::SpreadUnknown(_) => {
+            "the baseline has too few batches to say how much they differ; no more than chance is assumed".to_owned()
+        }
+        Finding::SpreadRough(batches) => {
+            format!("how much batches differ is estimated from {batches} of them only; 30 would do")
+        }
+        Finding::Wandering(lag) => format!(
+            "neighbouring batches move together (correlation {lag:.2}): the limit allows for it, roughly; a daily rhythm would do that"
+        ),
+        Finding::Hidden(shift) => {
+            format!("batches differ so much that this change is only {shift:.2} of their standard deviations")
+        }
+        Finding::PromiseRaised(samples) => {
+            format!("so many false alarms cannot be told from signals; one per {samples:.0} samples is kept instead")
+        }
+    }
+}
+
+impl Explained {
+    /// The baseline as people read it.
+    pub fn baseline_told(&self, measure: &Measure) -> Option<String> {
+        let b = self.baseline?;
+        Some(format!("{} ({} to {})", value(measure, b.value), value(measure, b.low), value(measure, b.high)))
+    }
+}
+
+impl Plan {
+    /// What the promise counts.
+    pub const fn unit(&self) -> Unit {
+        match &self.design {
+            Design::Proportion(ProportionDesign { alarm: Alarm::Batches(_), .. }) => Unit::Batch,
+            Design::Proportion(_) => Unit::Case,
+            Design::Mean(_) => Unit::Bucket,
+            Design::Distance(_) => Unit::Window,
+        }
+    }
+
+    /// Takes over the promise of a chart that runs on this plan.
+    fn take_promise(&mut self, live: Option<&Chart>) {
+        let Some(arl0) = live.and_then(Chart::arl0) else { return };
+        match &mut self.design {
+            Design::Proportion(design) => design.arl0 = arl0,
+            Design::Mean(design) => design.arl0 = arl0,
+            Design::Distance(design) => design.arl0 = arl0,
+        }
+    }
+}
