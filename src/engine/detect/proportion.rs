@@ -452,6 +452,7 @@ impl ProportionChart {
             samples: change.since.n,
             unit: if matches!(self.alarm, AlarmState::Batches(_)) { Unit::Batch } else { Unit::Case },
             direction: Direction::Up,
+            parts: Vec::new(),
         })
     }
 
