@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::alert::Account;
+use super::alert::{Account, Moved};
 use super::baseline::Baseline;
-use super::detect::Evidence;
-use super::rule::{Detect, Grade, Measure};
+use super::detect::{Evidence, Part};
+use super::rule::{Characteristic, Detect, Grade, Measure};
 use super::units::{Estimate, Timestamp};
 
 /// What the stream itself adds to an account.
@@ -53,6 +53,7 @@ impl Account {
             labels: facts.labels,
             version: facts.version,
             version_before: facts.version_before,
+            moved: evidence.parts.iter().map(moved).collect(),
         }
     }
 
@@ -79,6 +80,7 @@ impl Account {
             labels: facts.labels,
             version: facts.version,
             version_before: facts.version_before,
+            moved: Vec::new(),
         }
     }
 
@@ -102,6 +104,9 @@ impl Account {
         if let Some(change) = self.change {
             put("drop_interval", change_interval(&self.measure, change));
         }
+        if !self.moved.is_empty() {
+            put("moved", told(&self.moved));
+        }
         if let Some(at) = self.changed_at {
             put("changed_at", at.to_string());
         }
@@ -120,6 +125,43 @@ impl Account {
     }
 }
 
+/// Standard deviations from hour to hour below which a characteristic counts as where it usually is.
+const USUAL: f64 = 1.0;
+/// Contributions that are told: those of at least this share.
+const TOLD: f64 = 0.15;
+
+/// The part of a characteristic in the units that people read.
+fn moved(part: &Part) -> Moved {
+    let turn = |x: f64| match part.characteristic {
+        Characteristic::Latency | Characteristic::Cost => x.exp(),
+        Characteristic::Confidence | Characteristic::Accuracy | Characteristic::Escalation => x,
+    };
+    let Part { characteristic, level, baseline, deviations, given, share } = *part;
+    Moved { characteristic, level: turn(level), baseline: baseline.map(turn), deviations, given, share }
+}
+
+/// What moved, in one line: `latency 812 ms against 640 ms (2.1 sd above)`. Where a characteristic lies near where it usually does,
+/// it is how they go together that moved, and the line says so.
+pub fn told(moved: &[Moved]) -> String {
+    let parts = moved.iter().filter(|part| part.share >= TOLD).map(|part| {
+        let show = |x: f64| match part.characteristic {
+            Characteristic::Latency => format!("{} ms", digits(x, 3)),
+            Characteristic::Cost => value(&Measure::Cost, x),
+            Characteristic::Confidence => value(&Measure::Confidence, x),
+            Characteristic::Accuracy => value(&Measure::Accuracy, x),
+            Characteristic::Escalation => value(&Measure::EscalationRate, x),
+        };
+        let far = match part.deviations {
+            far if far >= USUAL => format!("{far:.1} sd above"),
+            far if far <= -USUAL => format!("{:.1} sd below", far.abs()),
+            _ if part.given < 0.0 => "usual alone, but lower than the others imply".to_owned(),
+            _ => "usual alone, but higher than the others imply".to_owned(),
+        };
+        format!("{} {} against {} ({far})", part.characteristic.as_str(), show(part.level), show(part.baseline.value))
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
 /// Whether a measure is a share of cases, shown in percent.
 pub const fn is_share(measure: &Measure) -> bool {
     match measure {
@@ -131,9 +173,12 @@ pub const fn is_share(measure: &Measure) -> bool {
         | Measure::Availability
         | Measure::Latency { .. }
         | Measure::Flag(_) => true,
-        Measure::ConfidenceDistribution | Measure::Cost | Measure::Tokens | Measure::Silence | Measure::Metric(_) => {
-            false
-        }
+        Measure::ConfidenceDistribution
+        | Measure::Cost
+        | Measure::Tokens
+        | Measure::Silence
+        | Measure::Metric(_)
+        | Measure::Profile => false,
     }
 }
 
@@ -210,5 +255,22 @@ mod tests {
         assert_eq!(change_interval(&Measure::Cost, Estimate { value: 0.2, low: 0.04, high: 0.33 }), "+4 to +33 %");
         assert_eq!(digits(0.0, 3), "0");
         assert_eq!(digits(1.0e-9, 3), "0.00000000100");
+    }
+    #[test]
+    fn what_moved_is_told_in_its_own_units() {
+        let part = |characteristic, level: f64, mean: f64, (deviations, given), share| {
+            let baseline = Estimate { value: mean, low: mean, high: mean };
+            moved(&Part { characteristic, level, baseline, deviations, given, share })
+        };
+        let latency = part(Characteristic::Latency, 812_f64.ln(), 640_f64.ln(), (2.14, 2.0), 0.6);
+        let cost = part(Characteristic::Cost, 0.013_1_f64.ln(), 0.012_9_f64.ln(), (0.4, 1.0), 0.1);
+        let confidence = part(Characteristic::Confidence, 0.891, 0.902, (-0.8, -3.0), 0.3);
+        assert_eq!(
+            told(&[latency, confidence, cost]),
+            "latency 812 ms against 640 ms (2.1 sd above), \
+             confidence 89.1 % against 90.2 % (usual alone, but lower than the others imply)"
+        );
+        let cost = Moved { share: 0.5, ..cost };
+        assert_eq!(told(&[cost]), "cost $0.0131 against $0.0129 (usual alone, but higher than the others imply)");
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::detect::Unit;
-use super::rule::{Grade, Measure};
+use super::rule::{Characteristic, Grade, Measure};
 use super::units::{Estimate, Offset, Partition, Span, Timestamp};
 
 /// A 128-bit name computed from what it names, so that a replay of a day gives the ids of that day. Prints as 32 hex digits.
@@ -145,6 +145,26 @@ pub struct Account {
     pub version: Option<String>,
     /// The version before that.
     pub version_before: Option<String>,
+    /// For a profile: what moved, the largest contribution first.
+    #[serde(default)]
+    pub moved: Vec<Moved>,
+}
+
+/// The part of one characteristic in the change of a profile: shares in [0, 1], latency in milliseconds, cost in USD.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Which.
+    pub characteristic: Characteristic,
+    /// Its level since the change.
+    pub level: f64,
+    /// Its level in the baseline, with the 95 % interval of its own sampling error.
+    pub baseline: Estimate,
+    /// How far the one lies from the other, in standard deviations from hour to hour; above is positive.
+    pub deviations: f64,
+    /// How far it lies from where the others imply, in standard deviations given them.
+    pub given: f64,
+    /// Its contribution given the others, as a share of the sum of all such, in [0, 1].
+    pub share: f64,
 }
 
 /// An alert that changed its state.

@@ -9,6 +9,7 @@ use super::event::Output;
 use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, Moments, Pane, entry, latency, tokens};
 use super::units::{Counts, Span, Timestamp};
+use super::vector::VectorSeries;
 
 /// Fewest values in a closed bucket: confidence and cost are skewed, and the limit of a chart of means holds for means
 /// that are near enough to normal.
@@ -90,6 +91,8 @@ pub struct Profile {
     pub metrics: BTreeMap<String, Series>,
     /// Bad outcomes by batches: how much shares wander.
     pub shares: ShareBatches,
+    /// Vectors of hours.
+    pub vectors: VectorSeries,
 }
 
 /// The smallest value whose logarithm is taken; anything below (and zero) has no place on a log scale.
@@ -134,6 +137,7 @@ impl Profile {
         if let Some(x) = tokens(output).and_then(log_of) {
             self.log_tokens.add(output.ts, x);
         }
+        self.vectors.add(output);
         for (name, value) in &output.metrics {
             if let Some(series) = entry(&mut self.metrics, name) {
                 series.add(output.ts, *value);

@@ -11,6 +11,7 @@ use super::rate::Rate;
 use super::rule::{Detect, Grade, Measure, Promise};
 use super::sketch::{confidence_bin, latency, tokens};
 use super::units::{Counts, Span, Timestamp};
+use super::vector::{HourVector, VectorBucket};
 
 /// Labels that come after their output are judged in buckets of so many: inside one, the order of arrival cannot matter.
 /// It costs 5 % of delay (STATISTICS-DETAIL, section 8).
@@ -26,6 +27,8 @@ pub struct Chart {
     /// For latency: the bin above which an output is slow.
     bar: Option<u16>,
     bucket: Bucket,
+    /// For a profile: the open bucket.
+    vectors: Option<Box<VectorBucket>>,
     /// The open batch, or the open bucket of late labels.
     tally: Tally,
     /// For charts of batches: when one is closed, in hours and cases.
@@ -95,6 +98,8 @@ enum Sample {
     Value(f64),
     /// One bin of a distribution.
     Bin(u16),
+    /// One bucket of vectors.
+    Hour(HourVector),
 }
 
 impl Chart {
@@ -104,6 +109,7 @@ impl Chart {
             detector: None,
             bar: None,
             bucket: Bucket::new(),
+            vectors: None,
             tally: Tally::default(),
             batch: None,
             rate: Rate::default(),
@@ -126,13 +132,20 @@ impl Chart {
         chart.batch = plan.batch;
         chart.least = least_promise(&plan.design);
         chart.arl0 = plan.arl0();
-        chart.detector = Some(plan.build(cache));
+        chart.detector = plan.build(cache);
+        if let Some(Detector::Vector(_)) = chart.detector {
+            chart.vectors = Some(Box::default());
+        }
         chart
     }
 
     /// Feeds what an output says of the measure. Returns whether the detector took a sample.
     pub fn output(&mut self, detect: &Detect, output: &Output<'_>, cache: &mut DesignCache) -> bool {
-        match self.sample(detect, output) {
+        let sample = match &mut self.vectors {
+            Some(bucket) => bucket.add(output).map(Sample::Hour),
+            None => self.sample(detect, output),
+        };
+        match sample {
             Some(sample) => self.feed(detect, output.ts, &sample, cache),
             None => false,
         }
@@ -156,8 +169,8 @@ impl Chart {
         let measure = &detect.measure;
         let flag = |name: &str| output.flags.iter().find(|(n, _)| n == name).map(|(_, v)| Sample::Case(*v));
         match measure {
-            // Verdicts come by `case`, whether embedded or late.
-            Measure::Accuracy | Measure::Silence => None,
+            // Verdicts come by `case`, whether embedded or late; what a profile is made of goes into its bucket.
+            Measure::Accuracy | Measure::Silence | Measure::Profile => None,
             Measure::OverrideRate => flag("overridden"),
             Measure::Flag(name) => {
                 let (_, value) = output.flags.iter().find(|(n, _)| n == name)?;
@@ -208,6 +221,10 @@ impl Chart {
             (Detector::Mean(chart), Sample::Value(value)) => {
                 let Some((mean, n)) = self.bucket.add(at, *value) else { return false };
                 chart.update(mean, n, at);
+            }
+            (Detector::Vector(chart), Sample::Hour(hour)) => {
+                let Some(vector) = hour.of(chart.characteristics()) else { return false };
+                chart.update(&vector, hour.start);
             }
             // A detector is designed from its measure, so the pairs above are all there are.
             _ => return false,

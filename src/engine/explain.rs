@@ -119,7 +119,10 @@ pub fn explain(
     };
     // The stream's own rate, once known, has the last word.
     plan.take_promise(live);
-    let detector = plan.build(cache);
+    let Some(detector) = plan.build(cache) else {
+        told.findings.push(nothing_yet(rule, baseline));
+        return Some(told);
+    };
     told.chart = detector.method();
     told.limit = Some(detector.limit());
     told.arl0 = Some(plan.arl0());
@@ -130,7 +133,7 @@ pub fn explain(
     match &plan.design {
         Design::Proportion(design) => share(&mut told, rule, (design, &plan, &detector), cache),
         Design::Mean(_) => mean(&mut told, rule, &plan, &detector),
-        Design::Distance(_) => {}
+        Design::Distance(_) | Design::Vector(..) => {}
     }
     told.findings.extend(plan.findings.iter().map(|finding| words(finding, &rule.detect.measure)));
     Some(told)
@@ -280,7 +283,7 @@ impl Plan {
         match &self.design {
             Design::Proportion(ProportionDesign { alarm: Alarm::Batches(_), .. }) => Unit::Batch,
             Design::Proportion(_) => Unit::Case,
-            Design::Mean(_) => Unit::Bucket,
+            Design::Mean(_) | Design::Vector(..) => Unit::Bucket,
             Design::Distance(_) => Unit::Window,
         }
     }
@@ -292,6 +295,7 @@ impl Plan {
             Design::Proportion(design) => design.arl0 = arl0,
             Design::Mean(design) => design.arl0 = arl0,
             Design::Distance(design) => design.arl0 = arl0,
+            Design::Vector(_, promised) => *promised = arl0,
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod sketch;
 pub mod stream;
 pub mod text;
 pub mod units;
+pub mod vector;
 pub mod window;
 
 pub use contract::{Counters, Effect, Group, Input, OVERFLOW, Position, Settings};

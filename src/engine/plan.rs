@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, Profile, Series};
 use super::batches::Batches;
-use super::detect::ProportionChart;
 use super::detect::{Alarm, Centre, Dispersion, HIDDEN, Method, ProportionDesign, Spread, labels_needed};
 use super::detect::{DesignCache, Detector, Direction, DistanceChart, DistanceDesign, MeanChart, MeanDesign};
+use super::detect::{PhaseOne, ProportionChart, VectorChart};
 use super::rule::{Amount, Bound, ChartKind, Detect, Measure, Promise};
 use super::units::{Span, Timestamp};
 
@@ -66,6 +66,8 @@ pub enum Design {
     Mean(MeanDesign),
     /// Of a shape.
     Distance(DistanceDesign),
+    /// Of vectors, with the promise in buckets.
+    Vector(Box<PhaseOne>, f64),
 }
 
 /// When a batch is closed.
@@ -86,13 +88,14 @@ impl BatchSize {
 }
 
 impl Plan {
-    /// The chart, having seen nothing.
-    pub fn build(&self, cache: &mut DesignCache) -> Detector {
-        match &self.design {
+    /// The chart, having seen nothing; nothing where the vectors of a baseline have fewer than two dimensions.
+    pub fn build(&self, cache: &mut DesignCache) -> Option<Detector> {
+        Some(match &self.design {
             Design::Proportion(design) => Detector::Proportion(ProportionChart::new(design, cache)),
             Design::Mean(design) => Detector::Mean(MeanChart::new(design, cache)),
             Design::Distance(design) => Detector::Distance(DistanceChart::new(design)),
-        }
+            Design::Vector(phase, arl0) => Detector::Vector(Box::new(VectorChart::new(phase, *arl0, cache)?)),
+        })
     }
 
     /// The promise in samples.
@@ -101,6 +104,7 @@ impl Plan {
             Design::Proportion(design) => design.arl0,
             Design::Mean(design) => design.arl0,
             Design::Distance(design) => design.arl0,
+            Design::Vector(_, arl0) => *arl0,
         }
     }
 }
@@ -133,6 +137,7 @@ pub fn plan(detect: &Detect, baseline: Option<&Baseline>) -> Option<Plan> {
     match (&detect.measure, detect.bound) {
         (Measure::Silence, _) => None,
         (Measure::ConfidenceDistribution, _) => shape(detect, profile?),
+        (Measure::Profile, _) => vector(detect, profile?),
         (Measure::Confidence, Bound::Target(_)) => mean(detect, profile?, &profile?.confidence),
         (_, Bound::Target(target)) => Some(share(detect, profile, Centre::Known(1.0 - target), FIXED_DELTA)),
         (_, Bound::Limit(limit)) => Some(share(detect, profile, Centre::Known(limit), FIXED_DELTA)),
@@ -286,6 +291,16 @@ fn shape(detect: &Detect, profile: &Profile) -> Option<Plan> {
     })
 }
 
+fn vector(detect: &Detect, profile: &Profile) -> Option<Plan> {
+    let phase = profile.vectors.phase_one()?;
+    let (cases, per_day) = (phase.cases, per_day(phase.buckets, profile.span()));
+    let promised = promised(detect.promise, per_day, cases);
+    let arl0 = promised.max(BATCHES_ARL0_MIN);
+    let raised = (promised < BATCHES_ARL0_MIN).then_some(Finding::PromiseRaised(BATCHES_ARL0_MIN));
+    let findings = raised.into_iter().collect();
+    Some(Plan { design: Design::Vector(Box::new(phase), arl0), per_day, cases, batch: None, findings })
+}
+
 /// Samples a day, where the baseline lasts long enough to say so.
 fn per_day(samples: u64, span: Span) -> Option<f64> {
     let days = span.as_days_f64();
@@ -304,7 +319,7 @@ pub fn promised(promise: Promise, per_day: Option<f64>, cases: f64) -> f64 {
 pub const fn least_promise(design: &Design) -> f64 {
     match design {
         Design::Proportion(ProportionDesign { alarm: Alarm::Mixture | Alarm::Cusum, .. }) => ARL0_MIN,
-        Design::Proportion(_) | Design::Mean(_) | Design::Distance(_) => BATCHES_ARL0_MIN,
+        Design::Proportion(_) | Design::Mean(_) | Design::Distance(_) | Design::Vector(..) => BATCHES_ARL0_MIN,
     }
 }
 

@@ -610,17 +610,25 @@ fn draw(definition: Id, rule: &Rule, chart: &mut Chart, at: Timestamp, said: &mu
     if !chart.point_due(at) {
         return;
     }
-    if let Some(detector) = &chart.detector {
-        said.push(Said::Drawn(Point {
-            chart: definition,
-            measure: rule.detect.measure.clone(),
-            at,
-            statistic: detector.statistic(),
-            limit: detector.limit(),
-            centre: detector.centre(),
-            samples: detector.samples_seen(),
-            out: detector.grade().is_some(),
-            method: detector.method(),
-        }));
-    }
+    let Some(detector) = &chart.detector else { return };
+    let point = Point {
+        chart: definition,
+        measure: rule.detect.measure.clone(),
+        at,
+        statistic: detector.statistic(),
+        limit: detector.limit(),
+        centre: detector.centre(),
+        samples: detector.samples_seen(),
+        out: detector.grade().is_some(),
+        method: detector.method(),
+    };
+    let beside = detector.beside().map(|(method, statistic, limit)| Point {
+        chart: Id::of(&[&definition.0.to_be_bytes(), b"beside"]),
+        statistic,
+        limit,
+        out: statistic > limit,
+        method: method.to_owned(),
+        ..point.clone()
+    });
+    said.extend(std::iter::once(point).chain(beside).map(Said::Drawn));
 }

@@ -47,6 +47,7 @@ fn account() -> Account {
         labels: 12_903,
         version: Some("2.4.1".to_owned()),
         version_before: Some("2.4.0".to_owned()),
+        moved: Vec::new(),
     }
 }
 

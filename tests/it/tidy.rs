@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 15] = [
+const ENGINE: [(&str, &[&str]); 16] = [
     ("units", &[]),
     ("text", &[]),
     ("rule", &["alert", "units"]),
@@ -31,9 +31,10 @@ const ENGINE: [(&str, &[&str]); 15] = [
     ("sketch", &["event", "units"]),
     ("window", &["sketch", "units"]),
     ("recent", &["alert", "units"]),
-    ("baseline", &["event", "rule", "sketch", "units"]),
+    ("baseline", &["event", "rule", "sketch", "units", "vector"]),
     ("detect", &["rule", "units"]),
-    ("chart", &["alert", "baseline", "detect", "event", "rule", "sketch", "units"]),
+    ("vector", &["detect", "event", "rule", "units"]),
+    ("chart", &["alert", "baseline", "detect", "event", "rule", "sketch", "units", "vector"]),
     ("account", &["alert", "baseline", "detect", "rule", "units"]),
     ("stream", &["account", "alert", "baseline", "chart", "detect", "event", "rule", "units", "window"]),
     ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),

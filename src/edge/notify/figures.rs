@@ -89,7 +89,7 @@ fn unit(measure: &Measure) -> Unit {
         | Measure::Flag(_) => Unit::Percent,
         Measure::Cost => Unit::Dollars,
         Measure::Tokens => Unit::Tokens,
-        Measure::ConfidenceDistribution | Measure::Silence | Measure::Metric(_) => Unit::Plain,
+        Measure::ConfidenceDistribution | Measure::Silence | Measure::Metric(_) | Measure::Profile => Unit::Plain,
     }
 }
 
@@ -99,6 +99,7 @@ pub(super) fn measure_name(measure: &Measure) -> String {
         Measure::Accuracy => "accuracy".to_owned(),
         Measure::Confidence => "mean confidence".to_owned(),
         Measure::ConfidenceDistribution => "distribution of confidence".to_owned(),
+        Measure::Profile => "joint behaviour of an hour's means".to_owned(),
         Measure::EscalationRate => "escalation rate".to_owned(),
         Measure::OverrideRate => "override rate".to_owned(),
         Measure::ErrorRate => "error rate".to_owned(),
@@ -132,6 +133,7 @@ pub(super) const fn cases(measure: &Measure) -> &'static str {
     match measure {
         Measure::Accuracy => "labelled events",
         Measure::Confidence | Measure::Cost | Measure::Tokens | Measure::Metric(_) => "buckets",
+        Measure::Profile => "buckets of an hour or more",
         _ => "outputs",
     }
 }

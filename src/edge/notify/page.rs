@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::clean::{line, token};
 use super::figures::{Scale, cases, count, duration, is_graded, measure_name, moment, moment_after, promised, rounded};
-use crate::engine::account::change_interval;
+use crate::engine::account::{change_interval, told as told_parts};
 use crate::engine::alert::{Account, Crossing, Reason, State};
 use crate::engine::route::{Message, Occasion, Status};
 use crate::engine::rule::{Grade, Measure};
@@ -223,6 +223,10 @@ pub(super) fn lead(crossing: &Crossing) -> String {
         (Some(level), Some(base), None) => format!("{name} {level} against the baseline of {base}."),
         (Some(level), None, _) => format!("{name} {level}."),
         (None, _, _) if account.measure == Measure::Silence => "no output from this stream.".to_owned(),
+        (None, _, _) if !account.moved.is_empty() => {
+            let (statistic, limit) = (account.statistic, account.limit);
+            format!("{name}: {} (statistic {statistic:.1}, limit {limit:.1}).", told_parts(&account.moved))
+        }
         (None, _, _) => format!("{name}: statistic {:.3}, limit {:.3}.", account.statistic, account.limit),
     };
     if is_over(crossing) { format!("{} Last estimate: {told}", ending(crossing)) } else { capital(&told) }

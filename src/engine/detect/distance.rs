@@ -220,6 +220,7 @@ impl DistanceChart {
             samples: self.since,
             unit: Unit::Window,
             direction: if self.last.shift < 0.0 { Direction::Down } else { Direction::Up },
+            parts: Vec::new(),
         })
     }
 

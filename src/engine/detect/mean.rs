@@ -220,6 +220,7 @@ impl MeanChart {
             samples: change.buckets,
             unit: Unit::Bucket,
             direction: self.design.direction,
+            parts: Vec::new(),
         })
     }
 

@@ -12,6 +12,7 @@ mod esr;
 mod ewma;
 mod history;
 mod mean;
+mod multivariate;
 mod proportion;
 mod runs;
 mod shewhart;
@@ -29,13 +30,14 @@ pub use self::esr::Mixture;
 pub use self::ewma::Ewma;
 pub use self::history::{ChangePoint, History};
 pub use self::mean::{MeanChart, MeanDesign};
+pub use self::multivariate::{PhaseOne, VectorChart};
 pub use self::proportion::{Alarm, Centre, HIDDEN, Method, ProportionChart, ProportionDesign, Spread, labels_needed};
 pub use self::runs::{RuleNumbers, RunRuleSet, RunRules, Sides};
 pub use self::shewhart::{
     AttributeChart, AttributeKind, AttributeSample, ControlLimits, IndividualsChart, SpreadKind, SubgroupChart,
 };
 pub use self::tabular::{Arm, TabularCusum, TabularDesign};
-use super::rule::Grade;
+use super::rule::{Characteristic, Grade};
 use super::units::{Estimate, Timestamp};
 
 /// Which way a level has moved.
@@ -92,6 +94,25 @@ pub struct Evidence {
     pub unit: Unit,
     /// Which way the level went; of a bad proportion, so `Up` is worse.
     pub direction: Direction,
+    /// What moved, the largest contribution first; empty unless the chart is one of vectors.
+    pub parts: Vec<Part>,
+}
+
+/// The part of one characteristic in a joint change.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which.
+    pub characteristic: Characteristic,
+    /// Its mean over the buckets since the change: a share, or a logarithm of milliseconds or dollars.
+    pub level: f64,
+    /// Its mean in the baseline with the 95 % interval of its own error, in the same unit.
+    pub baseline: Estimate,
+    /// How far the level lies from the baseline, in standard deviations of single buckets; above is positive.
+    pub deviations: f64,
+    /// How far it lies from where the others imply, in standard deviations of single buckets given them.
+    pub given: f64,
+    /// Its contribution given the others, as a share of the sum of all such, in [0, 1].
+    pub share: f64,
 }
 
 /// What a chart takes one at a time, and its promise counts.
@@ -129,6 +150,8 @@ pub enum Detector {
     Mean(MeanChart),
     /// Of the shape of a distribution.
     Distance(DistanceChart),
+    /// Of vectors of bucket means. Boxed: it is several times as large as the others.
+    Vector(Box<VectorChart>),
 }
 
 impl Detector {
@@ -138,6 +161,7 @@ impl Detector {
             Self::Proportion(chart) => chart.verdict(),
             Self::Mean(chart) => chart.verdict(),
             Self::Distance(chart) => chart.verdict(),
+            Self::Vector(chart) => chart.verdict(),
         }
     }
 
@@ -149,6 +173,7 @@ impl Detector {
             // Means and shapes say nothing about size: a signal of theirs passes every bar.
             Self::Mean(chart) => chart.is_out().then_some(Grade::Confirmed),
             Self::Distance(chart) => matches!(chart.verdict(), Verdict::OutOfControl(_)).then_some(Grade::Confirmed),
+            Self::Vector(chart) => chart.is_out().then_some(Grade::Confirmed),
         }
     }
 
@@ -158,6 +183,7 @@ impl Detector {
             Self::Proportion(chart) => chart.statistic(),
             Self::Mean(chart) => chart.statistic(),
             Self::Distance(chart) => chart.statistic(),
+            Self::Vector(chart) => chart.statistic(),
         }
     }
 
@@ -167,6 +193,7 @@ impl Detector {
             Self::Proportion(chart) => chart.limit(),
             Self::Mean(chart) => chart.limit(),
             Self::Distance(chart) => chart.limit(),
+            Self::Vector(chart) => chart.limit(),
         }
     }
 
@@ -175,7 +202,18 @@ impl Detector {
         match self {
             Self::Proportion(chart) => chart.centre(),
             Self::Mean(chart) => chart.centre(),
-            Self::Distance(_) => 0.0,
+            Self::Distance(_) | Self::Vector(_) => 0.0,
+        }
+    }
+
+    /// A second statistic that is drawn beside and never alarms: what it is, its value and its limit.
+    pub fn beside(&self) -> Option<(&'static str, f64, f64)> {
+        match self {
+            Self::Vector(chart) => {
+                let (statistic, limit) = chart.single();
+                Some(("T2 of single buckets", statistic, limit))
+            }
+            Self::Proportion(_) | Self::Mean(_) | Self::Distance(_) => None,
         }
     }
 
@@ -185,6 +223,7 @@ impl Detector {
             Self::Proportion(chart) => chart.redesign(arl0, cache),
             Self::Mean(chart) => chart.redesign(arl0, cache),
             Self::Distance(chart) => chart.redesign(arl0),
+            Self::Vector(chart) => chart.redesign(arl0, cache),
         }
     }
 
@@ -193,7 +232,7 @@ impl Detector {
         match self {
             Self::Proportion(chart) => chart.head_start(),
             Self::Mean(chart) => chart.head_start(),
-            Self::Distance(_) => {}
+            Self::Distance(_) | Self::Vector(_) => {}
         }
     }
 
@@ -203,6 +242,7 @@ impl Detector {
             Self::Proportion(chart) => chart.method(),
             Self::Mean(chart) => chart.method(),
             Self::Distance(_) => "PSI of windows".to_owned(),
+            Self::Vector(_) => multivariate::METHOD.to_owned(),
         }
     }
 
@@ -212,6 +252,7 @@ impl Detector {
             Self::Proportion(chart) => chart.samples_seen(),
             Self::Mean(chart) => chart.samples_seen(),
             Self::Distance(chart) => chart.samples_seen(),
+            Self::Vector(chart) => chart.samples_seen(),
         }
     }
 }

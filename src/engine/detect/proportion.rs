@@ -460,6 +460,7 @@ impl ProportionChart {
             samples: since.n,
             unit: if matches!(self.alarm, AlarmState::Batches(_)) { Unit::Batch } else { Unit::Case },
             direction: Direction::Up,
+            parts: Vec::new(),
         })
     }
 

@@ -239,7 +239,7 @@ fn bound(sink: &mut Sink<'_>, raw: &RawDetect, measure: &Measure) -> Option<Boun
 
 fn without_bound(sink: &mut Sink<'_>, raw: &RawDetect, measure: &Measure) -> Option<Bound> {
     match measure {
-        Measure::ConfidenceDistribution => Some(Bound::Shape),
+        Measure::ConfidenceDistribution | Measure::Profile => Some(Bound::Shape),
         // A rise that is as large as the tail for p50 and p95 would be silly small for p99, hence the three.
         Measure::Latency { per_mille: 990, .. } => Some(Bound::Rise(Amount::Points(0.01))),
         Measure::Latency { .. } => Some(Bound::Rise(Amount::Points(0.05))),
@@ -272,6 +272,9 @@ fn right_bound(measure: &Measure, key: &Text, text: &Text) -> String {
         (Kind::RisingShare, "target") => "limit",
         (Kind::Shape, _) => {
             return format!("it is compared with the baseline's shape; remove `{}`", key.value);
+        }
+        (Kind::Joint, _) => {
+            return format!("it is compared with the baseline's joint behaviour; remove `{}`", key.value);
         }
         (Kind::Exceedance, _) => {
             return "latency is judged against the baseline's own quantile; write `rise: 5pp`".to_owned();

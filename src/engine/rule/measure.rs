@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Bound, ChartKind, Component, Detect, Grade, Measure};
+use super::{Bound, Characteristic, ChartKind, Component, Detect, Grade, Measure};
 
 /// How a measure moves and what it is made of: decides which bounds and units it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Mean,
     /// A whole distribution.
     Shape,
+    /// Several means together.
+    Joint,
     /// The time without events.
     Absence,
 }
@@ -37,6 +39,7 @@ pub(super) const WORDS: &[&str] = &[
     "latency",
     "cost",
     "tokens",
+    "profile",
     "silence",
 ];
 
@@ -58,6 +61,22 @@ impl Component {
     /// The word used in rule files and in events.
     pub fn as_str(self) -> &'static str {
         COMPONENTS.iter().find(|(_, component)| *component == self).map_or("", |(word, _)| word)
+    }
+}
+
+impl Characteristic {
+    /// All of them, in the order of vectors.
+    pub const ALL: [Self; 5] = [Self::Confidence, Self::Accuracy, Self::Escalation, Self::Latency, Self::Cost];
+
+    /// The word used in alerts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confidence => "confidence",
+            Self::Accuracy => "accuracy",
+            Self::Escalation => "escalation",
+            Self::Latency => "latency",
+            Self::Cost => "cost",
+        }
     }
 }
 
@@ -100,6 +119,7 @@ impl Measure {
             Self::Silence => "silence".to_owned(),
             Self::Metric(name) => format!("metrics.{name}"),
             Self::Flag(name) => format!("flags.{name}"),
+            Self::Profile => "profile".to_owned(),
         }
     }
 
@@ -117,6 +137,7 @@ impl Measure {
             "cost" => Self::Cost,
             "tokens" => Self::Tokens,
             "silence" => Self::Silence,
+            "profile" => Self::Profile,
             _ => match word.split_once('.') {
                 Some(("metrics", name)) if !name.is_empty() => Self::Metric(name.to_owned()),
                 Some(("flags", name)) if !name.is_empty() => Self::Flag(name.to_owned()),
@@ -140,7 +161,7 @@ impl Measure {
             Self::Confidence | Self::Cost | Self::Tokens | Self::Metric(_) => {
                 &[ChartKind::Cusum, ChartKind::Ewma, ChartKind::Shewhart]
             }
-            Self::ConfidenceDistribution | Self::Silence => &[],
+            Self::ConfidenceDistribution | Self::Profile | Self::Silence => &[],
         }
     }
 
@@ -153,6 +174,7 @@ impl Measure {
             Self::Cost => Kind::RisingMean,
             Self::Tokens | Self::Metric(_) => Kind::Mean,
             Self::ConfidenceDistribution => Kind::Shape,
+            Self::Profile => Kind::Joint,
             Self::Silence => Kind::Absence,
         }
     }
@@ -182,7 +204,7 @@ impl Kind {
             Self::Share => &["rise", "drop", "limit", "target"],
             Self::Exceedance | Self::RisingMean => &["rise"],
             Self::Mean => &["rise", "drop"],
-            Self::Shape => &[],
+            Self::Shape | Self::Joint => &[],
             Self::Absence => &["absent"],
         }
     }
@@ -194,7 +216,7 @@ impl Kind {
             Self::RisingShare | Self::Exceedance | Self::Share => "rise: 5pp",
             Self::RisingMean => "rise: 20%",
             Self::Mean => "rise: 20%` or `drop: 20%",
-            Self::Shape => "",
+            Self::Shape | Self::Joint => "",
             Self::Absence => "absent: 6h",
         }
     }

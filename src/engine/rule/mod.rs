@@ -58,6 +58,24 @@ pub enum Measure {
     Metric(String),
     /// A truth value of the output's `flags`.
     Flag(String),
+    /// Joint behaviour of an hour's confidence, escalation, latency and cost.
+    Profile,
+}
+
+/// One of the means that the profile of an hour is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Characteristic {
+    /// Mean stated confidence.
+    Confidence,
+    /// Share of right outputs, by the verdicts that came with them; where no confidence is stated.
+    Accuracy,
+    /// Share of outputs handed to a person.
+    Escalation,
+    /// Mean logarithm of latency in milliseconds.
+    Latency,
+    /// Mean logarithm of cost in USD.
+    Cost,
 }
 
 /// A part of an output's latency.
@@ -86,7 +104,7 @@ pub enum Bound {
     Limit(f64),
     /// Nothing may be missing for longer than this (measure `silence`).
     Absence(Span),
-    /// The distribution must stay like the baseline's (measure `confidence_distribution`).
+    /// It must stay like the baseline's as a whole (measures `confidence_distribution` and `profile`).
     Shape,
 }
 

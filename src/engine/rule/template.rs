@@ -36,6 +36,7 @@ pub const VARIABLES: &[&str] = &[
     "labels",
     "limit",
     "method",
+    "moved",
     "outputs",
     "samples",
     "severity",

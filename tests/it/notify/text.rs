@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use shewhart::edge::notify::{ALERTS_SHOWN, MailSettings, html, render_eml, render_fallback_eml, text};
-use shewhart::engine::alert::{Account, Crossing, Reason, State};
+use shewhart::engine::alert::{Account, Crossing, Moved, Reason, State};
 use shewhart::engine::route::{Message, Occasion};
-use shewhart::engine::rule::{Component, Measure};
+use shewhart::engine::rule::{Characteristic, Component, Measure};
+use shewhart::engine::units::Estimate;
 
 use super::{account, attempt, crossing, firing, hostile, message, poisoned, resolved};
 use crate::fake_smtp::Letter;
@@ -60,6 +61,18 @@ fn several_alerts_are_told_in_blocks_and_the_rest_is_counted() {
     assert!(told.contains("\nand 3 more\n") && html::body(&group).contains("<p>and 3 more</p>"));
 }
 
+fn moved() -> Vec<Moved> {
+    let of = |characteristic, level, value, deviations, share| {
+        let baseline = Estimate { value, low: value, high: value };
+        Moved { characteristic, level, baseline, deviations, given: 2.0 * deviations, share }
+    };
+    vec![
+        of(Characteristic::Latency, 812.4, 640.0, 2.14, 0.6),
+        of(Characteristic::Cost, 0.0119, 0.0131, -1.3, 0.4),
+        of(Characteristic::Confidence, 0.89, 0.89, 0.01, 0.0),
+    ]
+}
+
 #[test]
 fn every_measure_has_a_sentence() {
     let measures = [
@@ -71,12 +84,14 @@ fn every_measure_has_a_sentence() {
         Measure::Metric("score".to_owned()),
         Measure::Flag("refused".to_owned()),
         Measure::ConfidenceDistribution,
+        Measure::Profile,
         Measure::Silence,
     ];
     let told = measures.map(|measure| {
-        let bare = matches!(measure, Measure::ConfidenceDistribution | Measure::Silence);
+        let bare = matches!(measure, Measure::ConfidenceDistribution | Measure::Profile | Measure::Silence);
+        let moved = if measure == Measure::Profile { moved() } else { Vec::new() };
         let estimate = account().estimate.filter(|_| !bare);
-        let account = Account { measure, estimate, baseline: account().baseline.filter(|_| !bare), ..account() };
+        let account = Account { measure, estimate, baseline: account().baseline.filter(|_| !bare), moved, ..account() };
         let text = text::body(&message(vec![Crossing { account: Some(account), ..crossing("a") }]));
         text.lines().skip(2).take_while(|l| !l.is_empty()).collect::<Vec<_>>().join(" ")
     });

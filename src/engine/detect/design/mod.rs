@@ -7,6 +7,7 @@ mod beta;
 pub mod constants;
 pub mod ewma;
 pub mod interval;
+pub mod mewma;
 pub mod normal;
 mod quadrature;
 pub mod runs;
@@ -28,6 +29,7 @@ pub struct DesignCache {
     bernoulli: BTreeMap<[u64; 3], i64>,
     normal: BTreeMap<[u64; 2], f64>,
     ewma: BTreeMap<[u64; 2], f64>,
+    mewma: BTreeMap<[u64; 3], f64>,
 }
 
 impl DesignCache {
@@ -65,9 +67,18 @@ impl DesignCache {
         *self.ewma.entry(key).or_insert_with(solve)
     }
 
+    /// The limit of the MEWMA of `p` known characteristics with weight `r` and an in-control ARL of `arl0`.
+    pub fn mewma_limit(&mut self, p: usize, r: f64, arl0: f64) -> f64 {
+        if self.mewma.len() >= CAPACITY {
+            self.mewma.clear();
+        }
+        let key = [p as u64, r.to_bits(), arl0.to_bits()];
+        *self.mewma.entry(key).or_insert_with(|| mewma::solve_limit(p, r, arl0))
+    }
+
     /// Designs held.
     pub fn len(&self) -> usize {
-        self.bernoulli.len() + self.normal.len() + self.ewma.len()
+        self.bernoulli.len() + self.normal.len() + self.ewma.len() + self.mewma.len()
     }
 
     /// Whether nothing was designed yet.
