@@ -134,7 +134,7 @@ pub struct ExplainArgs {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| format!("{text} is no number"))?;
+    let number: f64 = text.parse().map_err(|error| format!("{text}: {error}"))?;
     if (0.0..=1.0).contains(&number) { Ok(number) } else { Err("a share lies between 0 and 1, like 0.92".to_owned()) }
 }
 

@@ -5,9 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::detect::Unit;
 use super::rule::{Characteristic, Grade, Measure};
-use super::units::{Estimate, Offset, Partition, Span, Timestamp};
+use super::units::{Estimate, Offset, Partition, SampleUnit, Span, Timestamp};
 
 /// A 128-bit name computed from what it names, so that a replay of a day gives the ids of that day. Prints as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,7 +133,7 @@ pub struct Account {
     /// The promise behind the limit: samples between false alarms.
     pub arl0: f64,
     /// What those samples are; nothing for `silence`.
-    pub unit: Option<Unit>,
+    pub unit: Option<SampleUnit>,
     /// What the chart is, in words; empty for `silence`.
     pub method: String,
     /// Outputs of the stream so far.

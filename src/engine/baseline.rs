@@ -103,16 +103,6 @@ pub fn log_of(x: f64) -> Option<f64> {
     (x > LOG_FLOOR).then(|| x.ln())
 }
 
-/// The index of a component in an output's latencies.
-pub const fn component_index(component: super::rule::Component) -> usize {
-    match component {
-        super::rule::Component::Llm => 0,
-        super::rule::Component::Retrieval => 1,
-        super::rule::Component::Tool => 2,
-        super::rule::Component::Orchestration => 3,
-    }
-}
-
 impl Profile {
     /// Adds one output of Phase I, its verdict left out.
     pub fn absorb(&mut self, output: &Output<'_>) {
@@ -192,7 +182,7 @@ impl Profile {
         let Measure::Latency { component, .. } = measure else { return None };
         match component {
             None => Some(&self.pane.latency_bins),
-            Some(component) => self.components.get(component_index(*component)),
+            Some(component) => self.components.get(component.index()),
         }
     }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::baseline::component_index;
 use super::event::{Output, Status};
 use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, entry, latency};
@@ -177,7 +176,7 @@ impl ShareBatches {
                 if detect.counts_good() { batches.complement() } else { batches.clone() }
             }
             Measure::Latency { per_mille, component } => {
-                let at = component.map_or(0, |component| component_index(component) + 1);
+                let at = component.map_or(0, |component| component.index() + 1);
                 let bar = [500, 950, 990].iter().position(|q| q == per_mille)?;
                 self.slow.get(at)?.as_ref()?.batches.get(bar)?.clone()
             }
@@ -226,7 +225,9 @@ mod tests {
         fn neither_order_nor_grouping_matters(cases in proptest::collection::vec((0_i64..400, any::<bool>()), 0..300), cut in 0_usize..300) {
             let fold = |cases: &[(i64, bool)]| {
                 let mut batches = Batches::default();
-                cases.iter().for_each(|(n, bad)| batches.add(hour(*n), *bad));
+                for (n, bad) in cases {
+                    batches.add(hour(*n), *bad);
+                }
                 batches
             };
             let all = fold(&cases);

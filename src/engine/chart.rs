@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::alert::Id;
-use super::baseline::{Baseline, Bucket, component_index, log_of};
+use super::baseline::{Baseline, Bucket, log_of};
 use super::detect::{DesignCache, Detector, Verdict};
 use super::event::{Output, Status};
 use super::plan::{BatchSize, least_promise, plan, promised};
@@ -182,7 +182,7 @@ impl Chart {
             Measure::Latency { component, .. } => {
                 let nanos = match component {
                     None => output.latency.total,
-                    Some(c) => output.latency.components.get(component_index(*c)).copied().flatten(),
+                    Some(c) => output.latency.components.get(c.index()).copied().flatten(),
                 }?;
                 Some(Sample::Case(latency::bin(nanos) > self.bar?))
             }

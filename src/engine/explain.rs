@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::account::{digits, is_share, value};
 use super::baseline::Baseline;
 use super::chart::Chart;
-use super::detect::{Alarm, Centre, Change, Delay, DesignCache, Detector, Unit};
+use super::detect::{Alarm, Centre, Change, Delay, DesignCache, Detector};
 use super::detect::{ProportionChart, ProportionDesign};
 use super::plan::{Design, Finding, Plan, plan};
 use super::rule::{Measure, Rule};
-use super::units::Estimate;
+use super::units::{Estimate, SampleUnit};
 
 /// Sizes that are told for shares, in points of 1.
 const SIZES: [f64; 5] = [0.01, 0.02, 0.03, 0.05, 0.10];
@@ -279,12 +279,12 @@ impl Explained {
 
 impl Plan {
     /// What the promise counts.
-    pub const fn unit(&self) -> Unit {
+    pub const fn unit(&self) -> SampleUnit {
         match &self.design {
-            Design::Proportion(ProportionDesign { alarm: Alarm::Batches(_), .. }) => Unit::Batch,
-            Design::Proportion(_) => Unit::Case,
-            Design::Mean(_) | Design::Vector(..) => Unit::Bucket,
-            Design::Distance(_) => Unit::Window,
+            Design::Proportion(ProportionDesign { alarm: Alarm::Batches(_), .. }) => SampleUnit::Batch,
+            Design::Proportion(_) => SampleUnit::Case,
+            Design::Mean(_) | Design::Vector(..) => SampleUnit::Bucket,
+            Design::Distance(_) => SampleUnit::Window,
         }
     }
 

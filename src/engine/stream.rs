@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::account::Facts;
 use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
 use super::baseline::{Baseline, Profile};
-use super::batches::Batches;
 use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
+use super::labels::{Label, OpenCounts, OpenLabels, Take};
 use super::rule::{Bound, Detect, Measure, Rule, RuleSet};
-use super::units::{Counts, Offset, Partition, Span, Timestamp};
+use super::units::{Offset, Partition, Span, Timestamp};
 use super::window::Window;
 
 /// What of a stream is written down with every commit.
@@ -44,81 +44,6 @@ pub struct Memory {
     pub charts: BTreeMap<Id, Chart>,
     /// Alerts by rule.
     pub alerts: BTreeMap<String, Alert>,
-}
-
-/// What is known later about the outputs of a baseline, each kind until word on a later output comes and closes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenLabels {
-    /// Right and labelled.
-    pub correct: Option<OpenCounts>,
-    /// Overridden and known to be or not.
-    pub overridden: Option<OpenCounts>,
-}
-
-/// Counts of a baseline that is still open, with their batches.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenCounts {
-    /// All of them.
-    pub counts: Counts,
-    /// The bad ones by batches.
-    pub bad: Batches,
-}
-
-impl OpenCounts {
-    fn add_to(&self, profile: &mut Profile, measure: &Measure) {
-        match measure {
-            Measure::Accuracy => {
-                profile.pane.correct.merge(self.counts);
-                profile.shares.wrong.merge(&self.bad);
-            }
-            _ => {
-                profile.pane.overridden.merge(self.counts);
-                profile.shares.overridden.merge(&self.bad);
-            }
-        }
-    }
-
-    /// Adds a case: whether what is counted happened, and whether that is bad.
-    fn add(&mut self, at: Timestamp, happened: bool, bad: bool) {
-        self.counts.add(happened);
-        self.bad.add(at, bad);
-    }
-}
-
-/// What to do with something that became known about an output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Take {
-    /// It belongs to the baseline, or to nothing that is judged.
-    Kept,
-    /// It is judged.
-    Judge,
-    /// It is judged, and the baseline is closed with these counts.
-    Close(Box<OpenCounts>),
-}
-
-impl OpenLabels {
-    fn take(
-        open: &mut Option<OpenCounts>,
-        (value, bad): (bool, bool),
-        label: &Label,
-        (frozen, enough): (bool, u64),
-    ) -> Take {
-        match open {
-            None if label.in_baseline => Take::Kept,
-            None => Take::Judge,
-            Some(counts) if label.in_baseline => {
-                counts.add(label.at, value, bad);
-                Take::Kept
-            }
-            // While outputs are still being learnt this can only be about one that nobody remembers: not the baseline's.
-            Some(_) if !frozen => Take::Kept,
-            Some(counts) if counts.counts.n < enough => {
-                counts.add(label.at, value, bad);
-                Take::Kept
-            }
-            Some(_) => Take::Close(Box::new(open.take().unwrap_or_default())),
-        }
-    }
 }
 
 /// One monitored stream.
@@ -587,19 +512,6 @@ impl Stream {
 
 /// A change of state, with what it rests on.
 type Turn = (Change, Option<Account>);
-
-/// What became known later about an output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Label {
-    pub(super) correct: Option<bool>,
-    pub(super) overridden: Option<bool>,
-    /// When the output happened.
-    pub(super) at: Timestamp,
-    /// Whether the output belongs to the provisional baseline.
-    pub(super) in_baseline: bool,
-    /// Whether it came after the output, by feedback.
-    pub(super) late: bool,
-}
 
 fn timing(rule: &Rule) -> Timing {
     Timing { hold: rule.hold, keep: rule.keep_firing_for }

@@ -196,6 +196,32 @@ pub struct Partition(pub i32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Offset(pub i64);
 
+/// What a chart takes one at a time, and its promise counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SampleUnit {
+    /// Single cases: labelled events, or outputs.
+    Case,
+    /// Batches of cases.
+    Batch,
+    /// Buckets of values.
+    Bucket,
+    /// Windows of values.
+    Window,
+}
+
+impl SampleUnit {
+    /// The word used in the database and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Case => "case",
+            Self::Batch => "batch",
+            Self::Bucket => "bucket",
+            Self::Window => "window",
+        }
+    }
+}
+
 /// An interval with its point estimate, in the measure's own unit (proportions in [0, 1]).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {

@@ -9,10 +9,9 @@ use std::collections::BTreeMap;
 
 use shewhart::edge::notify::Attempt;
 use shewhart::engine::alert::{Account, Crossing, Id, Reason, State};
-use shewhart::engine::detect::Unit;
 use shewhart::engine::route::{Message, Occasion, Status};
 use shewhart::engine::rule::{Grade, Measure};
-use shewhart::engine::units::{Estimate, Offset, Partition, Span, Timestamp};
+use shewhart::engine::units::{Estimate, Offset, Partition, SampleUnit, Span, Timestamp};
 
 /// 2026-10-01 14:05 UTC, when the example alert was raised.
 const RAISED: Timestamp = Timestamp::from_millis(1_790_863_500_000);
@@ -41,7 +40,7 @@ fn account() -> Account {
         statistic: 5.31,
         limit: 5.07,
         arl0: 19_987.0,
-        unit: Some(Unit::Case),
+        unit: Some(SampleUnit::Case),
         method: "e-SR mixture".to_owned(),
         outputs: 48_112,
         labels: 12_903,

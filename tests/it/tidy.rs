@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 16] = [
+const ENGINE: [(&str, &[&str]); 21] = [
     ("units", &[]),
     ("text", &[]),
     ("rule", &["alert", "units"]),
@@ -31,12 +31,20 @@ const ENGINE: [(&str, &[&str]); 16] = [
     ("sketch", &["event", "units"]),
     ("window", &["sketch", "units"]),
     ("recent", &["alert", "units"]),
-    ("baseline", &["event", "rule", "sketch", "units", "vector"]),
+    ("batches", &["event", "rule", "sketch", "units"]),
+    ("baseline", &["batches", "event", "rule", "sketch", "units", "vector"]),
     ("detect", &["rule", "units"]),
     ("vector", &["detect", "event", "rule", "units"]),
-    ("chart", &["alert", "baseline", "detect", "event", "rule", "sketch", "units", "vector"]),
+    ("plan", &["baseline", "batches", "detect", "rule", "units"]),
+    ("rate", &["units"]),
+    ("labels", &["baseline", "batches", "rule", "units"]),
+    ("chart", &["alert", "baseline", "detect", "event", "plan", "rate", "rule", "sketch", "units", "vector"]),
+    ("explain", &["account", "baseline", "chart", "detect", "plan", "rule", "units"]),
     ("account", &["alert", "baseline", "detect", "rule", "units"]),
-    ("stream", &["account", "alert", "baseline", "chart", "detect", "event", "rule", "units", "window"]),
+    (
+        "stream",
+        &["account", "alert", "baseline", "chart", "detect", "event", "labels", "plan", "rule", "units", "window"],
+    ),
     ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),
     ("route", &["alert", "units"]),
 ];

@@ -7,7 +7,6 @@ use super::write::stream_id;
 use crate::engine::Engine;
 use crate::engine::alert::{Account, Crossing, State};
 use crate::engine::baseline::Profile;
-use crate::engine::detect::Unit;
 use crate::engine::sketch::Pane;
 use crate::engine::window::{Change, Level};
 
@@ -278,7 +277,7 @@ fn write_account(db: &Transaction<'_>, crossing: &Crossing, account: &Account) -
         account.change.map(|e| e.value),
         account.change.map(|e| e.low),
         account.change.map(|e| e.high),
-        account.unit.map(Unit::as_str),
+        account.unit.map(crate::engine::units::SampleUnit::as_str),
         account.method
     ])
     .map(drop)

@@ -1,8 +1,7 @@
 //! Numbers as people read them: `89.1 % (87.9 to 90.3)`, `20,000`, `6 h 12 min`.
 
-use crate::engine::detect::Unit as DetectUnit;
 use crate::engine::rule::{Component, Measure};
-use crate::engine::units::{Estimate, Span, Timestamp};
+use crate::engine::units::{Estimate, SampleUnit, Span, Timestamp};
 
 /// The unit in which a measure is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,12 +138,12 @@ pub(super) const fn cases(measure: &Measure) -> &'static str {
 }
 
 /// What a promise counts.
-pub(super) const fn promised(measure: &Measure, unit: Option<DetectUnit>) -> &'static str {
+pub(super) const fn promised(measure: &Measure, unit: Option<SampleUnit>) -> &'static str {
     match unit {
-        Some(DetectUnit::Batch) => "batches",
-        Some(DetectUnit::Bucket) => "buckets",
-        Some(DetectUnit::Window) => "windows",
-        Some(DetectUnit::Case) | None => cases(measure),
+        Some(SampleUnit::Batch) => "batches",
+        Some(SampleUnit::Bucket) => "buckets",
+        Some(SampleUnit::Window) => "windows",
+        Some(SampleUnit::Case) | None => cases(measure),
     }
 }
 

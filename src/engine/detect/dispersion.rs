@@ -38,7 +38,9 @@ impl Dispersion {
     /// cases are alike (then nothing could differ).
     pub fn estimate(batches: &[Counts]) -> Option<Self> {
         let mut all = Counts::default();
-        batches.iter().for_each(|batch| all.merge(*batch));
+        for batch in batches {
+            all.merge(*batch);
+        }
         let centre = all.share().filter(|p| *p > 0.0 && *p < 1.0)?;
         let (mut ranges, mut squares, mut products, mut count) = (0.0, 0.0, 0.0, 0_u64);
         let mut before: Option<f64> = None;
@@ -85,7 +87,7 @@ mod tests {
         assert_eq!((found.centre, found.batches), (0.125, 3));
         let z = [-1.25 / (50.0_f64 * 0.109_375).sqrt(), 2.5 / (100.0_f64 * 0.109_375).sqrt()];
         assert!((found.sigma_z - (z[1] - z[0]) / 1.128).abs() < 1e-12);
-        assert!((found.pearson - (2.0 * z[0] * z[0] + z[1] * z[1]) / 2.0).abs() < 1e-12);
+        assert!((found.pearson - (z[0] * z[0] + 0.5 * z[1] * z[1])).abs() < 1e-12);
         let (low, high) = found.limits(100, 3.0);
         assert!((f64::midpoint(low, high) - 0.125).abs() < 1e-12 && high > 0.125);
     }

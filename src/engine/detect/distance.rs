@@ -17,9 +17,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::design::interval::{psi_limit, psi_p_value};
-use super::{Direction, Evidence, Unit, Verdict};
+use super::{Direction, Evidence, Verdict};
 use crate::engine::rule::Grade;
-use crate::engine::units::{Estimate, Timestamp};
+use crate::engine::units::{Estimate, SampleUnit, Timestamp};
 
 /// Least share of a bin in PSI; part of the definition, as PSI of an empty bin depends on it.
 const FLOOR: f64 = 1e-4;
@@ -218,7 +218,7 @@ impl DistanceChart {
             // A window is judged as a whole: the change lies in the first one outside, or the one before.
             changed_between: (changed_at, changed_at),
             samples: self.since,
-            unit: Unit::Window,
+            unit: SampleUnit::Window,
             direction: if self.last.shift < 0.0 { Direction::Down } else { Direction::Up },
             parts: Vec::new(),
         })

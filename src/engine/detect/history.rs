@@ -67,15 +67,12 @@ impl History {
         if n == 0 {
             return;
         }
-        match self.cells.last_mut().filter(|cell| cell.size == 0 && cell.n < CELL) {
-            Some(open) => {
-                open.hits = open.hits.saturating_add(hits);
-                open.n = open.n.saturating_add(n);
-            }
-            None => {
-                self.cells.push(Cell { at, hits, n, size: 0 });
-                self.compact();
-            }
+        if let Some(open) = self.cells.last_mut().filter(|cell| cell.size == 0 && cell.n < CELL) {
+            open.hits = open.hits.saturating_add(hits);
+            open.n = open.n.saturating_add(n);
+        } else {
+            self.cells.push(Cell { at, hits, n, size: 0 });
+            self.compact();
         }
     }
 

@@ -22,9 +22,9 @@ use super::design::interval::normal_quantile;
 use super::design::{DesignCache, ceil4};
 use super::proportion::Method;
 use super::standard::{Standard, Step};
-use super::{Direction, Evidence, Unit, Verdict};
+use super::{Direction, Evidence, Verdict};
 use crate::engine::rule::Grade;
-use crate::engine::units::{Estimate, Timestamp};
+use crate::engine::units::{Estimate, SampleUnit, Timestamp};
 
 /// Buckets below which sigma is too rough an estimate to be taken at its word.
 const BUCKETS_WANTED: u64 = 30;
@@ -194,7 +194,7 @@ impl MeanChart {
         let mut inside = likelihoods.iter().filter(|(_, value)| *value > 0.0 && *value >= most - INTERVAL);
         // From the newest to the oldest.
         let latest = inside.next().map_or(change.at, |(at, _)| *at);
-        let earliest = inside.last().map_or(change.at, |(at, _)| *at).min(change.at);
+        let earliest = inside.next_back().map_or(change.at, |(at, _)| *at).min(change.at);
         Some(Change { between: (earliest, latest.max(change.at)), ..change })
     }
 
@@ -218,7 +218,7 @@ impl MeanChart {
             changed_at: change.at,
             changed_between: change.between,
             samples: change.buckets,
-            unit: Unit::Bucket,
+            unit: SampleUnit::Bucket,
             direction: self.design.direction,
             parts: Vec::new(),
         })

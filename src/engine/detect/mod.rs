@@ -38,7 +38,7 @@ pub use self::shewhart::{
 };
 pub use self::tabular::{Arm, TabularCusum, TabularDesign};
 use super::rule::{Characteristic, Grade};
-use super::units::{Estimate, Timestamp};
+use super::units::{Estimate, SampleUnit, Timestamp};
 
 /// Which way a level has moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ pub struct Evidence {
     /// Cases, buckets or values since then.
     pub samples: u64,
     /// What the promise counts.
-    pub unit: Unit,
+    pub unit: SampleUnit,
     /// Which way the level went; of a bad proportion, so `Up` is worse.
     pub direction: Direction,
     /// What moved, the largest contribution first; empty unless the chart is one of vectors.
@@ -113,32 +113,6 @@ pub struct Part {
     pub given: f64,
     /// Its contribution given the others, as a share of the sum of all such, in [0, 1].
     pub share: f64,
-}
-
-/// What a chart takes one at a time, and its promise counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unit {
-    /// Single cases: labelled events, or outputs.
-    Case,
-    /// Batches of cases.
-    Batch,
-    /// Buckets of values.
-    Bucket,
-    /// Windows of values.
-    Window,
-}
-
-impl Unit {
-    /// The word used in the database and in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Case => "case",
-            Self::Batch => "batch",
-            Self::Bucket => "bucket",
-            Self::Window => "window",
-        }
-    }
 }
 
 /// Any chart.

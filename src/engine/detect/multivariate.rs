@@ -39,9 +39,9 @@ use serde::{Deserialize, Serialize};
 
 use super::design::DesignCache;
 use super::design::mewma::{estimated, t2_limit};
-use super::{Direction, Evidence, Part, Unit, Verdict};
+use super::{Direction, Evidence, Part, Verdict};
 use crate::engine::rule::{Characteristic, Grade};
-use crate::engine::units::{Estimate, Timestamp};
+use crate::engine::units::{Estimate, SampleUnit, Timestamp};
 
 /// What the chart is, in words.
 pub(super) const METHOD: &str = "MEWMA of bucket means";
@@ -308,7 +308,7 @@ impl VectorChart {
             changed_at: change.at,
             changed_between: change.between,
             samples: change.buckets,
-            unit: Unit::Bucket,
+            unit: SampleUnit::Bucket,
             direction: if first < 0.0 { Direction::Down } else { Direction::Up },
             parts,
         })

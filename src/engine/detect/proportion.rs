@@ -31,9 +31,9 @@ use super::dispersion::standardised;
 use super::esr::Mixture;
 use super::history::History;
 use super::standard::{Scheme, Standard, Step};
-use super::{Direction, Evidence, Unit, Verdict};
+use super::{Direction, Evidence, Verdict};
 use crate::engine::rule::Grade;
-use crate::engine::units::{Counts, Estimate, Timestamp};
+use crate::engine::units::{Counts, Estimate, SampleUnit, Timestamp};
 
 /// Changes of the alarm's mixture, for a delta of [`MIXTURE_DELTA`].
 const DROPS: [f64; 6] = [0.01, 0.02, 0.03, 0.05, 0.08, 0.12];
@@ -458,7 +458,7 @@ impl ProportionChart {
             changed_at: change.at,
             changed_between: (change.earliest, change.latest),
             samples: since.n,
-            unit: if matches!(self.alarm, AlarmState::Batches(_)) { Unit::Batch } else { Unit::Case },
+            unit: if matches!(self.alarm, AlarmState::Batches(_)) { SampleUnit::Batch } else { SampleUnit::Case },
             direction: Direction::Up,
             parts: Vec::new(),
         })

@@ -58,6 +58,16 @@ pub(super) const COMPONENTS: &[(&str, Component)] = &[
 pub(super) const QUANTILES: &[(&str, u16)] = &[("p50", 500), ("p95", 950), ("p99", 990)];
 
 impl Component {
+    /// The index of the component in an output's latencies.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Llm => 0,
+            Self::Retrieval => 1,
+            Self::Tool => 2,
+            Self::Orchestration => 3,
+        }
+    }
+
     /// The word used in rule files and in events.
     pub fn as_str(self) -> &'static str {
         COMPONENTS.iter().find(|(_, component)| *component == self).map_or("", |(word, _)| word)
