@@ -135,7 +135,7 @@ fn every_case_of_the_families_implemented() {
     let mut wrong = Vec::new();
     for case in file["cases"].as_array().unwrap() {
         let tolerance = case["rel_tol"].as_f64().unwrap();
-        for (found, wanted) in compare(case).into_iter().filter(|(found, _)| !found.is_nan()) {
+        for (found, wanted) in compare(case).into_iter() {
             checked += 1;
             if !agrees(found, wanted, tolerance) {
                 wrong.push(format!("{}: found {found}, wanted {wanted} within {tolerance}", case["id"]));
@@ -144,5 +144,5 @@ fn every_case_of_the_families_implemented() {
     }
     println!("{checked} values checked");
     assert!(wrong.is_empty(), "{} of {checked}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(checked > 300);
+    assert!(checked > 780);
 }

@@ -9,7 +9,7 @@
 //!
 //! **Classical constants.** lambda 0.1 and L = 2.814, lambda 0.2 and L = 2.962, lambda 0.4 and L = 3.054: ARL0 500.
 //!
-//! **Bad at.** lambda below 0.002 or so: hundreds of nodes, and the steps until varying limits stand go like 1 / lambda.
+//! **Bad at.** lambda below 0.001 or so: hundreds of nodes, and the steps until varying limits stand go like 1 / lambda.
 
 use super::interval::normal_quantile;
 use super::normal::{density, nodes_for, normal_cdf};
@@ -17,11 +17,13 @@ use super::quadrature::{Reduced, State};
 use super::search::increasing_root;
 
 /// Share of the variance of Z that its start still takes away when the limits count as standing.
-const SETTLED: f64 = 1e-9;
+const SETTLED: f64 = 1e-7;
 /// Chance of being without an alarm still, below which the rest of a run length is nothing.
 const NEGLIGIBLE: f64 = 1e-16;
 /// Most steps of varying limits that are carried out.
 const MAX_STEPS: i32 = 20_000;
+/// Most secants to a width for limits that vary; three are enough.
+const MAX_SECANTS: u32 = 40;
 /// Depth, in standard deviations of the statistic, to which a one-sided chart follows it.
 const DEPTH: f64 = 7.0;
 /// Smallest weight of the last observation that is computed with; a smaller one counts as this.
@@ -48,10 +50,13 @@ pub struct NormalEwma {
 }
 
 impl NormalEwma {
-    /// Average run length from 0 for observations of mean `shift`.
+    /// Average run length from 0 for observations of mean `shift`. For ever where the width is infinite or no number.
     pub fn arl(&self, shift: f64) -> f64 {
-        if self.width.is_nan() || self.width <= 0.0 {
+        if self.width <= 0.0 {
             return 1.0;
+        }
+        if !self.width.is_finite() {
+            return f64::INFINITY;
         }
         let chart = Scaled::new(self, shift);
         match self.limits {
@@ -61,25 +66,41 @@ impl NormalEwma {
     }
 }
 
-/// The width L at which the chart has an in-control ARL of `arl0`; it is not below that of `arl0` = 1, which is 0.
+/// The width L at which the chart has an in-control ARL of `arl0`; 0 where every width has a longer one.
 pub fn solve_width(lambda: f64, arl0: f64, limits: EwmaLimits) -> f64 {
     if arl0.is_nan() || arl0 <= 1.0 {
         return 0.0;
     }
-    let solve = |start: f64, limits: EwmaLimits| {
-        increasing_root(start, |width| (NormalEwma { lambda, width, limits }.arl(0.0) / arl0).ln())
+    let length = |width: f64, limits: EwmaLimits| NormalEwma { lambda, width, limits }.arl(0.0);
+    let weight = lambda.clamp(MIN_LAMBDA, 1.0);
+    let solve = |arl0: f64, start: f64| {
+        increasing_root(start, start + 1.0 / start, |width| (length(width, EwmaLimits::Fixed) / arl0).ln())
     };
-    let fixed = solve(start_width(lambda.clamp(MIN_LAMBDA, 1.0), 0.5 / arl0).max(0.1), EwmaLimits::Fixed);
-    match limits {
-        EwmaLimits::Fixed => fixed,
-        EwmaLimits::TimeVarying => solve(fixed, limits),
+    let fixed = solve(arl0, start_width(weight, 0.5 / arl0));
+    if limits == EwmaLimits::Fixed {
+        return fixed;
     }
+    // What narrow limits in the beginning take away is much the same for neighbouring widths: one correction for it,
+    // then secants, as the logarithm of the ARL is nearly straight.
+    let excess = |width: f64| (length(width, limits) / arl0).ln();
+    let mut before = (fixed, excess(fixed));
+    let mut width = solve(arl0 / before.1.exp(), fixed);
+    for _ in 0..MAX_SECANTS {
+        let now = (width, excess(width));
+        let step = now.1 * (now.0 - before.0) / (now.1 - before.1);
+        if now.1.abs() < 1e-9 || !step.is_finite() {
+            break;
+        }
+        width = (width - step).max(width / 4.0);
+        before = now;
+    }
+    width
 }
 
 /// Where a search for a width starts: neighbouring statistics are alike, so alarms on one side that are as rare as
 /// `chance` need a chance of the single statistic that is larger, by the square root of lambda or so.
 fn start_width(lambda: f64, chance: f64) -> f64 {
-    normal_quantile(1.0 - (chance / lambda.sqrt().max(0.05)).min(0.4))
+    normal_quantile(1.0 - (chance / lambda.sqrt()).min(0.4))
 }
 
 /// A one-sided EWMA chart with a fixed upper limit, of observations in standard deviations.
@@ -94,6 +115,9 @@ pub struct UpperEwma {
 impl UpperEwma {
     /// Average run length from 0 for observations of mean `shift`.
     pub fn arl(&self, shift: f64) -> f64 {
+        if !self.width.is_finite() {
+            return f64::INFINITY;
+        }
         let memory = 1.0 - self.lambda.clamp(MIN_LAMBDA, 1.0);
         let lambda = 1.0 - memory;
         let deviation = 1.0 / (lambda * (2.0 - lambda)).sqrt();
@@ -121,8 +145,9 @@ pub fn solve_upper_limit(lambda: f64, arl0: f64) -> f64 {
         return 0.0;
     }
     let weight = lambda.clamp(MIN_LAMBDA, 1.0);
-    let start = start_width(weight, 1.0 / arl0).max(0.1);
-    let width = increasing_root(start, |width| (UpperEwma { lambda: weight, width }.arl(0.0) / arl0).ln());
+    let start = start_width(weight, 1.0 / arl0);
+    let excess = |width: f64| (UpperEwma { lambda: weight, width }.arl(0.0) / arl0).ln();
+    let width = increasing_root(start, start + 1.0 / start, excess);
     width * (weight / (2.0 - weight)).sqrt()
 }
 
@@ -286,7 +311,7 @@ mod tests {
             assert!((arl(1.0, 3.0, limits, 0.0) - 370.398_347_344_956).abs() < 1e-7);
             assert!((arl(1.0, 3.0, limits, 1.0) - 43.894_681_718_539_5).abs() < 1e-8);
             assert_eq!(arl(0.1, 0.0, limits, 0.0), 1.0);
-            assert_eq!(arl(0.1, f64::NAN, limits, 0.0), 1.0);
+            assert_eq!(arl(0.1, f64::NAN, limits, 0.0), f64::INFINITY);
         }
     }
 

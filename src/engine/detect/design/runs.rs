@@ -332,6 +332,8 @@ fn integrals(nodes: &[(f64, f64)]) -> Vec<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::runs::RunRules;
+    use super::super::super::testing::Xorshift;
     use super::*;
 
     fn near(found: f64, wanted: f64, tolerance: f64) {
@@ -392,5 +394,23 @@ mod tests {
         near(nelson_arl(&[1, 2, 3], 0.0), 145.896_21, 0.006);
         near(nelson_arl(&[1, 2, 3, 4], 0.0), 119.098_465, 0.006);
         near(nelson_arl(&[1, 2, 3, 4], 1.0), 16.562_51, 0.005);
+    }
+
+    #[test]
+    fn flags_come_as_often_as_computed() {
+        // What is computed is what flags points, but for the first four points of a chart.
+        let mut random = Xorshift::new(41);
+        for (numbers, shift) in [(&[1, 2, 3, 4, 5, 6, 7, 8][..], 0.5), (&[3, 8], 1.2), (&[2, 4, 7], 0.3)] {
+            let set = RunRuleSet::nelson(numbers);
+            let (runs, mut points) = (4_000, 0_u32);
+            for _ in 0..runs {
+                let mut rules = RunRules::new(set);
+                points += 1;
+                while rules.update(shift + random.normal()).is_empty() {
+                    points += 1;
+                }
+            }
+            near(f64::from(points) / f64::from(runs), arl(set, shift), 0.06);
+        }
     }
 }
