@@ -1,15 +1,16 @@
 //! Run lengths of the two-sided normal EWMA, and its limit from a promised in-control average run length (ARL).
 //!
-//! **Definition.** Z <- (1 - lambda) Z + lambda z from Z = 0, z ~ N(shift, 1); alarm when |Z| > L s, with s^2 = lambda /
-//! (2 - lambda) for fixed limits, and s_n^2 = s^2 (1 - (1 - lambda)^2n), the variance of Z itself, for limits that vary
-//! with time (Roberts 1959). One-sided: alarm when Z > L s, without a barrier below. With fixed limits the ARL solves a Fredholm equation, at Gauss-Legendre nodes a small chain
-//! (Crowder 1987; the values of Lucas & Saccucci 1990). With varying limits the distribution of Z is carried on exactly,
-//! observation by observation, until the limits stand; the fixed chart's run length is the rest. Both agree with R's
-//! `spc` to 1e-8.
+//! **Definition.** Z <- (1 - lambda) Z + lambda z from Z = 0, z ~ N(shift, 1); alarm when |Z| > L s, with s^2 = lambda
+//! / (2 - lambda) for fixed limits, and s_n^2 = s^2 (1 - (1 - lambda)^2n), the variance of Z itself, for limits that
+//! vary with time (Roberts 1959). One-sided: alarm when Z > L s, without a barrier below. With fixed limits the ARL
+//! solves a Fredholm equation, at Gauss-Legendre nodes a small chain (Crowder 1987; the values of Lucas & Saccucci
+//! 1990). With varying limits the distribution of Z is carried on exactly, observation by observation, until the limits
+//! stand; the fixed chart's run length is the rest. Both agree with R's `spc` to 1e-8.
 //!
 //! **Classical constants.** lambda 0.1 and L = 2.814, lambda 0.2 and L = 2.962, lambda 0.4 and L = 3.054: ARL0 500.
 //!
-//! **Bad at.** lambda below 0.001 or so: hundreds of nodes, and the steps until varying limits stand go like 1 / lambda.
+//! **Bad at.** lambda below 0.001 or so: hundreds of nodes, and the steps until varying limits stand go like 1 /
+//! lambda.
 
 use super::interval::normal_quantile;
 use super::normal::{density, nodes_for, normal_cdf};

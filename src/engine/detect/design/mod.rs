@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-
 /// Designs kept before the cache starts over: every error rate in steps of its fourth digit, with room to spare.
 const CAPACITY: usize = 65_536;
 
@@ -53,8 +52,8 @@ impl DesignCache {
         *self.normal.entry(key).or_insert_with(|| normal::solve_h(k, arl0))
     }
 
-    /// The limit, in standard deviations of a value, of the one-sided EWMA with weight `lambda` and an in-control ARL of
-    /// `arl0`.
+    /// The limit, in standard deviations of a value, of the one-sided EWMA with weight `lambda` and an in-control ARL
+    /// of `arl0`.
     pub fn ewma_limit(&mut self, lambda: f64, arl0: f64) -> f64 {
         if self.ewma.len() >= CAPACITY {
             self.ewma.clear();

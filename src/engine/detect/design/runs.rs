@@ -1,14 +1,14 @@
 //! Mean run lengths of run rules, exact: of the very automaton that flags points (`detect::runs`).
 //!
-//! **Definition.** The states of the rules' memory that points can lead to are enumerated; each goes on by the chances of
-//! the zones between the rules' bounds for z ~ N(shift, 1) (Champ & Woodall 1987). Rules 3 and 4 compare neighbours, so
-//! there a state also has the density of its last point within its zone, by probability instead of value: a polynomial
-//! through Gauss-Legendre nodes, integrated up to and from every node (collocation). The distribution of the memory
-//! without an alarm is carried on point by point; when the chance of an alarm at the next point stands still, the rest
-//! of the run length is its reciprocal. Only positive numbers are added, so 1e12 is found as exactly as 10.
+//! **Definition.** The states of the rules' memory that points can lead to are enumerated; each goes on by the chances
+//! of the zones between the rules' bounds for z ~ N(shift, 1) (Champ & Woodall 1987). Rules 3 and 4 compare neighbours,
+//! so there a state also has the density of its last point within its zone, by probability instead of value: a
+//! polynomial through Gauss-Legendre nodes, integrated up to and from every node (collocation). The distribution of the
+//! memory without an alarm is carried on point by point; when the chance of an alarm at the next point stands still,
+//! the rest of the run length is its reciprocal. Only positive numbers are added, so 1e12 is found as exactly as 10.
 //!
-//! **Classical constants.** Western Electric 1 to 4: 91.75; rule 1 of either: 370.40; Nelson's 3 and 4 alone: 421.60 and
-//! 601.01, whatever the distribution; all eight: 73.6.
+//! **Classical constants.** Western Electric 1 to 4: 91.75; rule 1 of either: 370.40; Nelson's 3 and 4 alone: 421.60
+//! and 601.01, whatever the distribution; all eight: 73.6.
 //!
 //! **Bad at.** Speed with both rules 3 or 4 and rules of zones: thousands of states with a density each. What points
 //! before the first did is taken as unremarkable: rule 5 may fire at the second point here, at the third on a chart.

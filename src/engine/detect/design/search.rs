@@ -5,9 +5,9 @@ const MAX_STEPS: usize = 80;
 /// Least and largest limit searched.
 const BOUNDS: (f64, f64) = (1e-9, 1e4);
 
-/// x > 0 with f(x) = 0 for an increasing f, near `start` where f has about this slope: bracketed from there, then regula
-/// falsi that halves the weight of an end that stays (Illinois; Dowell & Jarratt 1971). The end returned has f >= 0 but
-/// for rounding, so a promise is kept.
+/// x > 0 with f(x) = 0 for an increasing f, near `start` where f has about this slope: bracketed from there, then
+/// regula falsi that halves the weight of an end that stays (Illinois; Dowell & Jarratt 1971). The end returned has f
+/// >= 0 but for rounding, so a promise is kept.
 pub(super) fn increasing_root(start: f64, slope: f64, f: impl Fn(f64) -> f64) -> f64 {
     let first = (start, f(start));
     let (mut low, mut high) = (first, first);
