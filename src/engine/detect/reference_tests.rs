@@ -86,8 +86,8 @@ fn compare(case: &Value) -> Vec<(f64, f64)> {
         ("normal_cusum", quantity) => vec![(normal(params, quantity), value.as_f64().unwrap())],
         ("normal_ewma", _) => vec![(ewma(params), value.as_f64().unwrap())],
         ("western_electric", _) => vec![(western_electric(params), value.as_f64().unwrap())],
-        // The reference solved this chain, whose run length is 1.3e12, in floats that cancel: it is 1.1e-5 off a run of 15
-        // with p = Phi(-1) - Phi(-3), which has a closed form.
+        // The reference solved this chain, whose run length is 1.3e12, in floats that cancel: it is 1.1e-5 off a run of
+        // 15 with p = Phi(-1) - Phi(-3), which has a closed form.
         ("nelson", _) if case["id"] == "nelson-0579" => {
             let p = normal_cdf(-1.0) - normal_cdf(-3.0);
             vec![(nelson(params), (1.0 - p.powi(15)) / (p.powi(15) * (1.0 - p)))]
@@ -135,7 +135,7 @@ fn every_case_of_the_families_implemented() {
     let mut wrong = Vec::new();
     for case in file["cases"].as_array().unwrap() {
         let tolerance = case["rel_tol"].as_f64().unwrap();
-        for (found, wanted) in compare(case).into_iter().filter(|(found, _)| !found.is_nan()) {
+        for (found, wanted) in compare(case) {
             checked += 1;
             if !agrees(found, wanted, tolerance) {
                 wrong.push(format!("{}: found {found}, wanted {wanted} within {tolerance}", case["id"]));
@@ -144,5 +144,5 @@ fn every_case_of_the_families_implemented() {
     }
     println!("{checked} values checked");
     assert!(wrong.is_empty(), "{} of {checked}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(checked > 300);
+    assert!(checked > 780);
 }

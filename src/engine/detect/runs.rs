@@ -6,12 +6,12 @@
 //! row beyond 1 sigma, on both sides. Western Electric (1956): 1, 5, 6 and eight in a row on one side, as 1 to 4.
 //!
 //! **Conventions.** Those of R's `qcc`: *beyond* is strict, a point on the centre is on no side, equal neighbours end a
-//! trend; rules 5 and 6 fire only at a point that is itself beyond, and only once three or five points are there; a rule
-//! fires anew at every point of its pattern. Rule 8 asks for points on both sides, as Nelson words it; tables of run
-//! lengths take points on either side ([`Sides`]).
+//! trend; rules 5 and 6 fire only at a point that is itself beyond, and only once three or five points are there; a
+//! rule fires anew at every point of its pattern. Rule 8 asks for points on both sides, as Nelson words it; tables of
+//! run lengths take points on either side ([`Sides`]).
 //!
-//! **Classical constants.** Mean run lengths in control (`design::runs`): rule 1 alone 370.4, Western Electric 91.75, all
-//! eight of Nelson 73.6.
+//! **Classical constants.** Mean run lengths in control (`design::runs`): rule 1 alone 370.4, Western Electric 91.75,
+//! all eight of Nelson 73.6.
 //!
 //! **Bad at.** Alarms. Every rule adds false ones, so they are for display: what to look at on a chart that is drawn.
 

@@ -3,13 +3,14 @@
 //! **Definition.** Centre and limits, `width` standard deviations of the point away (Shewhart 1931; the charts of
 //! Montgomery, chapters 6 and 7). Shares p: sqrt(p (1-p) / n); counts of n: n times that; defects per unit u: sqrt(u /
 //! n); defects c: sqrt(c). Means of subgroups: sigma / sqrt(n), with sigma the mean range / d2 or the mean standard
-//! deviation / c4; ranges: d3 sigma about d2 sigma; standard deviations: sqrt(1 - c4^2) sigma about c4 sigma. Individual
-//! values: sigma is the mean moving range of two / 1.128. A limit that a point cannot pass ends at what is possible.
+//! deviation / c4; ranges: d3 sigma about d2 sigma; standard deviations: sqrt(1 - c4^2) sigma about c4 sigma.
+//! Individual values: sigma is the mean moving range of two / 1.128. A limit that a point cannot pass ends at what is
+//! possible.
 //!
 //! **Classical constants.** 3 standard deviations; d2 with three decimals, as in the tables behind published limits.
 //!
-//! **Bad at.** Small changes (2 points of accuracy take a day's batch many days), and promises: 3 sigma is a false alarm
-//! every 370 points of a normal, and on counts whatever the skewness makes of it. For display and for Phase I.
+//! **Bad at.** Small changes (2 points of accuracy take a day's batch many days), and promises: 3 sigma is a false
+//! alarm every 370 points of a normal, and on counts whatever the skewness makes of it. For display and for Phase I.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
 //! The two-sided tabular CUSUM, in the measure's own unit.
 //!
 //! **Definition.** C+ <- max(0, C+ + x - target - k), C- <- max(0, C- + target - k - x); a signal when either reaches h
-//! (Page 1954; the table of Montgomery, chapter 9). N is the number of observations since the sum was last 0: the change
-//! lies after that, and target + k + C+ / N, or target - k - C- / N, estimates the new level. A head start, half of h,
-//! finds a level that is wrong from the start in half the time (fast initial response: Lucas & Crosier 1982).
+//! (Page 1954; the table of Montgomery, chapter 9). N is the number of observations since the sum was last 0: the
+//! change lies after that, and target + k + C+ / N, or target - k - C- / N, estimates the new level. A head start, half
+//! of h, finds a level that is wrong from the start in half the time (fast initial response: Lucas & Crosier 1982).
 //!
 //! **Classical constants.** k = sigma / 2, h = 4 or 5 sigma. The limit for a promise comes from `design::normal`.
 //!

@@ -1,11 +1,11 @@
 //! The constants of Shewhart charts for subgroups of n normal values: d2, d3 and c4.
 //!
 //! **Definition.** d2 and d3 are mean and standard deviation of the range of n standard normal values, c4 the mean of
-//! their standard deviation: d2 = int 1 - Phi^n - (1 - Phi)^n, P(range <= r) = n int phi(x) (Phi(x+r) - Phi(x))^(n-1) dx
-//! (Tippett 1925), c4 = sqrt(2 / (n-1)) Gamma(n/2) / Gamma((n-1)/2).
+//! their standard deviation: d2 = int 1 - Phi^n - (1 - Phi)^n, P(range <= r) = n int phi(x) (Phi(x+r) - Phi(x))^(n-1)
+//! dx (Tippett 1925), c4 = sqrt(2 / (n-1)) Gamma(n/2) / Gamma((n-1)/2).
 //!
-//! **Classical constants.** d2(2) = 1.128, d2(5) = 2.326, d3(5) = 0.864, c4(5) = 0.9400. Published limits rest on d2 with
-//! three decimals ([`d2_printed`]): the exact one moves the sigma of five by 3e-5 of itself.
+//! **Classical constants.** d2(2) = 1.128, d2(5) = 2.326, d3(5) = 0.864, c4(5) = 0.9400. Published limits rest on d2
+//! with three decimals ([`d2_printed`]): the exact one moves the sigma of five by 3e-5 of itself.
 //!
 //! **Bad at.** Values that are not normal: the range feels the tails first.
 

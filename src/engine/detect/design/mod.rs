@@ -17,8 +17,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use self::ewma::EwmaLimits;
-
 /// Designs kept before the cache starts over: every error rate in steps of its fourth digit, with room to spare.
 const CAPACITY: usize = 65_536;
 
@@ -56,15 +54,14 @@ impl DesignCache {
         *self.normal.entry(key).or_insert_with(|| normal::solve_h(k, arl0))
     }
 
-    /// The limit, in standard deviations of a value, of the one-sided EWMA with weight `lambda` and an in-control ARL of
-    /// `arl0`: the two-sided chart alarms twice as often, half of the times on this side.
+    /// The limit, in standard deviations of a value, of the one-sided EWMA with weight `lambda` and an in-control ARL
+    /// of `arl0`.
     pub fn ewma_limit(&mut self, lambda: f64, arl0: f64) -> f64 {
         if self.ewma.len() >= CAPACITY {
             self.ewma.clear();
         }
         let key = [lambda.to_bits(), arl0.to_bits()];
-        let solve = || ewma::solve_width(lambda, arl0 / 2.0, EwmaLimits::Fixed) * (lambda / (2.0 - lambda)).sqrt();
-        *self.ewma.entry(key).or_insert_with(solve)
+        *self.ewma.entry(key).or_insert_with(|| ewma::solve_upper_limit(lambda, arl0))
     }
 
     /// The limit of the MEWMA of `p` known characteristics with weight `r` and an in-control ARL of `arl0`.
@@ -135,7 +132,9 @@ mod tests {
         assert_eq!(cache.bernoulli_limit(0.08, 0.1, 20_000.0), first);
         let h = cache.normal_limit(0.5, 930.887);
         assert_eq!(cache.normal_limit(0.5, 930.887), h);
-        assert_eq!(cache.len(), 2);
+        let limit = cache.ewma_limit(0.1, 500.0);
+        assert_eq!(cache.ewma_limit(0.1, 500.0), limit);
+        assert_eq!(cache.len(), 3);
     }
 
     #[test]

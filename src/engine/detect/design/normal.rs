@@ -22,8 +22,12 @@ use super::search::increasing_root;
 const NODES: f64 = 16.0;
 /// See [`NODES`].
 const NODES_PER_UNIT: f64 = 3.0;
-/// Most nodes ever used.
-const MAX_NODES: f64 = 480.0;
+/// Where an interval is wide, the digits need fewer: this many, and `WIDE_NODES_PER_UNIT`.
+const WIDE_NODES: f64 = 256.0;
+/// See [`WIDE_NODES`].
+const WIDE_NODES_PER_UNIT: f64 = 1.6;
+/// Most nodes ever used, a sixth of a second's worth: enough for 590 standard deviations.
+const MAX_NODES: f64 = 1_200.0;
 
 /// The standard normal distribution function.
 pub fn normal_cdf(x: f64) -> f64 {
@@ -38,7 +42,8 @@ pub(super) fn density(x: f64) -> f64 {
 
 /// Nodes and weights on an interval of `width` standard deviations, from 0.
 pub(super) fn nodes_for(width: f64) -> Vec<(f64, f64)> {
-    let count = NODES_PER_UNIT.mul_add(width, NODES).ceil().min(MAX_NODES) as u32;
+    let (few, wide) = (NODES_PER_UNIT.mul_add(width, NODES), WIDE_NODES_PER_UNIT.mul_add(width, WIDE_NODES));
+    let count = few.min(wide).min(MAX_NODES).ceil() as u32;
     legendre_nodes(count).into_iter().map(|(y, w)| (width * y, width * w)).collect()
 }
 
@@ -76,10 +81,13 @@ impl NormalCusum {
         self.arl_from(shift, 0.0)
     }
 
-    /// Average run length from a head start between 0 and h.
+    /// Average run length from a head start between 0 and h. For ever where h is infinite or no number.
     pub fn arl_from(&self, shift: f64, start: f64) -> f64 {
         if self.h <= 0.0 {
             return 1.0 / normal_cdf(shift - self.k);
+        }
+        if !self.h.is_finite() {
+            return f64::INFINITY;
         }
         self.run_lengths(shift).from(start)
     }
@@ -87,7 +95,7 @@ impl NormalCusum {
     /// Average number of observations from a change of the mean from 0 to `shift` to its alarm, where the change comes
     /// after a long time without an alarm: the conditional steady state (in R's `spc`: `xcusum.ad`).
     pub fn steady_state_arl(&self, shift: f64) -> f64 {
-        if self.h <= 0.0 {
+        if self.h <= 0.0 || !self.h.is_finite() {
             return self.arl(shift);
         }
         let after = self.run_lengths(shift);
@@ -140,6 +148,9 @@ impl TwoSidedCusum {
         if h <= 0.0 {
             return 1.0 / (normal_cdf(shift - k) + normal_cdf(-shift - k)).min(1.0);
         }
+        if !h.is_finite() {
+            return f64::INFINITY;
+        }
         let one = NormalCusum { k, h };
         let up = one.run_lengths(shift);
         let other = if shift == 0.0 { None } else { Some(one.run_lengths(-shift)) };
@@ -158,7 +169,8 @@ pub fn solve_h(k: f64, arl0: f64) -> f64 {
         return 0.0;
     }
     let start = (exponential_root(2.0 * k * k * arl0) / (2.0 * k) - 1.166).max(0.1);
-    increasing_root(start, excess)
+    // The ARL grows like e^{2kh}.
+    increasing_root(start, 2.0 * k + 0.1, excess)
 }
 
 /// The limit h at which the two-sided chart with reference value `k` has an in-control ARL of `arl0`. Each side alone
@@ -231,5 +243,10 @@ mod tests {
         assert_eq!(TwoSidedCusum { k: 0.0, h: 0.0 }.arl(0.0), 1.0);
         assert!((TwoSidedCusum { k: 3.0, h: 0.0 }.arl(0.0) - 370.398_347_344_956).abs() < 1e-6);
         assert!(NormalCusum { k: 60.0, h: 60.0 }.arl(0.0).is_infinite());
+        for h in [f64::INFINITY, f64::NAN] {
+            let one = NormalCusum { k: 0.5, h };
+            assert_eq!([one.arl_from(0.0, 1.0), one.steady_state_arl(1.0)], [f64::INFINITY; 2]);
+            assert_eq!(TwoSidedCusum { k: 0.5, h }.arl(0.0), f64::INFINITY);
+        }
     }
 }

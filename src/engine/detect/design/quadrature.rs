@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn rare_alarms_keep_their_digits() {
-        // Two states; only the second can alarm, and that once in 1e18: L0 = 1/a + L1, L1 = (1 + (1-q) L0) / ... by hand.
+        // Two states; only the second can alarm, and that once in 1e18: L0 = 1/a + L1, L1 = (1 + (1-q) L0) / ... by
+        // hand.
         let (up, alarm) = (0.25, 1e-18);
         let reduced = chain(&[(0.0, &[0.75, up]), (alarm, &[0.5, 0.5 - alarm])]);
         let steps = reduced.mean_steps();

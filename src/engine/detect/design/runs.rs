@@ -1,14 +1,14 @@
 //! Mean run lengths of run rules, exact: of the very automaton that flags points (`detect::runs`).
 //!
-//! **Definition.** The states of the rules' memory that points can lead to are enumerated; each goes on by the chances of
-//! the zones between the rules' bounds for z ~ N(shift, 1) (Champ & Woodall 1987). Rules 3 and 4 compare neighbours, so
-//! there a state also has the density of its last point within its zone, by probability instead of value: a polynomial
-//! through Gauss-Legendre nodes, integrated up to and from every node (collocation). The distribution of the memory
-//! without an alarm is carried on point by point; when the chance of an alarm at the next point stands still, the rest
-//! of the run length is its reciprocal. Only positive numbers are added, so 1e12 is found as exactly as 10.
+//! **Definition.** The states of the rules' memory that points can lead to are enumerated; each goes on by the chances
+//! of the zones between the rules' bounds for z ~ N(shift, 1) (Champ & Woodall 1987). Rules 3 and 4 compare neighbours,
+//! so there a state also has the density of its last point within its zone, by probability instead of value: a
+//! polynomial through Gauss-Legendre nodes, integrated up to and from every node (collocation). The distribution of the
+//! memory without an alarm is carried on point by point; when the chance of an alarm at the next point stands still,
+//! the rest of the run length is its reciprocal. Only positive numbers are added, so 1e12 is found as exactly as 10.
 //!
-//! **Classical constants.** Western Electric 1 to 4: 91.75; rule 1 of either: 370.40; Nelson's 3 and 4 alone: 421.60 and
-//! 601.01, whatever the distribution; all eight: 73.6.
+//! **Classical constants.** Western Electric 1 to 4: 91.75; rule 1 of either: 370.40; Nelson's 3 and 4 alone: 421.60
+//! and 601.01, whatever the distribution; all eight: 73.6.
 //!
 //! **Bad at.** Speed with both rules 3 or 4 and rules of zones: thousands of states with a density each. What points
 //! before the first did is taken as unremarkable: rule 5 may fire at the second point here, at the third on a chart.
@@ -332,6 +332,8 @@ fn integrals(nodes: &[(f64, f64)]) -> Vec<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::runs::RunRules;
+    use super::super::super::testing::Xorshift;
     use super::*;
 
     fn near(found: f64, wanted: f64, tolerance: f64) {
@@ -392,5 +394,23 @@ mod tests {
         near(nelson_arl(&[1, 2, 3], 0.0), 145.896_21, 0.006);
         near(nelson_arl(&[1, 2, 3, 4], 0.0), 119.098_465, 0.006);
         near(nelson_arl(&[1, 2, 3, 4], 1.0), 16.562_51, 0.005);
+    }
+
+    #[test]
+    fn flags_come_as_often_as_computed() {
+        // What is computed is what flags points, but for the first four points of a chart.
+        let mut random = Xorshift::new(41);
+        for (numbers, shift) in [(&[1, 2, 3, 4, 5, 6, 7, 8][..], 0.5), (&[3, 8], 1.2), (&[2, 4, 7], 0.3)] {
+            let set = RunRuleSet::nelson(numbers);
+            let (runs, mut points) = (4_000, 0_u32);
+            for _ in 0..runs {
+                let mut rules = RunRules::new(set);
+                points += 1;
+                while rules.update(shift + random.normal()).is_empty() {
+                    points += 1;
+                }
+            }
+            near(f64::from(points) / f64::from(runs), arl(set, shift), 0.06);
+        }
     }
 }

@@ -5,23 +5,24 @@ const MAX_STEPS: usize = 80;
 /// Least and largest limit searched.
 const BOUNDS: (f64, f64) = (1e-9, 1e4);
 
-/// x > 0 with f(x) = 0 for an increasing f, near `start`: bracketed from there, then regula falsi that halves the weight
-/// of an end that stays (Illinois; Dowell & Jarratt 1971). The end returned has f >= 0, so a promise is kept.
-pub(super) fn increasing_root(start: f64, f: impl Fn(f64) -> f64) -> f64 {
+/// x > 0 with f(x) = 0 for an increasing f, near `start` where f has about this slope: bracketed from there, then
+/// regula falsi that halves the weight of an end that stays (Illinois; Dowell & Jarratt 1971). The end returned has f
+/// >= 0 but for rounding, so a promise is kept.
+pub(super) fn increasing_root(start: f64, slope: f64, f: impl Fn(f64) -> f64) -> f64 {
     let first = (start, f(start));
     let (mut low, mut high) = (first, first);
-    let mut factor = 1.02;
+    // A little further than a straight line says, so that mostly one step brackets.
+    let mut step = (1.25 * first.1.abs() / slope).clamp(1e-6, start.max(1.0));
     while high.1 < 0.0 && high.0 < BOUNDS.1 {
         low = high;
-        let next = high.0 * factor + 0.02;
-        high = (next, f(next));
-        factor *= factor;
+        high = (low.0 + step, f(low.0 + step));
+        step *= 2.0;
     }
     while low.1 > 0.0 && low.0 > BOUNDS.0 {
         high = low;
-        let next = low.0 / factor;
+        let next = (high.0 - step).max(high.0 / 4.0);
         low = (next, f(next));
-        factor *= factor;
+        step *= 2.0;
     }
     let mut side = 0;
     for _ in 0..MAX_STEPS {
@@ -50,10 +51,10 @@ mod tests {
     #[test]
     fn finds_roots_from_either_side() {
         for start in [0.1, 1.9, 2.0, 2.1, 50.0] {
-            let root = increasing_root(start, |x| x.ln() - 2.0_f64.ln());
+            let root = increasing_root(start, 0.5, |x| x.ln() - 2.0_f64.ln());
             assert!((root - 2.0).abs() < 1e-9, "{start}: {root}");
         }
-        assert!(increasing_root(1.0, |_| -1.0) > 1e4);
-        assert!(increasing_root(1.0, |_| 1.0) <= 1e-9);
+        assert!(increasing_root(1.0, 1.0, |_| -1.0) > 1e4);
+        assert!(increasing_root(1.0, 1.0, |_| 1.0) <= 1e-9);
     }
 }
