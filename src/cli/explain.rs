@@ -98,7 +98,7 @@ fn imagined(args: &ExplainArgs) -> Subject {
 fn text(measure: &Measure, told: &Explained) -> String {
     let stream: Vec<String> = told.stream.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut text = format!("{} on {}\n", told.rule, stream.join(", "));
-    let mut row = |name: &str, value: String| text += &format!("  {name:<10} {value}\n");
+    let mut row = |name: &str, value: String| text.extend([format!("  {name:<10} {value}\n")]);
     if let (Some(limit), Some(arl0), Some(unit)) = (told.limit, told.arl0, told.unit) {
         let plural = match unit {
             "batch" => format!("batches of about {} outputs", digits(told.cases_per_sample, 2)),

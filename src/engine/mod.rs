@@ -12,7 +12,7 @@ mod contract;
 pub mod detect;
 pub mod event;
 pub mod explain;
-mod labels;
+pub mod labels;
 pub mod plan;
 mod rate;
 pub mod recent;

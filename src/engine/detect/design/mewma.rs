@@ -106,7 +106,7 @@ pub fn solve_limit(p: usize, r: f64, arl0: f64) -> f64 {
     let (p, r) = (p.max(1), r.clamp(0.01, 1.0));
     let target = if arl0.is_finite() { arl0.max(1.0) } else { 1e12 };
     // Single points at chance 1 / ARL0, roughly.
-    increasing_root(p as f64 + 2.0 * target.ln(), |h| (Mewma { p, r, h }.arl() / target).ln())
+    increasing_root(p as f64 + 2.0 * target.ln(), 0.5, |h| (Mewma { p, r, h }.arl() / target).ln())
 }
 
 /// The value that F with `d1` and `d2` degrees of freedom exceeds with this chance; infinite where d2 is not positive.
