@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::edge::kafka::KafkaSettings;
 use crate::edge::notify::{EmailSettings, FolderSettings, Receiver, WebhookSettings};
+use crate::engine::budget::Budget;
 use crate::engine::route::Route;
 use crate::engine::units::Span;
 use crate::engine::{Group, Settings};
@@ -32,6 +33,8 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// What the engine must know.
     pub engine: Settings,
+    /// The false alarms that all streams and rules may raise together, where that is limited.
+    pub budget: Option<Budget>,
     /// Where /metrics and health answer.
     pub listen: Option<SocketAddr>,
     /// Who can be told, by name.
@@ -57,6 +60,8 @@ struct RawConfig {
     baseline: RawBaseline,
     #[serde(default)]
     streams: RawStreams,
+    /// `1 per 7d`
+    false_alarm_budget: Option<String>,
     #[serde(default)]
     receivers: Vec<RawReceiver>,
     #[serde(default)]
@@ -194,6 +199,7 @@ impl RawConfig {
         }
         let engine = self.engine_settings(faults);
         let listen = self.http.check(faults);
+        let budget = self.false_alarm_budget.as_deref().and_then(|text| budget(text, faults));
         let mut receivers: Vec<(String, Receiver)> = Vec::new();
         for raw in self.receivers {
             if raw.name == "mail-dir" {
@@ -218,6 +224,7 @@ impl RawConfig {
             data_dir: base.join(self.data_dir),
             rules: self.rules.into_iter().map(|path| base.join(path)).collect(),
             engine,
+            budget,
             listen,
             receivers,
             routes,
@@ -258,6 +265,19 @@ impl RawConfig {
         }
         settings
     }
+}
+
+/// `1 per 7d`: how many false alarms all streams and rules may raise together.
+fn budget(text: &str, faults: &mut Vec<String>) -> Option<Budget> {
+    let parts = text.split_once(" per ").and_then(|(count, per)| {
+        let count: f64 = count.trim().parse().ok()?;
+        let per: Span = per.trim().parse().ok()?;
+        (count > 0.0 && count.is_finite() && per > Span::ZERO).then_some(Budget { count, per })
+    });
+    if parts.is_none() {
+        faults.push(format!("false_alarm_budget is `{text}`; write how many in how much time, like `1 per 7d`"));
+    }
+    parts
 }
 
 impl RawHttp {

@@ -33,6 +33,7 @@ struct Status {
     partitions: Vec<PartitionLine>,
     streams: Streams,
     alerts: Vec<AlertLine>,
+    false_alarms: FalseAlarms,
     outbox: Outbox,
     rejects: i64,
     gaps: i64,
@@ -40,6 +41,14 @@ struct Status {
     baseline: Option<String>,
     #[serde(skip)]
     written: Option<Timestamp>,
+}
+
+/// False alarms promised, and alerts that fired, whatever was behind them.
+#[derive(Serialize)]
+struct FalseAlarms {
+    promised: f64,
+    promised_per_week: f64,
+    alerts_raised: i64,
 }
 
 /// What the daemon says of itself.
@@ -208,6 +217,11 @@ fn gather(path: &Path, daemon: Option<Daemon>) -> anyhow::Result<Status> {
         partitions: partitions(&db)?,
         streams: streams(&db)?,
         alerts: lines(&db, alert_lines!("WHERE state IN ('pending', 'firing') ORDER BY started_at_ms DESC, alert_id"))?,
+        false_alarms: db.query_row(
+            "SELECT coalesce(sum(promised), 0), coalesce(sum(promised_week), 0), coalesce(sum(raised), 0) FROM streams",
+            [],
+            |row| Ok(FalseAlarms { promised: row.get(0)?, promised_per_week: row.get(1)?, alerts_raised: row.get(2)? }),
+        )?,
         outbox: Outbox {
             pending: count("SELECT count(*) FROM outbox WHERE state = 'pending'")?,
             dead: count("SELECT count(*) FROM outbox WHERE state = 'dead'")?,
@@ -317,6 +331,7 @@ fn text(status: &Status) -> String {
         ("streams".to_owned(), streams_text(s)),
         ("rules".to_owned(), rules_text(status.rules.as_ref())),
         ("baseline".to_owned(), baseline_text(status)),
+        ("alarms".to_owned(), alarms_text(&status.false_alarms)),
         ("outbox".to_owned(), format!("{} pending, {} dead", status.outbox.pending, status.outbox.dead)),
         ("input".to_owned(), format!("{} rejected records kept, {} gaps", status.rejects, status.gaps)),
     ];
@@ -337,6 +352,12 @@ fn text(status: &Status) -> String {
         text.push_str(&table(&ALERT_HEADER, &rows));
     }
     text
+}
+
+fn alarms_text(alarms: &FalseAlarms) -> String {
+    let FalseAlarms { promised, promised_per_week, alerts_raised } = alarms;
+    let (promised, week) = (digits(*promised, 2), digits(*promised_per_week, 2));
+    format!("{alerts_raised} raised; at most {promised} false ones were promised so far, {week} a week now")
 }
 
 fn database(status: &Status) -> String {

@@ -141,6 +141,7 @@ fn config(brokers: &str, folder: &Path, port: u16) -> Config {
         repeat_interval: Span::HOUR.times(4),
     };
     Config {
+        budget: None,
         kafka: KafkaSettings {
             brokers: brokers.to_owned(),
             topic: TOPIC.to_owned(),

@@ -11,8 +11,8 @@ use crate::engine::account::digits;
 use crate::engine::baseline::{Baseline, Profile};
 use crate::engine::detect::DesignCache;
 use crate::engine::explain::{Explained, explain};
+use crate::engine::memory::Memory;
 use crate::engine::rule::Measure;
-use crate::engine::stream::Memory;
 use crate::engine::units::{Counts, Span, Timestamp};
 
 /// A stream to explain rules on.

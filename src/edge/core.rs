@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver as Channel, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
+use super::budget::{Shares, promised};
 use super::deliver::{Settled, Workers};
 use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, OnGap, StartAt};
-use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, NoPayloads, Outcome, Payloads, RuleSetRow};
+use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, NoPayloads, Outcome, RuleSetRow};
 use super::offer::{first_rules, offer};
+use super::payload::Records;
 use super::show::{open_alerts, tell, unkeyed};
 use super::telemetry::{Board, Snapshot};
 use super::{EdgeError, clock};
@@ -73,6 +75,7 @@ pub(super) struct Core {
     promotion_at: Instant,
     housekeeping_at: Instant,
     published_at: Option<Instant>,
+    shares: Shares,
 }
 
 impl Core {
@@ -86,6 +89,7 @@ impl Core {
         let mut status = Snapshot { not_ready_because: "no partition assigned yet".to_owned(), ..Snapshot::default() };
         let rules = first_rules(&config, &mut ledger, &mut status)?;
         let baselines = Arc::new(ledger.promoted()?);
+        let shares = Shares::new(config.budget);
         let router = Router::new(config.routes.clone());
         let router = match ledger.restore_router()? {
             Some(written) => router.resume(written),
@@ -116,6 +120,7 @@ impl Core {
             promotion_at: now,
             housekeeping_at: now,
             published_at: None,
+            shares,
         };
         core.publish(true);
         Ok(core)
@@ -267,6 +272,9 @@ impl Core {
             engine.restore(state.position, state.streams, state.recent.into_iter());
             let mut effects = Vec::new();
             // The file may have been written under other rules: this is where charts and alerts learn of it.
+            if let Some(share) = self.shares.at_first() {
+                engine.step(Input::Allowance(share), &mut effects);
+            }
             engine.step(Input::Rules(Arc::clone(&self.rules)), &mut effects);
             engine.step(Input::Baselines(Arc::clone(&self.baselines)), &mut effects);
             self.commit_one(&mut engine, effects)?;
@@ -592,6 +600,12 @@ impl Core {
         if self.promotion_at.elapsed() > PROMOTION_EVERY {
             self.promotion_at = clock::instant();
             self.look_for_promotion()?;
+            if let Some(share) = self.shares.renew(promised(&self.engines)) {
+                self.with_room(|core| {
+                    let effects = core.step_all(|| Input::Allowance(share));
+                    core.commit_all(&effects, &[], None)
+                })?;
+            }
         }
         if self.housekeeping_at.elapsed() > HOUSEKEEPING_EVERY {
             self.housekeeping_at = clock::instant();
@@ -663,6 +677,8 @@ impl Core {
         self.status.streams = self.engines.values().map(|engine| engine.streams().len()).sum();
         self.status.unkeyed_streams = unkeyed(&self.engines);
         self.status.alerts = open_alerts(&self.engines);
+        self.status.promised = promised(&self.engines);
+        self.status.budget_per_week = self.shares.per_week();
         match self.ledger.outbox_counts() {
             Ok(counts) => self.status.outbox = counts,
             Err(error) => tracing::warn!(%error, "the outbox could not be counted"),
@@ -681,17 +697,6 @@ fn route(router: &mut Router, effects: &[(Partition, Effect)], now: Timestamp) -
     }
     router.step(Signal::Tick, now, &mut messages);
     messages
-}
-
-/// The payloads of a batch, for the records that are rejected.
-#[derive(Debug)]
-struct Records<'b>(&'b Batch);
-
-impl Payloads for Records<'_> {
-    fn payload(&self, partition: Partition, offset: Offset) -> Option<&[u8]> {
-        let found = self.0.records.iter().find(|r| r.partition == partition && r.offset == offset)?;
-        found.payload.as_deref()
-    }
 }
 
 /// Tells systemd, where it started us; nothing otherwise.

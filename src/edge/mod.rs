@@ -3,6 +3,7 @@
 //! [`run`] is one loop over one closed enum of everything that can happen. One thread owns the engines, the router and
 //! the database; threads around it only carry: one reads Kafka, one serves HTTP, one for each receiver delivers.
 
+mod budget;
 pub mod clock;
 mod core;
 pub mod deliver;
@@ -12,6 +13,7 @@ pub mod ledger;
 pub mod mock;
 pub mod notify;
 mod offer;
+mod payload;
 pub mod reload;
 mod show;
 pub mod telemetry;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::Counters;
+use crate::engine::budget::Promised;
 use crate::engine::event::Why;
 use crate::engine::units::{Partition, Timestamp};
 
@@ -43,6 +44,10 @@ pub struct Snapshot {
     pub unkeyed_streams: usize,
     /// Open alerts.
     pub alerts: Vec<OpenAlert>,
+    /// False alarms that the charts promise, and alerts that were raised.
+    pub promised: Promised,
+    /// False alarms a week that are allowed, where that is limited.
+    pub budget_per_week: Option<f64>,
     /// Messages waiting, and messages given up.
     pub outbox: (u64, u64),
     /// Attempts by receiver kind: all, and those that failed by reason.
@@ -249,6 +254,16 @@ fn records(page: &mut Page, snapshot: &Snapshot) {
 }
 
 fn alerts(page: &mut Page, snapshot: &Snapshot) {
+    let promised = snapshot.promised;
+    let told = "False alarms that the charts promised so far: samples taken by promised run length.";
+    page.counter("shewhart_false_alarms_promised", told, &[(String::new(), promised.so_far)]);
+    let told = "Alerts that fired, whatever was behind them.";
+    page.counter("shewhart_alerts_raised", told, &[(String::new(), promised.raised as f64)]);
+    let told = "False alarms a week that the charts promise at the present traffic.";
+    page.gauge("shewhart_false_alarms_promised_per_week", told, promised.per_week);
+    if let Some(allowed) = snapshot.budget_per_week {
+        page.gauge("shewhart_false_alarm_budget_per_week", "False alarms a week that are allowed.", allowed);
+    }
     let mut open: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for alert in &snapshot.alerts {
         *open.entry((&alert.alert, alert.state, &alert.severity)).or_default() += 1;

@@ -8,7 +8,7 @@ use super::detect::{DesignCache, Detector, Verdict};
 use super::event::{Output, Status};
 use super::plan::{BatchSize, least_promise, plan, promised};
 use super::rate::Rate;
-use super::rule::{Detect, Grade, Measure, Promise};
+use super::rule::{Detect, Grade, Measure};
 use super::sketch::{confidence_bin, latency, tokens};
 use super::units::{Counts, Span, Timestamp};
 use super::vector::{HourVector, VectorBucket};
@@ -42,6 +42,8 @@ pub struct Chart {
     least: f64,
     /// False alarms promised so far: the sum of 1 / ARL0 over the samples taken.
     promised: f64,
+    /// The chart's share of a budget: one false alarm in so many days.
+    share_days: Option<f64>,
     /// The hour of the last point that was drawn.
     drawn: Option<Timestamp>,
 }
@@ -117,6 +119,7 @@ impl Chart {
             arl0: 0.0,
             least: 1.0,
             promised: 0.0,
+            share_days: None,
             drawn: None,
         }
     }
@@ -242,14 +245,27 @@ impl Chart {
 
     /// Turns the promise into samples anew where the measured rate has left the designed one. The statistic stays.
     fn redesign(&mut self, detect: &Detect, cache: &mut DesignCache) {
-        let (Promise::Rate { .. }, Some(per_day)) = (detect.promise, self.rate.per_day()) else { return };
-        let arl0 = promised(detect.promise, Some(per_day), self.cases).max(self.least);
+        let Some(per_day) = self.rate.per_day() else { return };
+        let own = promised(detect.promise, Some(per_day), self.cases).max(self.least);
+        let arl0 = self.share_days.map_or(own, |days| own.max(per_day * days));
         if (arl0 / self.arl0).ln().abs() > RATE_TOLERANCE.ln_1p() {
             self.arl0 = arl0;
             if let Some(detector) = &mut self.detector {
                 detector.redesign(arl0, cache);
             }
         }
+    }
+
+    /// Takes the chart's share of a budget: at most one false alarm in so many days.
+    pub fn take_share(&mut self, detect: &Detect, days: Option<f64>, cache: &mut DesignCache) {
+        self.share_days = days;
+        self.redesign(detect, cache);
+    }
+
+    /// False alarms a week that follow from the promise and the rate.
+    pub fn per_week(&self) -> f64 {
+        let known = self.rate.per_day().filter(|_| self.detector.is_some());
+        known.map_or(0.0, |per_day| 7.0 * per_day / self.arl0)
     }
 
     /// The promise in samples, where there is a detector.

@@ -100,6 +100,8 @@ pub enum Input<'a> {
     Rules(Arc<RuleSet>),
     /// Another set of promoted baselines.
     Baselines(Arc<BaselineSet>),
+    /// False alarms that one output may cost: the share of a budget over all streams; infinite where there is none.
+    Allowance(f64),
 }
 
 /// Everything an engine can ask for.

@@ -7,14 +7,16 @@ pub mod account;
 pub mod alert;
 pub mod baseline;
 pub mod batches;
+pub mod budget;
 pub mod chart;
 mod contract;
 pub mod detect;
 pub mod event;
 pub mod explain;
 pub mod labels;
+pub mod memory;
 pub mod plan;
-mod rate;
+pub mod rate;
 pub mod recent;
 pub mod route;
 pub mod rule;
@@ -33,12 +35,14 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 
 use baseline::{Baseline, BaselineSet};
+use budget::Promised;
 use detect::DesignCache;
 use event::{Event, Feedback, Output, Rejection, Why};
 use labels::Label;
+use memory::Memory;
 use recent::{Entry, Op, Recent};
 use rule::RuleSet;
-use stream::{Context, Memory, Said, Stream};
+use stream::{Context, Said, Stream};
 use units::{Offset, Partition, Span, Timestamp};
 use window::Window;
 
@@ -52,6 +56,8 @@ pub struct Engine {
     streams: IndexMap<String, Stream>,
     per_agent: IndexMap<String, u32>,
     recent: Recent,
+    /// False alarms that one output may cost, once that is known.
+    allowance: Option<f64>,
     position: Position,
     wakes: BTreeSet<(Timestamp, u32)>,
     wake_of: Vec<Option<Timestamp>>,
@@ -84,6 +90,7 @@ impl Engine {
         Self {
             partition,
             recent: Recent::new(settings.recent_outputs),
+            allowance: None,
             settings,
             rules,
             baselines,
@@ -129,6 +136,10 @@ impl Engine {
             Input::Rules(rules) => {
                 self.rules = rules;
                 self.each_stream(effects, Stream::take_rules);
+            }
+            Input::Allowance(allowance) => {
+                self.allowance = Some(allowance);
+                self.each_stream(effects, |stream, ctx, _| stream.take_allowance(ctx));
             }
             Input::Baselines(baselines) => {
                 self.baselines = baselines;
@@ -367,6 +378,15 @@ impl Engine {
         index as u32
     }
 
+    /// The false alarms that the charts of all streams promise.
+    pub fn promised(&self) -> Promised {
+        let mut all = Promised::default();
+        for stream in self.streams.values() {
+            all.merge(stream.promised());
+        }
+        all
+    }
+
     fn each_stream(
         &mut self,
         effects: &mut Vec<Effect>,
@@ -391,6 +411,7 @@ impl Engine {
             rules: &self.rules,
             cache: &mut self.cache,
             provisional_outputs: self.settings.provisional_outputs,
+            allowance: self.allowance,
             now,
             position: (self.partition, Offset(self.position.next.0 - 1)),
         };

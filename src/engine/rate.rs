@@ -9,7 +9,7 @@ const DAYS: f64 = 14.0;
 
 /// The rate of samples, averaged exponentially over whole days of event time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Rate {
+pub struct Rate {
     per_day: f64,
     /// Days that it rests on, at most 14.
     days: f64,
@@ -21,12 +21,12 @@ pub(super) struct Rate {
 
 impl Rate {
     /// What is known from a baseline of that many days.
-    pub(super) fn known(per_day: f64, days: f64) -> Self {
+    pub fn known(per_day: f64, days: f64) -> Self {
         Self { per_day, days: days.clamp(0.0, DAYS), ..Self::default() }
     }
 
     /// Counts one sample. Returns whether a whole day ended, so that the rate may have changed.
-    pub(super) fn add(&mut self, at: Timestamp) -> bool {
+    pub fn add(&mut self, at: Timestamp) -> bool {
         let today = at.floor(Span::DAY);
         let day = *self.day.get_or_insert(today);
         if today <= day {
@@ -54,7 +54,7 @@ impl Rate {
     }
 
     /// Samples a day, once at least a day is known.
-    pub(super) fn per_day(&self) -> Option<f64> {
+    pub fn per_day(&self) -> Option<f64> {
         (self.days >= 1.0).then_some(self.per_day)
     }
 }

@@ -2,49 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::account::Facts;
 use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
 use super::baseline::{Baseline, Profile};
+use super::budget::Promised;
 use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
 use super::labels::{Label, OpenCounts, OpenLabels, Take};
+use super::memory::Memory;
+use super::rate::Rate;
 use super::rule::{Bound, Detect, Measure, Rule, RuleSet};
 use super::units::{Offset, Partition, Span, Timestamp};
 use super::window::Window;
-
-/// What of a stream is written down with every commit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Memory {
-    /// The last record that this stream reflects.
-    pub applied: Offset,
-    /// Outputs counted.
-    pub outputs: u64,
-    /// Outputs whose verdict came.
-    pub labels: u64,
-    /// Event time of the first output.
-    pub first_seen: Timestamp,
-    /// Event time of the newest output.
-    pub last_seen: Timestamp,
-    /// The version that events name.
-    pub version: Option<String>,
-    /// The version before it.
-    pub version_before: Option<String>,
-    /// The baseline being learnt from the stream's own first outputs, until it is frozen.
-    pub learning: Option<Box<Profile>>,
-    /// What is still being learnt about the provisional baseline's own outputs.
-    pub open: OpenLabels,
-    /// Incidents that ever began, so that no two have one id.
-    pub incidents: u64,
-    /// When the version last changed.
-    pub version_at: Option<Timestamp>,
-    /// Charts by the identity of their definition.
-    pub charts: BTreeMap<Id, Chart>,
-    /// Alerts by rule.
-    pub alerts: BTreeMap<String, Alert>,
-}
 
 /// One monitored stream.
 #[derive(Clone, Debug)]
@@ -72,6 +42,8 @@ pub(super) struct Context<'e> {
     pub(super) rules: &'e RuleSet,
     pub(super) cache: &'e mut DesignCache,
     pub(super) provisional_outputs: u64,
+    /// False alarms that one output may cost, once that is known.
+    pub(super) allowance: Option<f64>,
     /// Stream time of the partition.
     pub(super) now: Timestamp,
     pub(super) position: (Partition, Offset),
@@ -88,25 +60,10 @@ pub(super) enum Said {
 
 impl Stream {
     pub(super) fn new(key: String, labels: BTreeMap<String, String>, at: Timestamp, counted_only: bool) -> Self {
-        let memory = Memory {
-            applied: Offset(-1),
-            outputs: 0,
-            labels: 0,
-            first_seen: at,
-            last_seen: at,
-            version: None,
-            version_before: None,
-            learning: None,
-            open: OpenLabels::default(),
-            incidents: 0,
-            version_at: None,
-            charts: BTreeMap::new(),
-            alerts: BTreeMap::new(),
-        };
         Self {
             key,
             labels,
-            memory,
+            memory: Memory::new(at),
             window: Window::default(),
             baseline: None,
             watched: Vec::new(),
@@ -128,7 +85,9 @@ impl Stream {
         }
         self.watch(ctx.rules);
         let watched = std::mem::take(&mut self.watched);
-        self.memory.charts.retain(|definition, _| watched.iter().any(|(_, kept)| kept == definition));
+        let gone =
+            self.memory.charts.extract_if(.., |definition, _| watched.iter().all(|(_, kept)| kept != definition));
+        self.memory.promised += gone.map(|(_, chart)| chart.promised()).sum::<f64>();
         for (at, definition) in &watched {
             if let (Some(rule), false) = (ctx.rules.rules.get(*at), self.memory.charts.contains_key(definition)) {
                 let chart = self.design(&rule.detect, ctx.cache);
@@ -145,6 +104,7 @@ impl Stream {
             }
         }
         self.watched = watched;
+        self.take_allowance(ctx);
         self.end_redefined(ctx, said);
     }
 
@@ -210,9 +170,46 @@ impl Stream {
         for (at, definition) in &self.watched {
             if let Some(rule) = ctx.rules.rules.get(*at) {
                 let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.cache);
-                self.memory.charts.insert(*definition, chart);
+                let before = self.memory.charts.insert(*definition, chart);
+                self.memory.promised += before.map_or(0.0, |chart| chart.promised());
             }
         }
+        if let (None, Some(baseline)) = (self.memory.traffic.per_day(), &self.baseline) {
+            let days = baseline.profile.span().as_days_f64();
+            if days >= 1.0 {
+                self.memory.traffic = Rate::known(baseline.profile.pane.outputs as f64 / days, days);
+            }
+        }
+        self.take_allowance(ctx);
+    }
+
+    /// Gives every chart its share of what the stream's outputs may cost.
+    pub(super) fn take_allowance(&mut self, ctx: &mut Context<'_>) {
+        // Until the shares are known, every chart keeps the one that it had.
+        let Some(each) = ctx.allowance else { return };
+        let charts = self.memory.charts.values().filter(|chart| chart.detector.is_some()).count().max(1) as f64;
+        let allowed = self.memory.traffic.per_day().map(|outputs| each * outputs / charts);
+        let days = allowed.filter(|allowed| *allowed > 0.0 && allowed.is_finite()).map(|allowed| 1.0 / allowed);
+        for (at, definition) in &self.watched {
+            if let (Some(rule), Some(chart)) = (ctx.rules.rules.get(*at), self.memory.charts.get_mut(definition)) {
+                chart.take_share(&rule.detect, days, ctx.cache);
+            }
+        }
+    }
+
+    /// The false alarms that the stream's charts promise.
+    pub fn promised(&self) -> Promised {
+        let mut promised = Promised {
+            so_far: self.memory.promised,
+            raised: self.memory.raised,
+            traffic: self.memory.traffic.per_day().unwrap_or_default(),
+            ..Promised::default()
+        };
+        for chart in self.memory.charts.values() {
+            promised.so_far += chart.promised();
+            promised.per_week += chart.per_week();
+        }
+        promised
     }
 
     fn design(&self, detect: &Detect, cache: &mut DesignCache) -> Chart {
@@ -241,6 +238,9 @@ impl Stream {
             return kept;
         }
         self.version(output, said);
+        if self.memory.traffic.add(output.ts) && ctx.allowance.is_some_and(f64::is_finite) {
+            self.take_allowance(ctx);
+        }
         if self.in_baseline() {
             self.learn(output, ctx, said);
         } else {
@@ -377,6 +377,7 @@ impl Stream {
             let was_open = alert.state != State::Inactive;
             let change = alert.step(active, ctx.now, timing(rule), start);
             if let Some(change) = change {
+                self.memory.raised += u64::from(change.to == State::Firing);
                 if !was_open {
                     alert.definition = *definition;
                     self.memory.incidents = incident;

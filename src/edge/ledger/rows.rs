@@ -17,12 +17,15 @@ pub(super) fn write_stream(db: &Transaction<'_>, engine: &mut Engine, index: u32
     let Some(stream) = engine.stream_at_mut(index) else { return Ok(()) };
     let memory = &stream.memory;
     let label = |name: &str| stream.labels.get(name).cloned();
+    let promised = stream.promised();
     db.prepare_cached(
         "INSERT INTO streams (id, partition, idx, agent, task, version, labels, outputs, labelled, first_seen_ms,
-         last_seen_ms, baseline, memory, newest_pane_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         last_seen_ms, baseline, memory, newest_pane_ms, promised, promised_week, raised)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
          ON CONFLICT (id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
          version = excluded.version, last_seen_ms = excluded.last_seen_ms, baseline = excluded.baseline,
-         memory = excluded.memory, newest_pane_ms = excluded.newest_pane_ms",
+         memory = excluded.memory, newest_pane_ms = excluded.newest_pane_ms, promised = excluded.promised,
+         promised_week = excluded.promised_week, raised = excluded.raised",
     )?
     .execute(params![
         id,
@@ -38,7 +41,10 @@ pub(super) fn write_stream(db: &Transaction<'_>, engine: &mut Engine, index: u32
         memory.last_seen.as_millis(),
         stream.baseline.as_ref().map(|b| b.id.clone()),
         encode(memory),
-        stream.window.newest().map(crate::engine::units::Timestamp::as_millis)
+        stream.window.newest().map(crate::engine::units::Timestamp::as_millis),
+        promised.so_far,
+        promised.per_week,
+        promised.raised as i64
     ])?;
     if let Some(baseline) = stream.unwritten_baseline() {
         write_provisional(db, id, &baseline.profile)?;

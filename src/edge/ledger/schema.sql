@@ -23,6 +23,10 @@ CREATE TABLE streams (
   labels        TEXT NOT NULL,
   outputs       INTEGER NOT NULL,
   labelled      INTEGER NOT NULL,
+  -- False alarms that the charts promised so far, and promise a week at the present traffic; alerts that fired.
+  promised      REAL NOT NULL,
+  promised_week REAL NOT NULL,
+  raised        INTEGER NOT NULL,
   first_seen_ms INTEGER NOT NULL,
   last_seen_ms  INTEGER NOT NULL,
   baseline      TEXT,

@@ -186,6 +186,12 @@ SELECT c.stream_id, s.agent, s.task, c.chart, c.measure,
   c.statistic, c.limit_value, c.centre, c.samples, c.out_of_control, c.method
 FROM chart_points c JOIN streams s ON s.id = c.stream_id;
 
+-- False alarms that the charts of every stream promise, beside the alerts that fired, whatever was behind those.
+CREATE VIEW v_promises AS
+SELECT id AS stream_id, agent, task, promised AS false_alarms_promised, promised_week AS false_alarms_promised_per_week,
+  raised AS alerts_raised
+FROM streams;
+
 -- Every incident, with what it rests on. Estimates are in the measure's own unit: shares in [0, 1], cost in USD.
 CREATE VIEW v_alerts AS
 SELECT a.id AS alert_id, a.alert, a.rule, a.severity, a.state,

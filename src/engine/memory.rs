@@ -1,0 +1,73 @@
+//! What of a stream is written down with every commit.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::alert::{Alert, Id};
+use super::baseline::Profile;
+use super::chart::Chart;
+use super::labels::OpenLabels;
+use super::rate::Rate;
+use super::units::{Offset, Timestamp};
+
+/// What of a stream is written down with every commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The last record that this stream reflects.
+    pub applied: Offset,
+    /// Outputs counted.
+    pub outputs: u64,
+    /// Outputs whose verdict came.
+    pub labels: u64,
+    /// Event time of the first output.
+    pub first_seen: Timestamp,
+    /// Event time of the newest output.
+    pub last_seen: Timestamp,
+    /// The version that events name.
+    pub version: Option<String>,
+    /// The version before it.
+    pub version_before: Option<String>,
+    /// The baseline being learnt from the stream's own first outputs, until it is frozen.
+    pub learning: Option<Box<Profile>>,
+    /// What is still being learnt about the provisional baseline's own outputs.
+    pub open: OpenLabels,
+    /// Incidents that ever began, so that no two have one id.
+    pub incidents: u64,
+    /// When the version last changed.
+    pub version_at: Option<Timestamp>,
+    /// Outputs a day.
+    pub traffic: Rate,
+    /// False alarms promised by charts that are no more.
+    pub promised: f64,
+    /// Alerts that fired.
+    pub raised: u64,
+    /// Charts by the identity of their definition.
+    pub charts: BTreeMap<Id, Chart>,
+    /// Alerts by rule.
+    pub alerts: BTreeMap<String, Alert>,
+}
+
+impl Memory {
+    /// Of a stream whose first output happened then.
+    pub fn new(at: Timestamp) -> Self {
+        Self {
+            applied: Offset(-1),
+            outputs: 0,
+            labels: 0,
+            first_seen: at,
+            last_seen: at,
+            version: None,
+            version_before: None,
+            learning: None,
+            open: OpenLabels::default(),
+            incidents: 0,
+            version_at: None,
+            traffic: Rate::default(),
+            promised: 0.0,
+            raised: 0,
+            charts: BTreeMap::new(),
+            alerts: BTreeMap::new(),
+        }
+    }
+}
