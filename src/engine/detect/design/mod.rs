@@ -4,8 +4,10 @@
 
 pub mod bernoulli;
 mod beta;
+mod draws;
 pub mod interval;
 pub mod normal;
+pub mod sr;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +22,7 @@ const CAPACITY: usize = 65_536;
 pub struct DesignCache {
     bernoulli: BTreeMap<[u64; 3], i64>,
     normal: BTreeMap<[u64; 2], f64>,
+    mixture: BTreeMap<[u64; 4], f64>,
 }
 
 impl DesignCache {
@@ -52,9 +55,18 @@ impl DesignCache {
         interval::normal_quantile(1.0 - 1.0 / arl0) * (lambda / (2.0 - lambda)).sqrt()
     }
 
+    /// The limit of the mixture of Shiryaev-Roberts statistics.
+    pub fn mixture_limit(&mut self, design: &sr::MixtureDesign) -> f64 {
+        if self.mixture.len() >= CAPACITY {
+            self.mixture.clear();
+        }
+        let key = [design.p0, design.delta, design.phi, design.arl0].map(f64::to_bits);
+        *self.mixture.entry(key).or_insert_with(|| design.limit())
+    }
+
     /// Designs held.
     pub fn len(&self) -> usize {
-        self.bernoulli.len() + self.normal.len()
+        self.bernoulli.len() + self.normal.len() + self.mixture.len()
     }
 
     /// Whether nothing was designed yet.
