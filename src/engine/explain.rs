@@ -170,7 +170,7 @@ fn share(
             own_size(told, delay, plan);
             if let Centre::Counted(_) = design.centre {
                 let known = ProportionDesign { centre: Centre::Known(p), ..*design };
-                let known = Detector::Proportion(ProportionChart::new(&known, cache));
+                let known = Detector::Proportion(Box::new(ProportionChart::new(&known, cache)));
                 let best = known.delay(Change::Share(p + size), rule.detect.grade);
                 told.price_of_baseline = best.map(|best| delay.mean / best.mean);
             }

@@ -91,7 +91,7 @@ impl Plan {
     /// The chart, having seen nothing; nothing where the vectors of a baseline have fewer than two dimensions.
     pub fn build(&self, cache: &mut DesignCache) -> Option<Detector> {
         Some(match &self.design {
-            Design::Proportion(design) => Detector::Proportion(ProportionChart::new(design, cache)),
+            Design::Proportion(design) => Detector::Proportion(Box::new(ProportionChart::new(design, cache))),
             Design::Mean(design) => Detector::Mean(MeanChart::new(design, cache)),
             Design::Distance(design) => Detector::Distance(DistanceChart::new(design)),
             Design::Vector(phase, arl0) => Detector::Vector(Box::new(VectorChart::new(phase, *arl0, cache)?)),

@@ -67,6 +67,8 @@ impl LatticeCusum {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::testing::lcg_errors;
     use super::*;
 
@@ -94,5 +96,27 @@ mod tests {
     fn no_change_to_find_means_no_movement() {
         let mut chart = LatticeCusum::new(0.999, 0.999);
         assert_eq!((0..1_000).map(|_| chart.update(true)).max(), Some(0));
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_is_one_step_and_never_above_its_cases(
+            start in 0_i64..5_000_000,
+            batch in prop::collection::vec(any::<bool>(), 0..60),
+        ) {
+            let mut one_by_one = LatticeCusum::new(0.08, 0.10);
+            one_by_one.raise_to(start);
+            let mut at_once = one_by_one;
+            let mut counts = Counts::default();
+            for hit in batch {
+                one_by_one.update(hit);
+                counts.add(hit);
+            }
+            at_once.update_counts(counts);
+            let hits = counts.hits as i64;
+            let wanted = start + hits * at_once.up - (counts.n as i64 - hits) * at_once.down;
+            prop_assert_eq!(at_once.sum(), wanted.max(0));
+            prop_assert!(at_once.sum() <= one_by_one.sum());
+        }
     }
 }

@@ -132,7 +132,7 @@ mod tests {
     fn a_cusum_is_as_slow_as_its_exact_run_length() {
         // p0 0.08, ARL0 20,000, 2 points: 1,176 labels exactly (STATISTICS, section 1).
         let design = ProportionDesign { alarm: Alarm::Cusum, ..ProportionDesign::fixed(0.08, 0.02, 20_000.0) };
-        let chart = Detector::Proportion(ProportionChart::new(&design, &mut DesignCache::new()));
+        let chart = Detector::Proportion(Box::new(ProportionChart::new(&design, &mut DesignCache::new())));
         let found = chart.delay(Change::Share(0.10), Grade::Drifting).unwrap();
         assert!((1_000.0..1_350.0).contains(&found.mean) && found.reached == 1.0, "{found:?}");
         assert!(found.q90 > 1.5 * found.mean && found.q90 < 2.5 * found.mean);
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_is_never_seen_is_said_to_be() {
         let design = ProportionDesign::fixed(0.08, 0.02, 1e9);
-        let chart = Detector::Proportion(ProportionChart::new(&design, &mut DesignCache::new()));
+        let chart = Detector::Proportion(Box::new(ProportionChart::new(&design, &mut DesignCache::new())));
         let found = chart.delay(Change::Share(0.08), Grade::Confirmed).unwrap();
         assert!(found.reached < 0.1 && found.q90.is_infinite(), "{found:?}");
     }

@@ -118,8 +118,8 @@ pub struct Part {
 /// Any chart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Detector {
-    /// Of a Bernoulli measure, sample by sample.
-    Proportion(ProportionChart),
+    /// Of a Bernoulli measure, case by case or batch by batch. Boxed: it is several times as large as the others.
+    Proportion(Box<ProportionChart>),
     /// Of bucket means.
     Mean(MeanChart),
     /// Of the shape of a distribution.

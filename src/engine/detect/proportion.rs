@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::cusum::LatticeCusum;
 use super::design::bernoulli::{LATTICE, lattice_weights, scaled_limit};
 use super::design::interval::{clopper_pearson, clopper_pearson_upper, confidence_sequence};
+use super::design::sr::MixtureDesign;
 use super::design::{DesignCache, ceil4};
 use super::dispersion::standardised;
 use super::esr::Mixture;
@@ -35,11 +36,9 @@ use super::{Direction, Evidence, Verdict};
 use crate::engine::rule::Grade;
 use crate::engine::units::{Counts, Estimate, SampleUnit, Timestamp};
 
-/// Changes of the alarm's mixture, for a delta of [`MIXTURE_DELTA`].
-const DROPS: [f64; 6] = [0.01, 0.02, 0.03, 0.05, 0.08, 0.12];
 /// Changes of the severity's mixture beyond delta, for a delta of [`MIXTURE_DELTA`].
 const SEVERE_DROPS: [f64; 4] = [0.01, 0.02, 0.04, 0.08];
-/// The delta that both lists were measured at; they scale with delta.
+/// The delta that the list was measured at; it scales with delta.
 const MIXTURE_DELTA: f64 = 0.02;
 /// Probabilities above this are not told apart: the likelihood of a good outcome would vanish.
 const CAP: f64 = 0.999;
@@ -299,7 +298,8 @@ impl ProportionChart {
             baseline: design.baseline(),
             null,
             alarm: AlarmState::Cusum { chart: LatticeCusum::new(null, shifted), limit: i64::MAX },
-            severity: Mixture::new(shifted, &SEVERE_DROPS.map(|drop| drop * scale), CAP),
+            severity: Mixture::guaranteed(shifted, &SEVERE_DROPS.map(|drop| drop * scale), SEVERITY_PROMISE)
+                .tempered(phi),
             cusum: LatticeCusum::new(null, shifted),
             size: LatticeCusum::new(plug_in + 0.5 * design.delta, (plug_in + 1.5 * design.delta).min(CAP)),
             size_limit,
@@ -315,8 +315,8 @@ impl ProportionChart {
         };
         match design.alarm {
             Alarm::Mixture => {
-                let mixture = Mixture::new(null, &DROPS.map(|drop| drop * scale), CAP);
-                chart.alarm = AlarmState::Mixture(mixture);
+                let design = MixtureDesign { p0: null, delta: design.delta, phi, arl0: design.arl0 };
+                chart.alarm = AlarmState::Mixture(Mixture::designed(&design, cache));
             }
             Alarm::Cusum => chart.redesign(design.arl0, cache),
             Alarm::Batches(method) => {
@@ -331,7 +331,7 @@ impl ProportionChart {
     pub fn redesign(&mut self, arl0: f64, cache: &mut DesignCache) {
         self.design.arl0 = arl0.max(1.0);
         match &mut self.alarm {
-            AlarmState::Mixture(_) => {}
+            AlarmState::Mixture(mixture) => mixture.redesign(self.design.arl0, cache),
             AlarmState::Cusum { limit, .. } => {
                 let (null, shifted, phi) = (self.null, self.design.shifted(), self.design.spread.phi);
                 *limit = tempered_limit(null, shifted, self.design.arl0, phi, cache);
@@ -361,7 +361,7 @@ impl ProportionChart {
         }
         let one_by_one = !matches!(self.alarm, AlarmState::Batches(_));
         self.seen += if one_by_one { counts.n } else { 1 };
-        let severe = self.severity.update_counts(counts) >= SEVERITY_PROMISE;
+        let severe = self.severity.update_counts(counts) >= self.severity.limit();
         let size = self.size.update_counts(counts);
         let large = size >= self.size_limit;
         if size == 0 {
@@ -392,7 +392,7 @@ impl ProportionChart {
     /// Lets the alarm and its resolution see the cases. Returns whether the level is back.
     fn alarmed(&mut self, counts: Counts) -> bool {
         let signalled = match &mut self.alarm {
-            AlarmState::Mixture(mixture) => mixture.update_counts(counts) >= self.design.arl0,
+            AlarmState::Mixture(mixture) => mixture.update_counts(counts) >= mixture.limit(),
             AlarmState::Cusum { chart, limit } => chart.update_counts(counts) >= *limit,
             AlarmState::Batches(chart) => {
                 let z = standardised(counts, self.null) / self.design.spread.sigma();
@@ -502,7 +502,7 @@ impl ProportionChart {
     /// The alarm's statistic: M, or the CUSUM in nats, or the chart of z.
     pub fn statistic(&self) -> f64 {
         match &self.alarm {
-            AlarmState::Mixture(mixture) => mixture.mean(),
+            AlarmState::Mixture(mixture) => mixture.statistic(),
             AlarmState::Cusum { chart, .. } => chart.value(),
             AlarmState::Batches(chart) => chart.statistic(),
         }
@@ -511,7 +511,7 @@ impl ProportionChart {
     /// The alarm's limit.
     pub fn limit(&self) -> f64 {
         match &self.alarm {
-            AlarmState::Mixture(_) => self.design.arl0,
+            AlarmState::Mixture(mixture) => mixture.limit(),
             AlarmState::Cusum { limit, .. } => *limit as f64 / LATTICE,
             AlarmState::Batches(chart) => chart.limit(),
         }

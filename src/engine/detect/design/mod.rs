@@ -5,6 +5,7 @@
 pub mod bernoulli;
 mod beta;
 pub mod constants;
+mod draws;
 pub mod ewma;
 pub mod interval;
 pub mod mewma;
@@ -12,6 +13,7 @@ pub mod normal;
 mod quadrature;
 pub mod runs;
 mod search;
+pub mod sr;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +30,7 @@ pub struct DesignCache {
     normal: BTreeMap<[u64; 2], f64>,
     ewma: BTreeMap<[u64; 2], f64>,
     mewma: BTreeMap<[u64; 3], f64>,
+    mixture: BTreeMap<[u64; 4], f64>,
 }
 
 impl DesignCache {
@@ -73,9 +76,19 @@ impl DesignCache {
         *self.mewma.entry(key).or_insert_with(|| mewma::solve_limit(p, r, arl0))
     }
 
+    /// The limit of the mixture of Shiryaev-Roberts statistics.
+    pub fn mixture_limit(&mut self, design: &sr::MixtureDesign) -> f64 {
+        if self.mixture.len() >= CAPACITY {
+            self.mixture.clear();
+        }
+        let key = [design.p0, design.delta, design.phi, design.arl0].map(f64::to_bits);
+        *self.mixture.entry(key).or_insert_with(|| design.limit())
+    }
+
     /// Designs held.
     pub fn len(&self) -> usize {
-        self.bernoulli.len() + self.normal.len() + self.ewma.len() + self.mewma.len()
+        let univariate = self.bernoulli.len() + self.normal.len() + self.ewma.len() + self.mixture.len();
+        univariate + self.mewma.len()
     }
 
     /// Whether nothing was designed yet.
