@@ -333,7 +333,7 @@ const fn amount(bound: Bound) -> Option<Amount> {
 /// What the baseline's batches say of a share's wander.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Wander {
-    /// Overdispersion at the widest batches of which there are 30, else at the narrowest.
+    /// Overdispersion at the widest batches of which there are 30, else at the narrowest; 1 where it is not significant.
     phi: f64,
     /// Batches that it rests on.
     at_phi: u64,
@@ -361,8 +361,10 @@ impl Wander {
             let lag = dispersion.significant_lag().clamp(0.0, LAG_MAX);
             // Laney's sigma_z sees only neighbours; where they move together, the long run varies more.
             let neighbours = dispersion.sigma_z * dispersion.sigma_z;
-            let phi =
-                if lag > 0.0 { neighbours.max(dispersion.pearson * (1.0 + lag) / (1.0 - lag)) } else { neighbours };
+            let long_run = dispersion.pearson * (1.0 + lag) / (1.0 - lag);
+            let spread = if lag > 0.0 { neighbours.max(long_run) } else { neighbours };
+            // For the choice of a chart: a spread that chance alone often gives is taken as chance.
+            let phi = if dispersion.is_significant() { long_run } else { 1.0 };
             let cases: u64 = groups.iter().map(|group| group.n).sum();
             let narrowest = found.unwrap_or(Self {
                 phi,
@@ -373,7 +375,7 @@ impl Wander {
                 cases: cases as f64 / groups.len() as f64,
                 lag,
             });
-            let worst = narrowest.worst.max(phi);
+            let worst = narrowest.worst.max(spread);
             found = Some(Self { phi: phi.max(1.0), at_phi: dispersion.batches, worst, lag, ..narrowest });
             hours = hours.saturating_mul(2);
         }

@@ -4,7 +4,8 @@
 //! the e-SR with null p0* at M >= A; on request the Bernoulli CUSUM p0* -> p0* + delta at its exact limit; for batches that
 //! differ more than chance a chart of Laney's z = (x - n p0*) / sqrt(n p0* q0*) / sigma. (2) The stored counts date the
 //! change by maximum likelihood. (3) The *size* CUSUM p + delta/2 -> p + 3 delta/2 asks whether the change exceeds delta; at
-//! ln 25 it does, and the estimate since that CUSUM's last zero lies beyond delta: the grade is *degraded*. (4) The severity e-SR with null p0* + delta makes it
+//! ln 25 it does, and the estimate since that CUSUM's last zero lies beyond delta; so it does where the whole interval of
+//! the estimate since the change lies beyond: the grade is *degraded*. (4) The severity e-SR with null p0* + delta makes it
 //! *confirmed*. (5) After an alarm the reversed chart decides when the level is back; then everything restarts. p is
 //! the baseline's share, p0* its one-sided Clopper-Pearson bound at the rule's `guarantee`, 75 % by default.
 //!
@@ -52,6 +53,8 @@ const RESOLVE_PROMISE: f64 = 20_000.0;
 const SIZE_EVIDENCE: f64 = 3.218_875_824_868_201;
 /// Level of the intervals in the evidence.
 const CONFIDENCE: f64 = 0.95;
+/// Level of the interval that must lie beyond delta: high, as the change point was chosen for being extreme.
+const BEYOND: f64 = 0.99;
 /// Largest reference value of a chart of batches, in standard deviations: several batches must agree, as the far tail
 /// of one is not normal.
 const MAX_K: f64 = 0.5;
@@ -274,6 +277,8 @@ pub struct ProportionChart {
     resolve_limit: i64,
     seen: u64,
     history: History,
+    /// Samples since the change point as it was when the alarm was raised.
+    since: Counts,
     /// Samples since the last zero of the size CUSUM.
     beyond: Counts,
     exceeds: bool,
@@ -309,6 +314,7 @@ impl ProportionChart {
             design,
             seen: 0,
             history: History::new(),
+            since: Counts::default(),
             beyond: Counts::default(),
             exceeds: false,
             latched: None,
@@ -370,7 +376,7 @@ impl ProportionChart {
             self.beyond.merge(counts);
         }
         let zero = self.cusum.update_counts(counts) == 0;
-        self.history.add(counts, at);
+        let full = self.history.add(counts, at);
         // What the size said of an excursion that is over does not count for the next.
         self.exceeds = (self.exceeds && !(zero && self.latched.is_none())) || large;
         if self.alarmed(counts) {
@@ -380,13 +386,22 @@ impl ProportionChart {
         if let Some(grade) = self.latched {
             let now = if severe {
                 Grade::Confirmed
-            } else if self.exceeds {
+            // The interval costs a search, so it is looked at once for every cell of the history.
+            } else if self.exceeds || (full && grade < Grade::Degraded && self.lies_beyond()) {
                 Grade::Degraded
             } else {
                 Grade::Drifting
             };
             self.latched = Some(now.max(grade));
         }
+    }
+
+    /// Whether the estimate since the alarm's change point lies beyond delta with its whole interval: what shows large
+    /// changes first, as the size CUSUM is tuned to those near delta.
+    fn lies_beyond(&self) -> bool {
+        let bound = self.baseline.value + self.design.delta;
+        let since = thinned(self.since, self.design.spread.phi);
+        since.share() > Some(bound) && confidence_sequence(since, 1.0 - BEYOND).low > bound
     }
 
     /// Lets the alarm and its resolution see the cases. Returns whether the level is back.
@@ -404,10 +419,15 @@ impl ProportionChart {
             }
         };
         if self.latched.is_some() {
+            self.since.merge(counts);
             let back = self.resolve.update_counts(counts.complement()) >= self.resolve_limit;
             return back && !matches!(self.alarm, AlarmState::Batches(_));
         }
-        self.latched = signalled.then_some(Grade::Drifting);
+        if signalled {
+            self.latched = Some(Grade::Drifting);
+            let change = self.history.change_point(self.design.plug_in(), self.design.spread.phi);
+            self.since = change.map(|change| change.since).unwrap_or_default();
+        }
         false
     }
 
@@ -422,6 +442,7 @@ impl ProportionChart {
         self.size.reset();
         self.resolve.reset();
         self.history.clear();
+        self.since = Counts::default();
         self.beyond = Counts::default();
         self.exceeds = false;
         self.latched = None;
