@@ -169,8 +169,8 @@ fn main() {
     for i in 0..100_u32 {
         let p0 = 0.02 + 0.001 * f64::from(i);
         let chart = ProportionChart::new(&ProportionDesign::fixed(p0, DELTA, ARL0), &mut cold);
-        let _limit: f64 = chart.cusum_limit(&mut cold);
+        assert!(chart.limit() > 0.0);
     }
     let each = built.elapsed().as_secs_f64() * 1e3 / 100.0;
-    println!("cold design of both CUSUMs: {each:.2} ms; the whole study {:.0} s", started.elapsed().as_secs_f64());
+    println!("cold design: {each:.2} ms; the whole study {:.0} s", started.elapsed().as_secs_f64());
 }

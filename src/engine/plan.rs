@@ -186,7 +186,7 @@ fn share(detect: &Detect, profile: Option<&Profile>, centre: Centre, delta: f64)
         Some(ChartKind::Laney) => Some(Method::Cusum),
         Some(ChartKind::Ewma) => Some(Method::Ewma),
         Some(ChartKind::Shewhart) => Some(Method::Shewhart),
-        Some(ChartKind::Esr | ChartKind::Cusum) => None,
+        Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Bank) => None,
         None => (by_nature || design.spread.phi > PHI_CASES).then_some(Method::Cusum),
     };
     let cases_a_day = profile.and_then(|profile| per_day(profile.bad(detect)?.n, profile.span()));
@@ -200,8 +200,12 @@ fn share(detect: &Detect, profile: Option<&Profile>, centre: Centre, delta: f64)
         if design.shift() < HIDDEN {
             findings.push(Finding::Hidden(design.shift()));
         }
-    } else if detect.chart == Some(ChartKind::Cusum) {
-        design.alarm = Alarm::Cusum;
+    } else {
+        design.alarm = match detect.chart {
+            Some(ChartKind::Cusum) => Alarm::Cusum,
+            Some(ChartKind::Bank) => Alarm::Bank,
+            _ => Alarm::Mixture,
+        };
     }
     if batch.is_none() && design.spread.phi < PHI_PLAIN {
         design.spread.phi = 1.0;
@@ -248,7 +252,7 @@ fn mean(detect: &Detect, profile: &Profile, series: &Series) -> Option<Plan> {
     let method = match detect.chart {
         Some(ChartKind::Ewma) => Method::Ewma,
         Some(ChartKind::Shewhart) => Method::Shewhart,
-        Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Laney) | None => Method::Cusum,
+        Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Bank | ChartKind::Laney) | None => Method::Cusum,
     };
     // A target stands in for the baseline's level; the spread is still the baseline's.
     let mu = if let Bound::Target(target) = detect.bound { target } else { series.means.mean };
@@ -318,7 +322,7 @@ pub fn promised(promise: Promise, per_day: Option<f64>, cases: f64) -> f64 {
 /// The least promise in samples that a chart is designed for.
 pub const fn least_promise(design: &Design) -> f64 {
     match design {
-        Design::Proportion(ProportionDesign { alarm: Alarm::Mixture | Alarm::Cusum, .. }) => ARL0_MIN,
+        Design::Proportion(ProportionDesign { alarm: Alarm::Mixture | Alarm::Cusum | Alarm::Bank, .. }) => ARL0_MIN,
         Design::Proportion(_) | Design::Mean(_) | Design::Distance(_) | Design::Vector(..) => BATCHES_ARL0_MIN,
     }
 }

@@ -175,7 +175,7 @@ fn state_survives_its_own_bytes() {
 
 #[test]
 fn the_drawn_limit_is_the_exact_one() {
-    let limit = chart(0.08, 20_000.0).cusum_limit(&mut DesignCache::new());
+    let limit = chart(0.08, 20_000.0).cusum_limit();
     assert!((limit / 3.869_091_025_352_479 - 1.0).abs() < 2e-4, "{limit}");
 }
 
