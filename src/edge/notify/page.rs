@@ -325,15 +325,22 @@ fn evidence(crossing: &Crossing, account: &Account, compact: bool) -> Vec<Row> {
 const fn grade(grade: Grade) -> &'static str {
     match grade {
         Grade::Drifting => "drifting: the level has changed; by how much is still open",
-        Grade::Degraded => "degraded: the change is larger than the rule tolerates",
+        Grade::Degraded => "degraded: the change very likely exceeds the rule's bound",
         Grade::Confirmed => "confirmed: beyond the rule's bound at a promise of its own",
     }
+}
+
+/// Whether an annotation was written for numbers that are not there any more: what is over has none once its chart began
+/// anew, and a summary with gaps in place of them says nothing.
+pub(super) fn has_gaps(crossing: &Crossing, annotation: &str) -> bool {
+    is_over(crossing) && crossing.account.is_none() && matches!(annotation, "summary" | "description")
 }
 
 /// The annotations, what to read and do first.
 fn advice(crossing: &Crossing, compact: bool) -> Vec<Row> {
     const FIRST: [&str; 4] = ["summary", "runbook_url", "rollback", "description"];
     let first = FIRST.iter().filter_map(|name| crossing.annotations.get_key_value(*name));
+    let first = first.filter(|(name, _)| !has_gaps(crossing, name));
     let rest = crossing.annotations.iter().filter(|(name, _)| !FIRST.contains(&name.as_str()));
     let limit = if compact { 2 } else { 20 };
     first
