@@ -40,17 +40,14 @@ fn picture(lines: &[Line], values: &[f64], marks: &[(usize, &str)]) -> String {
         let far = |line: &Line| (line.1 - value).abs();
         lines.iter().enumerate().min_by(|a, b| far(a.1).total_cmp(&far(b.1))).map_or(0, |(at, _)| at)
     };
-    let mut text = String::new();
+    let mut rows = Vec::new();
     for (at, Line(label, _, ground)) in lines.iter().enumerate() {
         let cells: String = values.iter().map(|value| if nearest(*value) == at { 'o' } else { *ground }).collect();
-        text += format!("{label:>9} |{cells}").trim_end();
-        text.push('\n');
+        rows.push(format!("{label:>9} |{cells}").trim_end().to_owned());
     }
-    text += &format!("{:>9} +{}\n", "", "-".repeat(values.len()));
-    for (day, mark) in marks {
-        text += &format!("{:width$}^ {mark}\n", "", width = day + 11);
-    }
-    text
+    rows.push(format!("{:>9} +{}", "", "-".repeat(values.len())));
+    rows.extend(marks.iter().map(|(day, mark)| format!("{:width$}^ {mark}", "", width = day + 11)));
+    rows.join("\n") + "\n"
 }
 
 /// Accuracies by day, in percent, with the limits of a Shewhart chart at three standard deviations.
@@ -91,7 +88,9 @@ fn a_chart_that_adds_up_shows_it() {
     let mut chart = ProportionChart::new(&design, &mut DesignCache::new());
     let (mut values, mut alarm) = (Vec::new(), None);
     for (day, labels) in fall().iter().enumerate() {
-        labels.iter().for_each(|bad| chart.update(*bad, Timestamp::from_millis(0)));
+        for bad in labels {
+            chart.update(*bad, Timestamp::from_millis(0));
+        }
         values.push(chart.statistic().log10());
         if chart.grade().is_some() {
             alarm = alarm.or(Some(day));
