@@ -45,7 +45,10 @@ const ENGINE: [(&str, &[&str]); 23] = [
     ("account", &["alert", "baseline", "detect", "rule", "units"]),
     (
         "stream",
-        &["account", "alert", "baseline", "chart", "detect", "event", "labels", "plan", "rule", "units", "window"],
+        &[
+            "account", "alert", "baseline", "budget", "chart", "detect", "event", "labels", "memory", "plan", "rate",
+            "rule", "units", "window",
+        ],
     ),
     ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),
     ("route", &["alert", "units"]),
