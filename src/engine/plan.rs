@@ -255,10 +255,12 @@ fn mean(detect: &Detect, profile: &Profile, series: &Series) -> Option<Plan> {
         Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Bank | ChartKind::Laney) | None => Method::Cusum,
     };
     // A target stands in for the baseline's level; the spread is still the baseline's.
-    let mu = if let Bound::Target(target) = detect.bound { target } else { series.means.mean };
+    let (mu, known) =
+        if let Bound::Target(target) = detect.bound { (target, true) } else { (series.means.mean, false) };
     let sigma = series.means.sd()?;
     let arl0 = promised.max(BATCHES_ARL0_MIN);
-    let design = MeanDesign { mu, sigma, buckets, delta, direction, arl0, guarantee: detect.guarantee, method };
+    let guarantee = detect.guarantee;
+    let design = MeanDesign { mu, sigma, buckets, delta, direction, arl0, guarantee, method, known };
     let mut findings = Vec::new();
     if buckets < BATCHES_WANTED as u64 {
         findings.push(Finding::SpreadRough(buckets));
