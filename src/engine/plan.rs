@@ -98,6 +98,17 @@ impl Plan {
         })
     }
 
+    /// Takes over the promise of a chart that runs on this plan, where one does.
+    pub const fn take_promise(&mut self, running: Option<f64>) {
+        let Some(promise) = running else { return };
+        match &mut self.design {
+            Design::Proportion(design) => design.arl0 = promise,
+            Design::Mean(design) => design.arl0 = promise,
+            Design::Distance(design) => design.arl0 = promise,
+            Design::Vector(_, arl0) => *arl0 = promise,
+        }
+    }
+
     /// The promise in samples.
     pub const fn arl0(&self) -> f64 {
         match &self.design {

@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 23] = [
+const ENGINE: [(&str, &[&str]); 24] = [
     ("units", &[]),
     ("text", &[]),
     ("rule", &["alert", "units"]),
@@ -41,7 +41,8 @@ const ENGINE: [(&str, &[&str]); 23] = [
     ("chart", &["alert", "baseline", "detect", "event", "plan", "rate", "rule", "sketch", "units", "vector"]),
     ("budget", &["units"]),
     ("memory", &["alert", "baseline", "chart", "labels", "rate", "units"]),
-    ("explain", &["account", "baseline", "chart", "detect", "plan", "rule", "units"]),
+    ("reach", &["baseline", "chart", "detect", "plan", "rule"]),
+    ("explain", &["account", "baseline", "chart", "detect", "plan", "reach", "rule", "units"]),
     ("account", &["alert", "baseline", "detect", "rule", "units"]),
     (
         "stream",
