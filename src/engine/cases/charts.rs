@@ -8,7 +8,7 @@ use crate::engine::detect::design::bernoulli::{Walk, scaled_limit, solve_real_li
 use crate::engine::detect::design::ewma::{EwmaLimits, NormalEwma, UpperEwma};
 use crate::engine::detect::design::normal::{NormalCusum, TwoSidedCusum};
 use crate::engine::detect::design::runs::{nelson_arl, western_electric_arl};
-use crate::engine::detect::{Mixture, run_length};
+use crate::engine::detect::{Mixture, THOROUGH, run_length};
 
 /// Which sides a chart watches.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -170,7 +170,7 @@ pub(super) fn sr_mixture(params: &Params<'_>) -> Result<Value, CaseError> {
         Some(_) => return params.refuse("weights", "\"equal\", or a number for each of the rises"),
     };
     let p = if params.get("p").is_none() && params.quantity == "in_control_arl" { p0 } else { params.chance("p")? };
-    let found = run_length(&chart, p0, p).ok_or(CaseError::Unaffordable("the run length"))?;
+    let found = run_length(&chart, Some(p0), p, THOROUGH).ok_or(CaseError::Unaffordable("the run length"))?;
     Ok(json!(found.mean))
 }
 

@@ -36,7 +36,7 @@ pub use self::ewma::Ewma;
 pub use self::history::{ChangePoint, History};
 pub use self::likelihood::{ShiryaevRoberts, glr_rise};
 pub use self::mean::{MeanChart, MeanDesign};
-pub use self::mixture_length::{RunLength, run_length};
+pub use self::mixture_length::{RunLength, THOROUGH, run_length};
 pub use self::multivariate::{PhaseOne, VectorChart};
 pub use self::ppi::{Calibration, Powered};
 pub use self::proportion::{Alarm, Centre, HIDDEN, Method, ProportionChart, ProportionDesign, Spread, labels_needed};
