@@ -166,7 +166,7 @@ impl Precision {
         if value < 2 * self.half() {
             return value as u16;
         }
-        let shift = u64::from(63 - value.leading_zeros() - self.bits);
+        let shift = u64::from(value.ilog2() - self.bits);
         let bin = shift * self.half() + (value >> shift);
         u16::try_from(bin).unwrap_or(u16::MAX)
     }
@@ -398,7 +398,10 @@ mod tests {
         let mut reference = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 3_600_000_000, 2).unwrap();
         for value in [1, 255, 256, 257, 1_000, 99_999, 3_599_999_999] {
             let (low, width) = Precision::TWO.range(Precision::TWO.bin(value));
-            assert_eq!((low, low + width - 1), (reference.lowest_equivalent(value), reference.highest_equivalent(value)));
+            assert_eq!(
+                (low, low + width - 1),
+                (reference.lowest_equivalent(value), reference.highest_equivalent(value))
+            );
             reference.record(value).unwrap();
         }
     }
@@ -406,11 +409,16 @@ mod tests {
     #[test]
     fn quantiles_of_values_equal_numpy() {
         let values = [1.0, 2.0, 4.0, 8.0];
-        for (q, nearest, between) in [(0.0, 1.0, 1.0), (0.25, 1.0, 1.75), (0.5, 2.0, 3.0), (0.9, 8.0, 6.8), (1.0, 8.0, 8.0)] {
+        for (q, nearest, between) in
+            [(0.0, 1.0, 1.0), (0.25, 1.0, 1.75), (0.5, 2.0, 3.0), (0.9, 8.0, 6.8), (1.0, 8.0, 8.0)]
+        {
             assert_eq!(quantile(&values, q), Some(nearest), "{q}");
             assert!((quantile_between(&values, q).unwrap() - between).abs() < 1e-12, "{q}");
         }
-        assert_eq!((quantile(&[], 0.5), quantile_between(&[], 0.5), quantile_between(&[3.0], 0.7)), (None, None, Some(3.0)));
+        assert_eq!(
+            (quantile(&[], 0.5), quantile_between(&[], 0.5), quantile_between(&[3.0], 0.7)),
+            (None, None, Some(3.0))
+        );
     }
 
     #[test]

@@ -313,3 +313,34 @@ fn spread(text: &str) -> Result<f64, String> {
         _ => Err("a spread lies between 1 (by chance) and 1000 and has no unit, like 1.5".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_the_units_that_they_need() {
+        assert_eq!((share("0.08"), share("8%")), (Ok(0.08), Ok(0.08)));
+        assert_eq!((points("2pp"), deviations(" 0.5 sd")), (Ok(0.02), Ok(0.5)));
+        assert_eq!((count("20000"), weight("0.1"), spread("1.5")), (Ok(20_000.0), Ok(0.1), Ok(1.5)));
+        for (read, text) in [
+            (share as fn(&str) -> Result<f64, String>, "0"),
+            (share, "100%"),
+            (share, "8pp"),
+            (points, "0.02"),
+            (points, "-2pp"),
+            (points, "100pp"),
+            (deviations, "0sd"),
+            (deviations, "1"),
+            (count, "1"),
+            (count, "5%"),
+            (count, "1e13"),
+            (weight, "0"),
+            (weight, "10%"),
+            (spread, "0.5"),
+            (spread, "nan"),
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

@@ -76,7 +76,12 @@ pub(super) fn ewma(args: &EwmaArgs) -> Result<Sheet, Invalid> {
     let mut sheet = Sheet::new(format!("EWMA, {side}, {kind} (Roberts 1959; Lucas & Saccucci 1990)"));
     sheet.fact("lambda", lambda, "lambda", number_text(lambda));
     sheet.fact("width", width, "L", format!("{} standard deviations of the statistic", number_text(width)));
-    sheet.fact("limit", width * deviation, "limit", format!("{} of a value, in the long run", number_text(width * deviation)));
+    sheet.fact(
+        "limit",
+        width * deviation,
+        "limit",
+        format!("{} of a value, in the long run", number_text(width * deviation)),
+    );
     sheet.fact("arl0_promised", arl0, "", String::new());
     sheet.fact("arl0", arl(0.0), "ARL0", number_text(arl(0.0)));
     sheet.columns(&[("shift", "values to the alarm after a shift of"), ("zero_state", "from the target")]);
@@ -94,7 +99,8 @@ pub(super) fn mewma(args: &MewmaArgs) -> Result<Sheet, Invalid> {
     }
     let h = solve_limit(p, r, arl0);
     let found = Mewma { p, r, h }.arl();
-    let mut sheet = Sheet::new(format!("MEWMA of {p} characteristics with weight {r} (Lowry et al. 1992; Rigdon 1995)"));
+    let mut sheet =
+        Sheet::new(format!("MEWMA of {p} characteristics with weight {r} (Lowry et al. 1992; Rigdon 1995)"));
     sheet.fact("h", h, "limit h", format!("{} for T2, mean and covariance known", number_text(h)));
     sheet.fact("arl0_promised", arl0, "", String::new());
     sheet.fact("arl0", found, "ARL0", number_text(found));

@@ -91,7 +91,10 @@ pub(super) fn cusum(args: &CusumArgs) -> Result<Sheet, Invalid> {
     let p1 = after(p0, drop)?;
     let chart = Lattice::new(p0, p1, arl0)?;
     let (a, b) = weights(p0, p1);
-    let mut sheet = Sheet::new(format!("Bernoulli CUSUM of errors, {p0} to {} (Page 1954)", number_text(p1)));
+    let mut sheet = Sheet::new(format!(
+        "Bernoulli CUSUM of errors, {p0} to {} (Page 1954; Reynolds & Stoumbos 1999)",
+        number_text(p1)
+    ));
     sheet.fact("p0", p0, "", String::new());
     sheet.fact("p1", p1, "", String::new());
     sheet.fact("weight_error", a, "weights", format!("{a:.7} on an error, {:.7} on a right one, in nats", -b));
@@ -123,10 +126,7 @@ pub(super) fn cusum(args: &CusumArgs) -> Result<Sheet, Invalid> {
     sheet.row("none", &[in_control, chart.with_head_start(p0), chart.in_steady_state(p0)]);
     for drop in drops(p0, drop) {
         let p = p0 + drop;
-        sheet.row(
-            format!("{}pp", points(drop)),
-            &[chart.arl(p), chart.with_head_start(p), chart.in_steady_state(p)],
-        );
+        sheet.row(format!("{}pp", points(drop)), &[chart.arl(p), chart.with_head_start(p), chart.in_steady_state(p)]);
     }
     Ok(sheet)
 }
@@ -193,13 +193,19 @@ fn counted(hits: u64, n: u64, (few, all): (&str, &str)) -> Result<Counts, Invali
 pub(super) fn baseline(args: &BaselineErrorArgs) -> Result<Sheet, Invalid> {
     let BaselineErrorArgs { errors, n0, drop, guarantee, arl0, .. } = *args;
     let counts = counted(errors, n0, ("--errors", "--n0"))?;
+    if errors == n0 {
+        return Err(Invalid(
+            "every label is an error: no worse level is left to find; give a baseline with right ones".to_owned(),
+        ));
+    }
     let share = counts.share().unwrap_or_default();
     let bound = clopper_pearson_upper(counts, guarantee);
     let p1 = after(bound, drop)?;
     let chart = Lattice::new(bound, p1, arl0)?;
     let interval = clopper_pearson(counts, 0.95);
     let mut sheet = Sheet::new(format!("What an error of the baseline costs: {errors} errors in {n0} labels"));
-    let words = format!("{} ({} to {}, 95 %)", number_text(share), number_text(interval.low), number_text(interval.high));
+    let words =
+        format!("{} ({} to {}, 95 %)", number_text(share), number_text(interval.low), number_text(interval.high));
     sheet.fact("p0_hat", share, "errors", words);
     sheet.fact("p0_low", interval.low, "", String::new());
     sheet.fact("p0_high", interval.high, "", String::new());
@@ -222,7 +228,8 @@ pub(super) fn baseline(args: &BaselineErrorArgs) -> Result<Sheet, Invalid> {
     let price = slow.zip(quick).map(|(slow, quick)| slow / quick);
     sheet.fact("delay", slow, "", String::new());
     sheet.fact("delay_known", quick, "", String::new());
-    let words = format!("{} labels to see {} points, {} if the share were known", said(slow), points(drop), said(quick));
+    let words =
+        format!("{} labels to see {} points, {} if the share were known", said(slow), points(drop), said(quick));
     sheet.fact("price", price, "price", words);
     sheet.fact("n0_needed", labels_needed(share, drop), "labels", needed(share, drop, n0));
     sheet.columns(&[
@@ -247,7 +254,8 @@ pub(super) fn interval(args: &IntervalArgs) -> Result<Sheet, Invalid> {
     let IntervalArgs { hits, n, confidence, .. } = *args;
     let counts = counted(hits, n, ("--hits", "--n"))?;
     let share = counts.share().unwrap_or_default();
-    let mut sheet = Sheet::new(format!("{hits} of {n}: {} at {} %", number_text(share), number_text(100.0 * confidence)));
+    let mut sheet =
+        Sheet::new(format!("{hits} of {n}: {} at {} %", number_text(share), number_text(100.0 * confidence)));
     sheet.fact("share", share, "", String::new());
     sheet.fact("confidence", confidence, "", String::new());
     let upper = clopper_pearson_upper(counts, 0.75);

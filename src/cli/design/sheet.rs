@@ -65,7 +65,7 @@ impl Sheet {
     fn text(&self) -> String {
         let mut text = format!("{}\n", self.title);
         for (.., name, words) in self.facts.iter().filter(|(.., words)| !words.is_empty()) {
-            text.push_str(&format!("  {name:<12} {words}\n"));
+            text.extend([format!("  {name:<12} {words}\n")]);
         }
         if !self.rows.is_empty() {
             let names: Vec<String> = self.columns.iter().map(|(_, name)| format!("  {name}")).collect();
@@ -86,7 +86,37 @@ fn cell(value: &Value) -> String {
     format!("  {words}")
 }
 
-/// A number for people.
+/// A number for people, without zeros that say nothing.
 pub(super) fn number_text(x: f64) -> String {
-    digits(x, DIGITS)
+    let text = digits(x, DIGITS);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_facts_for_people_and_for_programs() {
+        let mut sheet = Sheet::new("A title".to_owned());
+        sheet.fact("h", 3.5, "limit h", number_text(3.5));
+        sheet.fact("hidden", 7, "", String::new());
+        sheet.columns(&[("drop", "after"), ("mean", "labels")]);
+        sheet.row("2pp", &[Some(1_175.681_57)]);
+        sheet.row("3pp", &[None]);
+        let text = sheet.render(Format::Text).unwrap();
+        assert_eq!(text, "A title\n  limit h      3.5\n  after    labels\n  2pp      1175.68\n  3pp      -\n");
+        let json: Value = serde_json::from_str(&sheet.render(Format::Json).unwrap()).unwrap();
+        assert_eq!(
+            (&json["hidden"], &json["rows"][0]["mean"], &json["rows"][1]["mean"]),
+            (&7.into(), &1_175.681_57.into(), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn numbers_have_no_idle_zeros() {
+        for (x, wanted) in [(20_000.0, "20000"), (0.08, "0.08"), (1e6, "1000000"), (0.0, "0"), (f64::INFINITY, "inf")] {
+            assert_eq!(number_text(x), wanted);
+        }
+    }
 }

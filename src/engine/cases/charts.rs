@@ -37,7 +37,8 @@ pub(super) fn normal_cusum(params: &Params<'_>) -> Result<Value, CaseError> {
             NormalCusum { k, h }.steady_state_arl(shift)
         }
         ("steady_state_arl_conditional" | "steady_state_arl", Sided::Two) => {
-            return params.refuse("sided", "\"one\" for a steady state: two sums together have no closed equation here");
+            return params
+                .refuse("sided", "\"one\" for a steady state: two sums together have no closed equation here");
         }
         _ => return params.unknown_quantity(),
     };
@@ -156,21 +157,21 @@ pub(super) fn sr_mixture(params: &Params<'_>) -> Result<Value, CaseError> {
     if drops.is_empty() || drops.iter().any(|drop| !(*drop > 0.0 && p0 + drop < 1.0)) {
         return params.refuse("grid_offsets", "a list of rises above 0 that end below 1");
     }
-    let chart = match params.get("weights") {
-        None => Mixture::guaranteed(p0, &drops, limit),
-        Some(Value::String(word)) if word == "equal" => Mixture::guaranteed(p0, &drops, limit),
-        Some(Value::Array(_)) => {
-            let weights = params.numbers("weights")?;
-            if weights.len() != drops.len() || weights.iter().any(|w| !(*w >= 0.0)) {
-                return params.refuse("weights", "\"equal\", or a number for each of the rises");
-            }
-            let arms: Vec<(f64, f64)> = drops.into_iter().zip(weights).collect();
-            Mixture::weighted(p0, &arms, limit)
-        }
+    let weights = match params.get("weights") {
+        None => vec![1.0 / drops.len() as f64; drops.len()],
+        Some(Value::String(word)) if word == "equal" => vec![1.0 / drops.len() as f64; drops.len()],
+        Some(Value::Array(_)) => params.numbers("weights")?,
         Some(_) => return params.refuse("weights", "\"equal\", or a number for each of the rises"),
     };
+    if weights.len() != drops.len() || weights.iter().any(|w| *w < 0.0) {
+        return params.refuse("weights", "\"equal\", or a number for each of the rises, 0 and above");
+    }
+    // Only with weights that add up to 1 the statistic less the cases is a martingale.
+    let null = ((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9).then_some(p0);
+    let arms: Vec<(f64, f64)> = drops.into_iter().zip(weights).collect();
+    let chart = Mixture::weighted(p0, &arms, limit);
     let p = if params.get("p").is_none() && params.quantity == "in_control_arl" { p0 } else { params.chance("p")? };
-    let found = run_length(&chart, Some(p0), p, THOROUGH).ok_or(CaseError::Unaffordable("the run length"))?;
+    let found = run_length(&chart, null, p, THOROUGH).ok_or(CaseError::Unaffordable("the run length"))?;
     Ok(json!(found.mean))
 }
 

@@ -195,7 +195,9 @@ pub(super) fn percentiles(params: &Params<'_>) -> Result<Value, CaseError> {
 /// Percentiles as HdrHistogram says them: the rank rounded, the highest value of its bin, for 0 the lowest of the first.
 fn sketched(values: &[u64], percentiles: &[f64], precision: Precision) -> Option<Vec<u64>> {
     let mut bins = Histogram::default();
-    values.iter().for_each(|value| bins.add(precision.bin(*value), 1));
+    for value in values {
+        bins.add(precision.bin(*value), 1);
+    }
     let one = |percentile: &f64| {
         let rank = (percentile.min(100.0) * bins.n() as f64 / 100.0 + 0.5) as u64;
         let (low, width) = precision.range(bins.rank_bin(rank.max(1))?);

@@ -85,11 +85,7 @@ const FAMILIES: [Family; 18] = [
     ("interval", "interval", shares::interval),
     ("histogram_distance", "all", shares::histogram_distance),
     ("percentiles", "percentiles", data::percentiles),
-    (
-        "confidence_sequence",
-        "beta_mixture_cs, howard_sub_bernoulli_cs, betting_cs_final",
-        shares::confidence_sequence,
-    ),
+    ("confidence_sequence", "beta_mixture_cs, howard_sub_bernoulli_cs, betting_cs_final", shares::confidence_sequence),
     ("ppi", "ppi_mean", data::ppi),
     ("cbpe", "cbpe_accuracy", data::cbpe),
     ("baseline_uncertainty", "guaranteed_threshold, shifted_baseline_design", shares::baseline_uncertainty),
@@ -158,7 +154,10 @@ mod tests {
         for (case, wanted) in [
             (json!(3), "a case is an object"),
             (json!({"family": "cusum", "quantity": "h", "params": {}}), "there are normal_cusum, normal_ewma"),
-            (json!({"family": "nelson", "quantity": "h", "params": {}}), "`nelson` has no quantity `h`; it has zero_state"),
+            (
+                json!({"family": "nelson", "quantity": "h", "params": {}}),
+                "`nelson` has no quantity `h`; it has zero_state",
+            ),
             (json!({"family": "nelson", "quantity": "zero_state_arl"}), "the parameter `rules` is missing"),
             (
                 json!({"family": "nelson", "quantity": "zero_state_arl", "params": {"rules": [9], "shift": 0}}),

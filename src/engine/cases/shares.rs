@@ -101,11 +101,10 @@ fn sequence(params: &Params<'_>) -> Result<Vec<f64>, CaseError> {
         let inside = values.iter().all(|x| (0.0..=1.0).contains(x));
         return if inside { Ok(values) } else { params.refuse("sequence", "a list of numbers between 0 and 1") };
     }
-    const RULE: &str = "1 if (i*#) mod # < # else 0";
     if params.word("sequence")?.is_none() {
         return Err(CaseError::Missing("sequence"));
     }
-    let [factor, modulus, below] = params.scanned("sequence", RULE, [0.0; 3])?;
+    let [factor, modulus, below] = params.scanned("sequence", "1 if (i*#) mod # < # else 0", [0.0; 3])?;
     let n = params.whole("n")?;
     if n > 1_000_000 || modulus < 1.0 {
         return params.refuse("sequence", "a rule of at most a million cases with a modulus of 1 and above");
@@ -161,7 +160,8 @@ fn length(walk: Walk, p: f64) -> Result<f64, CaseError> {
 
 /// The limit alone is raised until the bound keeps the promise; the weights stay those of the estimate.
 fn guaranteed(params: &Params<'_>, (level, bound): (f64, f64), arl0: f64) -> Result<Value, CaseError> {
-    let p1 = if params.get("design_p1").is_some() { params.share("design_p1")? } else { level + params.share("delta")? };
+    let p1 =
+        if params.get("design_p1").is_some() { params.share("design_p1")? } else { level + params.share("delta")? };
     if p1 <= level || p1 >= 1.0 {
         return params.refuse("design_p1", "above the share of errors and below 1");
     }

@@ -66,7 +66,8 @@ impl Comparison {
                 }
             }
         }
-        let chi_square_p = if held < 2 || chi_square <= 0.0 { 1.0 } else { gamma_ur(f64::from(held - 1) / 2.0, chi_square / 2.0) };
+        let chi_square_p =
+            if held < 2 || chi_square <= 0.0 { 1.0 } else { gamma_ur(f64::from(held - 1) / 2.0, chi_square / 2.0) };
         Some(Self {
             distances,
             kolmogorov_p: kolmogorov_p((m * n / (m + n)).sqrt() * distances.kolmogorov_smirnov),

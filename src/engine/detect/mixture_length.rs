@@ -56,7 +56,7 @@ impl Pairs {
 /// which M - n is a martingale; a tempered chart has none. Nothing where `p` is no probability above 0, or an alarm takes
 /// too long.
 pub fn run_length(fresh: &Mixture, null: Option<f64>, p: f64, cases_wanted: f64) -> Option<RunLength> {
-    if !(p > 0.0 && p <= 1.0) || !fresh.limit().is_finite() {
+    if !(p > 0.0 && p <= 1.0 && fresh.limit().is_finite()) {
         return None;
     }
     let in_control = null.is_some_and(|p0| (p / p0 - 1.0).abs() < 1e-12);

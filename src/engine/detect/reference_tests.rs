@@ -8,11 +8,11 @@ use crate::engine::cases::{answer, read};
 /// Agreement of numbers wherever they stand, with the place of the first that differs; a tolerance of 0 is one of doubles.
 fn differs(found: &Value, wanted: &Value, (relative, absolute): (f64, f64)) -> Option<String> {
     match (found, wanted) {
-        (Value::Array(f), Value::Array(w)) if f.len() == w.len() => {
-            f.iter().zip(w).enumerate().find_map(|(i, (f, w))| {
-                differs(f, w, (relative, absolute)).map(|place| format!("[{i}]{place}"))
-            })
-        }
+        (Value::Array(f), Value::Array(w)) if f.len() == w.len() => f
+            .iter()
+            .zip(w)
+            .enumerate()
+            .find_map(|(i, (f, w))| differs(f, w, (relative, absolute)).map(|place| format!("[{i}]{place}"))),
         (Value::Object(f), Value::Object(w)) if f.len() == w.len() => w.iter().find_map(|(name, w)| {
             differs(f.get(name).unwrap_or(&Value::Null), w, (relative, absolute)).map(|place| format!(".{name}{place}"))
         }),

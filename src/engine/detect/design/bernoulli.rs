@@ -82,7 +82,7 @@ impl Walk {
     }
 
     fn run_length(&self, p: f64, start: f64, most: u64) -> Option<f64> {
-        if !self.is_sound() || !(p > 0.0 && p <= 1.0) {
+        if !(self.is_sound() && p > 0.0 && p <= 1.0) {
             return None;
         }
         let cycle = self.cycle(p, 0.0, most)?;

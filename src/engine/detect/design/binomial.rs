@@ -39,7 +39,9 @@ impl Binomial {
         if k == self.n {
             return (n * p.ln()).exp();
         }
-        let log = stirling_error(n) - stirling_error(x) - stirling_error(rest)
+        let log = stirling_error(n)
+            - stirling_error(x)
+            - stirling_error(rest)
             - deviance(x, n * p)
             - deviance(rest, n * (1.0 - p));
         log.exp() * (n / (2.0 * PI * x * rest)).sqrt()
@@ -118,7 +120,8 @@ fn stirling_error(n: f64) -> f64 {
         return factorial.ln() - ((n + 0.5) * n.ln() - n + 0.5 * (2.0 * PI).ln());
     }
     let square = n * n;
-    (1.0 / 12.0 - (1.0 / 360.0 - (1.0 / 1_260.0 - (1.0 / 1_680.0 - 1.0 / (1_188.0 * square)) / square) / square) / square)
+    (1.0 / 12.0
+        - (1.0 / 360.0 - (1.0 / 1_260.0 - (1.0 / 1_680.0 - 1.0 / (1_188.0 * square)) / square) / square) / square)
         / n
 }
 

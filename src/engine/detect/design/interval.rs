@@ -166,7 +166,7 @@ mod tests {
                 assert!(wide.low <= plain.low && wide.high >= plain.high, "{hits} of {n}: {plain:?} {wide:?}");
             }
         }
-        near(wilson_corrected(counts(40, 500), 0.95), 0.058439224550051426, 0.10823110713889492);
+        near(wilson_corrected(counts(40, 500), 0.95), 0.058_439_224_550_051_426, 0.108_231_107_138_894_92);
         near(wilson_corrected(counts(0, 0), 0.95), 0.0, 1.0);
     }
 

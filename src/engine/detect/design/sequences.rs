@@ -83,7 +83,7 @@ pub fn betting(values: &[f64], alpha: f64, steps: u32) -> Estimate {
     let (mut low, mut high) = (0.0, 1.0);
     if let Some(first) = inside.next() {
         low = (first - step).max(0.0);
-        high = (inside.last().unwrap_or(first) + step).min(1.0);
+        high = (inside.next_back().unwrap_or(first) + step).min(1.0);
     }
     Estimate { value, low, high }
 }
@@ -125,7 +125,10 @@ mod tests {
     use super::*;
 
     fn near(found: Estimate, low: f64, high: f64, tolerance: f64) {
-        assert!((found.low - low).abs() < tolerance && (found.high - high).abs() < tolerance, "{found:?}: {low}, {high}");
+        assert!(
+            (found.low - low).abs() < tolerance && (found.high - high).abs() < tolerance,
+            "{found:?}: {low}, {high}"
+        );
     }
 
     #[test]
