@@ -36,7 +36,7 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     pub(crate) fn new(p0: f64, drop: f64, arl0: f64, cache: &mut DesignCache) -> Self {
-        let limit = cache.bernoulli_limit(p0, p0 + drop, arl0);
+        let limit = cache.bernoulli_limit(p0, p0 + drop, arl0, 1.0);
         let (up, down) = lattice_weights(p0, p0 + drop);
         let walk = Walk { up: up as f64 / LATTICE, down: down as f64 / LATTICE, limit: limit as f64 / LATTICE };
         Self { chart: LatticeCusum::new(p0, p0 + drop), limit, walk }

@@ -82,7 +82,7 @@ pub(crate) fn proportion(alarm: Alarm) -> ProportionChart {
     let fixed = ProportionDesign::fixed(P0, DELTA, ARL0);
     let (spread, batch) = match alarm {
         Alarm::Batches(_) => (Spread { phi: 2.0, batches: 60 }, BATCH as f64),
-        Alarm::Mixture | Alarm::Cusum => (fixed.spread, fixed.batch),
+        Alarm::Mixture | Alarm::Cusum | Alarm::Bank => (fixed.spread, fixed.batch),
     };
     ProportionChart::new(&ProportionDesign { alarm, spread, batch, ..fixed }, &mut DesignCache::new())
 }
@@ -97,6 +97,7 @@ pub(crate) fn mean(method: Method) -> MeanChart {
         arl0: 1_000.0,
         guarantee: 0.75,
         method,
+        known: false,
     };
     MeanChart::new(&design, &mut DesignCache::new())
 }

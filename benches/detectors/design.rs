@@ -41,12 +41,12 @@ fn mixture_of_rare_hits_cold(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn bernoulli_cusum_cold(bencher: Bencher<'_, '_>) {
-    cold(bencher, |cache| cache.bernoulli_limit(black_box(P0), P0 + DELTA, ARL0));
+    cold(bencher, |cache| cache.bernoulli_limit(black_box(P0), P0 + DELTA, ARL0, 1.0));
 }
 
 #[divan::bench]
 fn bernoulli_cusum_cached(bencher: Bencher<'_, '_>) {
-    cached(bencher, |cache| cache.bernoulli_limit(black_box(P0), P0 + DELTA, ARL0));
+    cached(bencher, |cache| cache.bernoulli_limit(black_box(P0), P0 + DELTA, ARL0, 1.0));
 }
 
 #[divan::bench]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::design::args::DesignArgs;
 use crate::engine::Group;
 
 /// Watches AI agents in production by statistical process control.
@@ -32,6 +33,11 @@ pub enum Command {
         after_help = "Examples:\n  shewhart explain rules/ --db data/shewhart.db\n  shewhart explain --accuracy 0.92 --labels 2000 --per-day 500"
     )]
     Explain(ExplainArgs),
+    /// The calculator for statisticians: limits from promises, run lengths, intervals, known-answer cases
+    #[command(
+        after_help = "Examples:\n  shewhart design cusum --p0 0.08 --drop 2pp --arl0 20000\n  shewhart design --cases cases.json"
+    )]
+    Design(DesignArgs),
     /// Run rules over recorded events: the same engine, no broker
     #[command(after_help = "Example: shewhart replay events.jsonl.gz --baseline-first 10000 --group-by agent")]
     Replay(ReplayArgs),

@@ -6,6 +6,7 @@ mod check;
 mod console;
 mod db;
 mod demo;
+pub mod design;
 mod explain;
 mod input;
 mod replay;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Design(args) => design::design(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Baseline(args) => baseline::baseline(&args),
         Command::Simulate(args) => simulate::simulate(&args),

@@ -103,7 +103,11 @@ impl Histogram {
 
     /// The bin that holds the q-quantile (nearest rank, inverted cdf), or nothing where there are no values.
     pub fn quantile_bin(&self, q: f64) -> Option<u16> {
-        let rank = ((q * self.n as f64).ceil() as u64).clamp(1, self.n.max(1));
+        self.rank_bin(nearest_rank(q, self.n))
+    }
+
+    /// The bin that holds the value of this rank, the smallest being 1; nothing where there are not so many.
+    pub fn rank_bin(&self, rank: u64) -> Option<u16> {
         let mut seen = 0;
         self.bins.iter().find_map(|(bin, count)| {
             seen += u64::from(*count);
@@ -112,36 +116,86 @@ impl Histogram {
     }
 }
 
+/// The rank of the q-quantile of n values, the smallest being 1: the least one with at least q n values up to it.
+fn nearest_rank(q: f64, n: u64) -> u64 {
+    ((q * n as f64).ceil() as u64).clamp(1, n.max(1))
+}
+
+/// The q-quantile of values in ascending order as sketches have it (nearest rank); nothing where there are none.
+pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
+    let rank = nearest_rank(q, sorted.len() as u64);
+    sorted.get(usize::try_from(rank - 1).unwrap_or(usize::MAX)).copied()
+}
+
+/// The q-quantile of values in ascending order by straight lines between them, from the first at 0 to the last at 1 (type
+/// 7 of Hyndman & Fan 1996); nothing where there are none.
+pub fn quantile_between(sorted: &[f64], q: f64) -> Option<f64> {
+    let at = q.clamp(0.0, 1.0) * sorted.len().checked_sub(1)? as f64;
+    let below = at.floor() as usize;
+    let (low, part) = (*sorted.get(below)?, at - at.floor());
+    let high = sorted.get(below + 1).copied().unwrap_or(low);
+    // From the nearer end, so that both ends are met exactly.
+    Some(if part < 0.5 { low + (high - low) * part } else { high - (high - low) * (1.0 - part) })
+}
+
 /// Bins of stated confidence: 100 of equal width over [0, 1], the last one closed.
 pub fn confidence_bin(confidence: f64) -> u16 {
     (confidence * 100.0).floor().clamp(0.0, 99.0) as u16
 }
 
+/// The layout of an HdrHistogram of whole numbers: every value below twice a power of two has a bin of its own; above, each
+/// power of two is cut into as many bins as that power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Precision {
+    /// Logarithm to the base 2 of the bins that a power of two is cut into.
+    bits: u32,
+}
+
+impl Precision {
+    /// Three significant digits.
+    pub const THREE: Self = Self { bits: 10 };
+    /// Two significant digits.
+    pub const TWO: Self = Self { bits: 7 };
+
+    const fn half(self) -> u64 {
+        1 << self.bits
+    }
+
+    /// The bin of a value; the last one for all values that lie beyond it.
+    pub fn bin(self, value: u64) -> u16 {
+        if value < 2 * self.half() {
+            return value as u16;
+        }
+        let shift = u64::from(value.ilog2() - self.bits);
+        let bin = shift * self.half() + (value >> shift);
+        u16::try_from(bin).unwrap_or(u16::MAX)
+    }
+
+    /// The lowest value of a bin, and how many values it holds.
+    pub fn range(self, bin: u16) -> (u64, u64) {
+        let bin = u64::from(bin);
+        if bin < 2 * self.half() {
+            return (bin, 1);
+        }
+        let shift = bin / self.half() - 1;
+        ((bin - shift * self.half()) << shift, 1 << shift)
+    }
+}
+
 /// Latency bins: HdrHistogram's layout with 3 significant digits over nanoseconds. Every value below 2048 ns has a bin of
 /// its own; above, each power of two is cut into 1024 bins, so a bin is at most 0.1 % wide.
 pub mod latency {
-    /// Bins that one power of two is cut into.
-    const HALF: u64 = 1_024;
+    use super::Precision;
 
     /// The bin of a latency.
     pub fn bin(nanos: u64) -> u16 {
-        if nanos < 2 * HALF {
-            return nanos as u16;
-        }
-        let shift = 63 - u64::from(nanos.leading_zeros()) - 10;
-        let bin = shift * HALF + (nanos >> shift);
-        u16::try_from(bin).unwrap_or(u16::MAX)
+        Precision::THREE.bin(nanos)
     }
 
     /// The middle of a bin, in nanoseconds.
     pub fn middle(bin: u16) -> u64 {
-        let bin = u64::from(bin);
-        if bin < 2 * HALF {
-            return bin;
-        }
-        let shift = bin / HALF - 1;
-        let low = (bin - shift * HALF) << shift;
-        low + (1 << shift) / 2
+        let (low, width) = Precision::THREE.range(bin);
+        low + width / 2
     }
 
     /// The middle of a bin, in milliseconds.
@@ -337,6 +391,34 @@ mod tests {
             let mine = latency::middle(ours.quantile_bin(q).unwrap());
             assert_eq!(latency::bin(theirs), latency::bin(mine), "{q}: {theirs} {mine}");
         }
+    }
+
+    #[test]
+    fn two_digits_are_hdr_histograms_too() {
+        let mut reference = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 3_600_000_000, 2).unwrap();
+        for value in [1, 255, 256, 257, 1_000, 99_999, 3_599_999_999] {
+            let (low, width) = Precision::TWO.range(Precision::TWO.bin(value));
+            assert_eq!(
+                (low, low + width - 1),
+                (reference.lowest_equivalent(value), reference.highest_equivalent(value))
+            );
+            reference.record(value).unwrap();
+        }
+    }
+
+    #[test]
+    fn quantiles_of_values_equal_numpy() {
+        let values = [1.0, 2.0, 4.0, 8.0];
+        for (q, nearest, between) in
+            [(0.0, 1.0, 1.0), (0.25, 1.0, 1.75), (0.5, 2.0, 3.0), (0.9, 8.0, 6.8), (1.0, 8.0, 8.0)]
+        {
+            assert_eq!(quantile(&values, q), Some(nearest), "{q}");
+            assert!((quantile_between(&values, q).unwrap() - between).abs() < 1e-12, "{q}");
+        }
+        assert_eq!(
+            (quantile(&[], 0.5), quantile_between(&[], 0.5), quantile_between(&[3.0], 0.7)),
+            (None, None, Some(3.0))
+        );
     }
 
     #[test]

@@ -367,7 +367,7 @@ fn only_a_version_never_seen_gives_charts_a_head_start() {
                 detect: { measure: escalation_rate, rise: 5pp, arl0: 20000, chart: cusum } }] }]";
     let mut engine = engine(by_agent(), rules(text));
     let versioned =
-        |i: i64, version: &str| output("a", i, i * 60).replace("}", &format!(r#","version":"{version}"}}"#));
+        |i: i64, version: &str| output("a", i, i * 60).replace('}', &format!(r#","version":"{version}"}}"#));
     let mut statistic = |records: &[String]| {
         feed(&mut engine, records);
         let stream = engine.streams().next().unwrap();

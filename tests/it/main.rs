@@ -4,6 +4,7 @@ mod analyst;
 mod broker;
 mod crash;
 mod daemon;
+mod design;
 mod docs;
 mod engine;
 mod fake_http;

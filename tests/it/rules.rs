@@ -128,7 +128,7 @@ fn a_rule_that_no_traffic_could_serve_is_a_finding_of_check() {
         )
     };
     let text = format!("groups:\n  - name: g\n    rules:\n{}{}", rule("Tiny", "0.01pp"), rule("Usual", "2pp"));
-    std::fs::write(&path, text).expect("written");
+    fs::write(&path, text).expect("written");
     let run = |more: &[&str]| {
         let check =
             std::process::Command::new(env!("CARGO_BIN_EXE_shewhart")).arg("check").arg(&path).args(more).output();

@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 24] = [
+const ENGINE: [(&str, &[&str]); 25] = [
     ("units", &[]),
     ("text", &[]),
     ("rule", &["alert", "units"]),
@@ -35,6 +35,7 @@ const ENGINE: [(&str, &[&str]); 24] = [
     ("baseline", &["batches", "event", "rule", "sketch", "units", "vector"]),
     ("detect", &["rule", "units"]),
     ("vector", &["detect", "event", "rule", "units"]),
+    ("cases", &["detect", "sketch", "units"]),
     ("plan", &["baseline", "batches", "detect", "rule", "units"]),
     ("rate", &["units"]),
     ("labels", &["baseline", "batches", "rule", "units"]),

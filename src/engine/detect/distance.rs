@@ -22,7 +22,7 @@ use crate::engine::rule::Grade;
 use crate::engine::units::{Estimate, SampleUnit, Timestamp};
 
 /// Least share of a bin in PSI; part of the definition, as PSI of an empty bin depends on it.
-const FLOOR: f64 = 1e-4;
+pub const FLOOR: f64 = 1e-4;
 /// Bins aimed at.
 const BINS: f64 = 10.0;
 /// Cases expected in a bin, in the window and in the baseline, for the chi-square limit to hold.
@@ -61,6 +61,11 @@ pub struct Distances {
 impl Distances {
     /// The distances of one histogram from another with the same bins; all 0 where either is empty.
     pub fn between(baseline: &[u64], current: &[u64]) -> Self {
+        Self::floored(baseline, current, FLOOR)
+    }
+
+    /// The same with another least share of a bin in PSI.
+    pub(super) fn floored(baseline: &[u64], current: &[u64], floor: f64) -> Self {
         let (m, n) = (baseline.iter().sum::<u64>() as f64, current.iter().sum::<u64>() as f64);
         let mut found = Self::default();
         if m == 0.0 || n == 0.0 {
@@ -70,7 +75,7 @@ impl Distances {
         for (i, (b, c)) in baseline.iter().zip(current).enumerate() {
             let (b, c) = (*b as f64 / m, *c as f64 / n);
             let middle = f64::midpoint(b, c);
-            let (floored_b, floored_c) = (b.max(FLOOR), c.max(FLOOR));
+            let (floored_b, floored_c) = (b.max(floor), c.max(floor));
             found.psi += (floored_c - floored_b) * (floored_c / floored_b).ln();
             found.jensen_shannon += 0.5 * (surprise(b, middle) + surprise(c, middle));
             gap += c - b;

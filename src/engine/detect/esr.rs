@@ -62,10 +62,23 @@ impl Mixture {
     /// The mixture of the changes from p0 to p0 + drop, equally weighted, from 0, with A = `arl0`: its promise is kept
     /// without calibration.
     pub fn guaranteed(p0: f64, drops: &[f64], arl0: f64) -> Self {
-        let levels: Vec<f64> = drops.iter().map(|drop| (p0 + drop).min(CAP)).filter(|p1| *p1 > p0).collect();
-        let weight = 1.0 / levels.len().max(1) as f64;
-        let arm = |p1: f64| Arm { on_hit: p1 / p0, on_miss: (1.0 - p1) / (1.0 - p0), weight, start: 0.0, r: 0.0 };
-        Self { arms: levels.into_iter().map(arm).collect(), limit: arl0, statistic: 0.0, design: None }
+        let levels = drops.iter().filter(|drop| (p0 + **drop).min(CAP) > p0).count();
+        let weight = 1.0 / levels.max(1) as f64;
+        let arms: Vec<(f64, f64)> = drops.iter().map(|drop| (*drop, weight)).collect();
+        Self::weighted(p0, &arms, arl0)
+    }
+
+    /// The same of changes with weights of their own, which should add up to 1: pairs of a drop and its weight.
+    pub fn weighted(p0: f64, drops: &[(f64, f64)], arl0: f64) -> Self {
+        let levels = drops.iter().map(|(drop, weight)| ((p0 + drop).min(CAP), *weight)).filter(|(p1, _)| *p1 > p0);
+        let arm = |(p1, weight): (f64, f64)| Arm {
+            on_hit: p1 / p0,
+            on_miss: (1.0 - p1) / (1.0 - p0),
+            weight,
+            start: 0.0,
+            r: 0.0,
+        };
+        Self { arms: levels.map(arm).collect(), limit: arl0, statistic: 0.0, design: None }
     }
 
     /// Every likelihood ratio to the power 1 / `phi`, for batches that differ so many times as much as chance.

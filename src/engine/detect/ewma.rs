@@ -40,6 +40,12 @@ impl Ewma {
         Self { target, sigma, statistic: target, seen: 0, ..self }
     }
 
+    /// With a statistic that starts elsewhere than at the target.
+    #[must_use]
+    pub const fn starting_at(self, statistic: f64) -> Self {
+        Self { statistic, ..self }
+    }
+
     /// Takes an observation and returns the statistic. What is no finite number says nothing.
     pub fn update(&mut self, x: f64) -> f64 {
         if x.is_finite() {

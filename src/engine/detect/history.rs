@@ -119,7 +119,7 @@ impl History {
     /// up to now lies above `p0`.
     pub fn change_point(&self, p0: f64, phi: f64) -> Option<ChangePoint> {
         let p0 = p0.clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON);
-        let least = (EXPECTED / p0).clamp(SHORTEST.0, SHORTEST.1);
+        let shortest = (EXPECTED / p0).clamp(SHORTEST.0, SHORTEST.1);
         let mut since = Counts::default();
         let mut best: Option<(f64, usize, Counts)> = None;
         let mut likelihoods = vec![0.0; self.cells.len()];
@@ -130,7 +130,7 @@ impl History {
                 *slot = value;
             }
             // A few bad ones in a row are likely anywhere: only stretches that hold enough cases can win.
-            if since.n as f64 >= least && value > best.map_or(0.0, |(best, ..)| best) {
+            if since.n as f64 >= shortest && value > best.map_or(0.0, |(best, ..)| best) {
                 best = Some((value, i, since));
             }
         }

@@ -4,6 +4,7 @@
 //! clock and never resets itself without saying so: an alarm stays until the reversed chart says the level is back.
 
 mod bank;
+mod comparison;
 mod cusum;
 mod delay;
 pub mod design;
@@ -12,8 +13,11 @@ mod distance;
 mod esr;
 mod ewma;
 mod history;
+mod likelihood;
 mod mean;
+mod mixture_length;
 mod multivariate;
+mod ppi;
 mod proportion;
 mod runs;
 mod shewhart;
@@ -23,16 +27,20 @@ mod tabular;
 use serde::{Deserialize, Serialize};
 
 pub use self::bank::{BankDesign, CusumBank};
+pub use self::comparison::Comparison;
 pub use self::cusum::LatticeCusum;
 pub use self::delay::{Change, Delay};
 pub use self::design::DesignCache;
 pub use self::dispersion::{Dispersion, standardised};
-pub use self::distance::{DistanceChart, DistanceDesign, Distances};
+pub use self::distance::{DistanceChart, DistanceDesign, Distances, FLOOR};
 pub use self::esr::Mixture;
 pub use self::ewma::Ewma;
 pub use self::history::{ChangePoint, History};
+pub use self::likelihood::{ShiryaevRoberts, glr_rise};
 pub use self::mean::{MeanChart, MeanDesign};
+pub use self::mixture_length::{RunLength, THOROUGH, run_length};
 pub use self::multivariate::{PhaseOne, VectorChart};
+pub use self::ppi::{Calibration, Powered};
 pub use self::proportion::{Alarm, Centre, HIDDEN, Method, ProportionChart, ProportionDesign, Spread, labels_needed};
 pub use self::runs::{RuleNumbers, RunRuleSet, RunRules, Sides};
 pub use self::shewhart::{

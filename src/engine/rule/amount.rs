@@ -4,31 +4,41 @@ use super::super::units::{Span, SpanError};
 
 /// The unit that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub enum Unit {
+    /// `pp`.
     Points,
+    /// `%`.
     Percent,
+    /// `ms`, `s`, `m` or `h`.
     Time,
+    /// `sd`.
     Deviations,
+    /// Nothing.
     None,
 }
 
 /// A number with its unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Quantity {
-    pub(super) number: f64,
-    pub(super) unit: Unit,
+pub struct Quantity {
+    /// The number.
+    pub number: f64,
+    /// Its unit.
+    pub unit: Unit,
 }
 
 /// Why text is no quantity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum QuantityError {
+pub enum QuantityError {
+    /// It does not begin with a number.
     NoNumber,
+    /// The number is beyond what a double holds.
     NotFinite,
+    /// What follows the number.
     UnknownUnit(String),
 }
 
 /// A number, then at most one unit.
-pub(super) fn quantity(text: &str) -> Result<Quantity, QuantityError> {
+pub fn quantity(text: &str) -> Result<Quantity, QuantityError> {
     let text = text.trim();
     let (number, unit) = leading_number(text).ok_or(QuantityError::NoNumber)?;
     if !number.is_finite() {

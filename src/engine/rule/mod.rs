@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::units::Span;
 
+pub use amount::{Quantity, QuantityError, Unit, quantity};
 pub use compile::{Compiled, RuleSet, Source, compile};
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use template::{MAX_OUTPUT, VARIABLES};

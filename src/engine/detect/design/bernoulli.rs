@@ -19,6 +19,15 @@ pub const LATTICE: f64 = 1_048_576.0;
 /// States after which the exact recursion gives up; about 10 ms.
 const MAX_CELLS: u64 = 4_000_000;
 
+/// The same for a calculator, which may take a second or two for one number.
+const PATIENT_CELLS: u64 = 2_000_000_000;
+
+/// Width, as a share of the limit, at which a limit of real weights counts as found.
+const NARROW: f64 = 2e-11;
+
+/// Most steps of the search for one; about forty are needed.
+const MAX_STEPS: u32 = 400;
+
 /// The recursion ends when a row of states carries less than this share of the alarm probability.
 const NEGLIGIBLE: f64 = 1e-12;
 
@@ -59,21 +68,87 @@ struct Cycle {
 impl Walk {
     /// Average run length from 0 when hits have probability `p`; nothing where it would cost too many states.
     pub fn arl(&self, p: f64) -> Option<f64> {
-        let cycle = self.cycle(p, 0.0)?;
-        Some(cycle.length / cycle.alarm)
+        self.run_length(p, 0.0, MAX_CELLS)
     }
 
     /// Average run length from a head start between 0 and the limit.
     pub fn arl_from(&self, p: f64, start: f64) -> Option<f64> {
-        let from_zero = self.arl(p)?;
+        self.run_length(p, start, MAX_CELLS)
+    }
+
+    /// The same with five hundred times as many states before it gives up: for a calculator.
+    pub fn patient_arl(&self, p: f64, start: f64) -> Option<f64> {
+        self.run_length(p, start, PATIENT_CELLS)
+    }
+
+    fn run_length(&self, p: f64, start: f64, most: u64) -> Option<f64> {
+        if !(self.is_sound() && p > 0.0 && p <= 1.0) {
+            return None;
+        }
+        let cycle = self.cycle(p, 0.0, most)?;
+        let from_zero = cycle.length / cycle.alarm;
         if start <= 0.0 {
             return Some(from_zero);
         }
-        let first = self.cycle(p, start)?;
+        let first = self.cycle(p, start, most)?;
         Some(first.length + (1.0 - first.alarm) * from_zero)
     }
 
-    fn cycle(&self, p: f64, start: f64) -> Option<Cycle> {
+    /// Whether this is a walk that goes up and down: without it the recursion would not end.
+    fn is_sound(&self) -> bool {
+        self.up > 0.0 && self.down > 0.0 && self.up.is_finite() && self.limit.is_finite()
+    }
+
+    /// Average number of cases from a change of the probability of a hit from `p0` to `p1` to the alarm, where the change
+    /// meets the chart anywhere in the cycles that it goes through in control (the cyclic steady state). One pass over
+    /// the states: visits before the change feed those after it.
+    pub fn steady_state(&self, p0: f64, p1: f64) -> Option<f64> {
+        let after_zero = self.patient_arl(p1, 0.0)?;
+        if !(p0 > 0.0 && p0 <= 1.0) {
+            return None;
+        }
+        let control = self.cycle(p0, 0.0, PATIENT_CELLS)?.length;
+        let mut row = vec![(1.0, 1.0 / control)];
+        let (mut length, mut alarm) = (1.0 / control, 0.0);
+        let (mut first, mut hits, mut cells) = (0_u64, 0_u64, 1_u64);
+        loop {
+            hits += 1;
+            let height = hits as f64 * self.up;
+            let over = self.over(row.len(), height, first);
+            alarm += p1 * row.drain(..over).map(|(_, after)| after).sum::<f64>();
+            first += over as u64;
+            let top = height - first as f64 * self.down;
+            let (mut before, mut after, mut left, mut mass) = (0.0, 0.0, 0.0, 0.0);
+            let mut at = 0;
+            while at < row.len() || top - at as f64 * self.down > 0.0 {
+                let here = row.get(at).copied().unwrap_or_default();
+                before = (1.0 - p0) * before + p0 * here.0;
+                after = (1.0 - p1) * after + p1 * here.1 + before / control;
+                left += before;
+                mass += after;
+                match row.get_mut(at) {
+                    Some(entry) => *entry = (before, after),
+                    None => row.push((before, after)),
+                }
+                at += 1;
+            }
+            length += mass;
+            cells += row.len() as u64;
+            if left / control + mass <= NEGLIGIBLE * alarm {
+                return Some(length + (1.0 - alarm) * after_zero);
+            }
+            if cells > PATIENT_CELLS {
+                return None;
+            }
+        }
+    }
+
+    /// How many of a row's first entries lie at the limit or above.
+    fn over(&self, entries: usize, height: f64, first: u64) -> usize {
+        (0..entries).take_while(|j| height - (first + *j as u64) as f64 * self.down >= self.limit).count()
+    }
+
+    fn cycle(&self, p: f64, start: f64, most: u64) -> Option<Cycle> {
         let q = 1.0 - p;
         let mut row = self.first_row(q, start);
         // The number of misses that the first entry of `row` stands for.
@@ -84,11 +159,7 @@ impl Walk {
         loop {
             hits += 1;
             let height = start + hits as f64 * self.up;
-            let over = row
-                .iter()
-                .enumerate()
-                .take_while(|(j, _)| height - (first + *j as u64) as f64 * self.down >= self.limit)
-                .count();
+            let over = self.over(row.len(), height, first);
             cycle.alarm += p * row.iter().take(over).sum::<f64>();
             first += over as u64;
             let mass = self.next_row(&mut row, over, (p, q), height - first as f64 * self.down);
@@ -97,7 +168,7 @@ impl Walk {
             if mass <= NEGLIGIBLE * cycle.alarm {
                 return Some(cycle);
             }
-            if cells > MAX_CELLS {
+            if cells > most {
                 return None;
             }
         }
@@ -163,6 +234,46 @@ pub fn solve_limit(p0: f64, p1: f64, arl0: f64) -> i64 {
         let safe = (start_limit(p0, p1, arl0 * CLOSED_FORM_MARGIN) * LATTICE).ceil() as i64;
         safe.max(up)
     })
+}
+
+/// The smallest limit, in nats, that keeps an average run length of `arl0` where hits have probability `p` and the weights
+/// are real numbers: for comparison with other programs, the charts' limits are those of [`solve_limit`]. `p` need not be
+/// the level that the weights were made for. Nothing where it would cost too many states.
+pub fn solve_real_limit((up, down): (f64, f64), p: f64, arl0: f64) -> Option<f64> {
+    if !arl0.is_finite() {
+        return None;
+    }
+    let excess = |limit: f64| Walk { up, down, limit }.patient_arl(p, 0.0).map(|arl| (arl / arl0).ln());
+    // Up to one hit's weight the chart is the same: every hit alarms.
+    let mut low = (up, excess(up)?);
+    if low.1 >= 0.0 {
+        return Some(up);
+    }
+    let mut high = low;
+    while high.1 < 0.0 {
+        low = high;
+        // The ARL grows like e^h, or slower where the walk does not go down.
+        let limit = low.0 + 1.1 * low.1.abs() + down;
+        high = (limit, excess(limit)?);
+    }
+    // Interpolation until the steps of ARL(h) show, halving from there on.
+    let mut smooth = true;
+    for _ in 0..MAX_STEPS {
+        let width = high.0 - low.0;
+        if width <= NARROW * high.0 {
+            break;
+        }
+        let share = if smooth { (-low.1 / (high.1 - low.1)).clamp(0.01, 0.99) } else { 0.5 };
+        let middle = share.mul_add(width, low.0);
+        let value = excess(middle)?;
+        if value < 0.0 {
+            low = (middle, value);
+        } else {
+            high = (middle, value);
+        }
+        smooth = !smooth || high.0 - low.0 < 0.1 * width;
+    }
+    Some(high.0)
 }
 
 /// Brackets the promise from `start`, then narrows the bracket by interpolation and halving in turn: ARL(h) is a step
@@ -249,6 +360,60 @@ mod tests {
             assert!(arl(limit) >= arl0);
             assert!(arl(limit) <= arl0 * (1.0 + TIGHT) || arl(limit - 1) < arl0);
         }
+    }
+
+    #[test]
+    fn delays_after_control_and_with_a_head_start_equal_an_independent_recursion() {
+        let walk = |p0: f64, p1: f64, limit: f64| {
+            let (up, down) = weights(p0, p1);
+            Walk { up, down, limit }
+        };
+        let rare = walk(0.01, 0.03, 2.152_941);
+        for (walk, p0, p, from_half, steady) in [
+            (rare, 0.01, 0.02, 201.516_877_473_819_53, 234.276_853_223_227_55),
+            (rare, 0.01, 0.11, 16.390_307_779_268_277, 21.932_335_499_497_064),
+            (walk(0.01, 0.03, 4.203_837), 0.01, 0.02, 544.818_770_849_818, 681.173_362_243_978_2),
+        ] {
+            close(walk.patient_arl(p, walk.limit / 2.0).unwrap(), from_half, 1e-8);
+            close(walk.steady_state(p0, p).unwrap(), steady, 1e-8);
+        }
+        // Without a change the delay from anywhere is no longer than from 0, and nearly that.
+        let still = rare.steady_state(0.01, 0.01).unwrap() / rare.arl(0.01).unwrap();
+        assert!(still < 1.0 && still > 0.95, "{still}");
+    }
+
+    #[test]
+    fn real_limits_are_the_steps_of_the_run_length() {
+        for (p0, p1, arl0, wanted) in [
+            (0.08, 0.10, 20_000.0, 3.869_091_025_352_479),
+            (0.05, 0.07, 20_000.0, 4.165_705_208_969_118_4),
+            (0.15, 0.18, 10_000.0, 3.514_668_590_128_422_5),
+        ] {
+            let (up, down) = weights(p0, p1);
+            let limit = solve_real_limit((up, down), p0, arl0).unwrap();
+            close(limit, wanted, 1e-9);
+            let arl = |limit: f64| Walk { up, down, limit }.arl(p0).unwrap();
+            assert!(arl(limit) >= arl0 && arl(limit - 1e-8) < arl0);
+        }
+        // Every hit alarms.
+        let (up, down) = weights(1e-4, 0.02);
+        assert_eq!(solve_real_limit((up, down), 1e-4, 5_000.0), Some(up));
+    }
+
+    #[test]
+    fn what_is_no_walk_has_no_run_length() {
+        for walk in [
+            Walk { up: 0.0, down: 1.0, limit: 3.0 },
+            Walk { up: 1.0, down: 0.0, limit: 3.0 },
+            Walk { up: f64::NAN, down: 1.0, limit: 3.0 },
+            Walk { up: 1.0, down: 1.0, limit: f64::INFINITY },
+        ] {
+            assert_eq!((walk.arl(0.1), walk.steady_state(0.1, 0.2)), (None, None), "{walk:?}");
+        }
+        let walk = Walk { up: 1.0, down: 1.0, limit: 2.0 };
+        assert_eq!([walk.arl(0.0), walk.arl(f64::NAN), walk.steady_state(0.0, 0.1)], [None; 3]);
+        assert_eq!(solve_real_limit((1.0, 1.0), 0.1, f64::INFINITY), None);
+        assert_eq!(walk.arl(1.0), Some(2.0));
     }
 
     #[test]

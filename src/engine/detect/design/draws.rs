@@ -4,16 +4,16 @@
 //! machines find the same limit. Nothing here decides anything about data.
 
 /// The sequence.
-pub(super) struct Draws(u64);
+pub(in super::super) struct Draws(u64);
 
 impl Draws {
     /// From the beginning.
-    pub(super) const fn new() -> Self {
+    pub(in super::super) const fn new() -> Self {
         Self(0x9e37_79b9_7f4a_7c15)
     }
 
     /// The next number, in (0, 1).
-    pub(super) const fn uniform(&mut self) -> f64 {
+    pub(in super::super) const fn uniform(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -21,7 +21,7 @@ impl Draws {
     }
 
     /// Misses before the next hit, where `ln_miss` is the logarithm of a miss's probability (below 0).
-    pub(super) fn misses(&mut self, ln_miss: f64) -> f64 {
+    pub(in super::super) fn misses(&mut self, ln_miss: f64) -> f64 {
         (self.uniform().ln() / ln_miss).floor()
     }
 }

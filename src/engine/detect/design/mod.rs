@@ -4,8 +4,9 @@
 
 pub mod bernoulli;
 mod beta;
+pub mod binomial;
 pub mod constants;
-mod draws;
+pub(super) mod draws;
 pub mod ewma;
 pub mod interval;
 pub mod mewma;
@@ -13,6 +14,7 @@ pub mod normal;
 mod quadrature;
 pub mod runs;
 mod search;
+pub mod sequences;
 pub mod sr;
 
 use std::collections::BTreeMap;
