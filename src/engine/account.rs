@@ -57,13 +57,6 @@ impl Account {
         }
     }
 
-    /// The same account with what is known of the stream now: what the end of an alert tells.
-    #[must_use]
-    pub fn renewed(&self, facts: Facts) -> Self {
-        let Facts { outputs, labels, version, version_before } = facts;
-        Self { outputs, labels, version, version_before, ..self.clone() }
-    }
-
     /// The account of a stream that went silent: there is no chart, only the last output.
     pub fn silence(last_seen: Timestamp, facts: Facts) -> Self {
         Self {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, Profile, Series};
-use super::batches::Batches;
+use super::batches::{Batches, wider};
 use super::detect::{Alarm, Centre, Dispersion, HIDDEN, Method, ProportionDesign, Spread, labels_needed};
 use super::detect::{DesignCache, Detector, Direction, DistanceChart, DistanceDesign, MeanChart, MeanDesign};
 use super::detect::{PhaseOne, ProportionChart, VectorChart};
@@ -350,7 +350,7 @@ const fn amount(bound: Bound) -> Option<Amount> {
 /// What the baseline's batches say of a share's wander.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Wander {
-    /// Overdispersion at the widest batches of which there are 30, else at the narrowest; 1 where it is not significant.
+    /// The largest overdispersion among the widths where it is significant, for charts of cases; 1 where it is nowhere.
     phi: f64,
     /// Batches that it rests on.
     at_phi: u64,
@@ -360,7 +360,7 @@ struct Wander {
     size: BatchSize,
     batches: u64,
     cases: f64,
-    /// Correlation of neighbours at the width of `phi`, 0 where it is not significant.
+    /// Correlation of neighbours at the widest batches, 0 where it is not significant.
     lag: f64,
 }
 
@@ -380,11 +380,9 @@ impl Wander {
             let neighbours = dispersion.sigma_z * dispersion.sigma_z;
             let long_run = dispersion.pearson * (1.0 + lag) / (1.0 - lag);
             let spread = if lag > 0.0 { neighbours.max(long_run) } else { neighbours };
-            // For the choice of a chart: a spread that chance alone often gives is taken as chance.
-            let phi = if dispersion.is_significant() { long_run } else { 1.0 };
             let cases: u64 = groups.iter().map(|group| group.n).sum();
-            let narrowest = found.unwrap_or(Self {
-                phi,
+            let mut wander = found.unwrap_or(Self {
+                phi: 1.0,
                 at_phi: dispersion.batches,
                 worst: 1.0,
                 size: BatchSize { hours, least },
@@ -392,9 +390,12 @@ impl Wander {
                 cases: cases as f64 / groups.len() as f64,
                 lag,
             });
-            let worst = narrowest.worst.max(spread);
-            found = Some(Self { phi: phi.max(1.0), at_phi: dispersion.batches, worst, lag, ..narrowest });
-            hours = hours.saturating_mul(2);
+            // A spread that chance alone often gives is taken as chance.
+            if dispersion.is_significant() && long_run > wander.phi {
+                (wander.phi, wander.at_phi) = (long_run, dispersion.batches);
+            }
+            found = Some(Self { worst: wander.worst.max(spread), lag, ..wander });
+            hours = wider(hours);
         }
         found
     }

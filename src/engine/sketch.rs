@@ -185,7 +185,7 @@ impl Precision {
 /// Latency bins: HdrHistogram's layout with 3 significant digits over nanoseconds. Every value below 2048 ns has a bin of
 /// its own; above, each power of two is cut into 1024 bins, so a bin is at most 0.1 % wide.
 pub mod latency {
-    use super::Precision;
+    use crate::engine::sketch::Precision;
 
     /// The bin of a latency.
     pub fn bin(nanos: u64) -> u16 {

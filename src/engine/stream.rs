@@ -117,7 +117,7 @@ impl Stream {
             }
             let Some(mut alert) = self.memory.alerts.remove(&rule.id) else { continue };
             if let Some(change) = alert.end(Reason::RuleChanged) {
-                let account = alert.account.as_deref().map(|account| account.renewed(self.facts()));
+                let account = alert.account.as_deref().cloned();
                 said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, account), ctx))));
             }
         }
@@ -391,7 +391,7 @@ impl Stream {
                 if let Some(account) = self.account(rule, definition) {
                     alert.account = Some(Box::new(account));
                 }
-                let account = alert.account.as_deref().map(|account| account.renewed(self.facts()));
+                let account = alert.account.as_deref().cloned();
                 said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, account), ctx))));
             }
             if alert.state == State::Inactive {
