@@ -10,6 +10,11 @@ use crate::engine::detect::design::normal::{NormalCusum, TwoSidedCusum};
 use crate::engine::detect::design::runs::{nelson_arl, western_electric_arl};
 use crate::engine::detect::{Mixture, THOROUGH, run_length};
 
+/// Longest limit of a normal CUSUM whose equation is solved to all digits.
+const H_MOST: f64 = 500.0;
+/// Least weight of an EWMA that is affordable.
+const LAMBDA_LEAST: f64 = 0.001;
+
 /// Which sides a chart watches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sided {
@@ -28,6 +33,9 @@ fn sided(params: &Params<'_>, otherwise: Sided) -> Result<Sided, CaseError> {
 
 pub(super) fn normal_cusum(params: &Params<'_>) -> Result<Value, CaseError> {
     let (k, h, shift) = (params.number("k")?, params.positive("h")?, params.number_or("shift", 0.0)?);
+    if h > H_MOST {
+        return params.refuse("h", "at most 500: the equation needs too many nodes beyond");
+    }
     let sided = sided(params, Sided::One)?;
     let start = params.head_start(h)?;
     let arl = match (params.quantity, sided) {
@@ -50,6 +58,9 @@ pub(super) fn normal_ewma(params: &Params<'_>) -> Result<Value, CaseError> {
         return params.unknown_quantity();
     }
     let (lambda, width, shift) = (params.chance("lambda")?, params.positive("L")?, params.number_or("shift", 0.0)?);
+    if lambda < LAMBDA_LEAST {
+        return params.refuse("lambda", "at least 0.001: the equation needs too many nodes below");
+    }
     let limits = match params.word("limits")? {
         None | Some("fixed" | "fix") => EwmaLimits::Fixed,
         Some("time_varying" | "time-varying" | "vacl") => EwmaLimits::TimeVarying,

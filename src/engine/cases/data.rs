@@ -12,7 +12,8 @@ use crate::engine::detect::design::ewma::EwmaLimits;
 use crate::engine::detect::{
     Calibration, Dispersion, Ewma, Powered, ShiryaevRoberts, TabularCusum, TabularDesign, glr_rise,
 };
-use crate::engine::sketch::{Histogram, Precision, quantile, quantile_between};
+use crate::engine::sketch::latency::Precision;
+use crate::engine::sketch::{Histogram, quantile, quantile_between};
 use crate::engine::units::Counts;
 
 /// Most values that a generator is asked for.
@@ -149,8 +150,8 @@ fn subgroups(params: &Params<'_>) -> Result<(Vec<u64>, Vec<u64>), CaseError> {
     let [least, shift, spread] = params.scanned("generator", "n=#+(x>>#)%#", [800.0, 16.0, 400.0])?;
     let [level, rise] = params.scanned("generator", "floor(n*(#+#*x/2^31))", [0.06, 0.05])?;
     let [groups] = params.scanned("generator", "# subgroups", [24.0])?;
-    if spread < 1.0 || shift > 31.0 || groups > MOST as f64 {
-        return params.refuse("generator", "n=#+(x>>#)%# with a shift up to 31 and a modulus of 1 and above");
+    if least > 1e12 || !(1.0..=1e12).contains(&spread) || shift > 31.0 || groups > MOST as f64 {
+        return params.refuse("generator", "n=#+(x>>#)%# with a shift up to 31 and numbers from 1 to 1e12");
     }
     let mut source = Congruential::seeded(params)?;
     let mut draw = || {

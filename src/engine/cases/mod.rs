@@ -173,4 +173,74 @@ mod tests {
             assert!(found.contains(wanted), "{found}");
         }
     }
+
+    /// A case of every family: params, quantity, where in the value, what is there, how near.
+    #[test]
+    fn every_family_has_an_answer() {
+        let llr = json!({"p0": 0.08, "p1": 0.1, "h": 3.869_091_025_352_479, "p": 0.1});
+        let falling = json!({"p0": 0.92, "p1": 0.9, "h": 3.869_091_025_352_479, "p": 0.9});
+        let integer = json!({"weights": "integer", "up": 49, "down": 1, "H": 400, "p": 0.02, "headstart": 200});
+        let mixture = json!({"p0": 0.08, "grid_offsets": [0.01, 0.02, 0.03, 0.05, 0.08, 0.12], "A": 100.0, "p": 0.18});
+        let design = json!({"p0": 0.05, "p1": 0.07, "ewma_lambda": 0.005, "ewma_start": 0.05});
+        let walk = json!({"seed": 5, "n": 4_000, "cut": 2_000, "pa": 0.05, "pb": 0.1, "design": design});
+        let outputs = json!({"seed": 3, "N": 500, "n": 60, "shift": -0.05});
+        let bins = json!({"expected": [500.0, 0.0, 300.0, 200.0], "actual": [400.0, 100.0, 0.0, 500.0]});
+        let betting =
+            json!({"sequence": "x_i = 1 if (i*7919) mod 1000 < 80 else 0, i=1..500", "n": 500, "alpha": 0.05});
+        let guaranteed = json!({"errors": 160, "n0": 2_000, "guarantee": 0.9, "arl0": 20_000.0, "design_p1": 0.1});
+        for (family, quantity, params, place, wanted, tolerance) in [
+            ("normal_cusum", "zero_state_arl", json!({"k": 0.5, "h": 5, "sided": "two"}), "", 465.4435, 1e-6),
+            ("normal_ewma", "zero_state_arl", json!({"lambda": 0.1, "L": 2.814}), "", 499.5796, 1e-6),
+            ("western_electric", "zero_state_arl", json!({"rules": "1234"}), "", 91.750_773_128, 1e-9),
+            ("nelson", "zero_state_arl", json!({"rules": [3]}), "", 421.6, 1e-4),
+            ("bernoulli_cusum", "zero_state_arl", llr, "", 1_175.681_573_653_654_1, 1e-9),
+            ("bernoulli_cusum", "zero_state_arl", falling, "", 1_175.681_573_653_654_1, 1e-6),
+            ("bernoulli_cusum", "zero_state_arl", integer, "", 2_722.587_261_511_481_8, 1e-8),
+            ("sr_mixture", "zero_state_arl", mixture, "", 38.584, 0.005),
+            (
+                "threshold_start",
+                "h",
+                json!({"p0": 0.05, "p1": 0.07, "arl0": 1e5, "phi": 3}),
+                "",
+                14.206_466_562_966_543,
+                1e-9,
+            ),
+            ("trajectory", "fixed_sequence", walk, "/checkpoints/4000/glr_up", 34.323_412_104_363_47, 1e-9),
+            ("laney", "laney_p_prime", json!({"seed": 9}), "/ucl3/1", 0.124_534_907_694_812_4, 1e-9),
+            ("laney", "laney_p_prime", json!({"n": [50, 100], "counts": [5, 15]}), "/pbar", 2.0 / 15.0, 1e-12),
+            ("normal_quantile", "cdf", json!({"x": 0}), "", 0.5, 1e-12),
+            ("binomial", "cdf_sf_pmf", json!({"n": 500, "p": 0.08, "k": 43}), "/2", 0.056_352_861_350_263_84, 1e-11),
+            ("interval", "interval", json!({"x": 8, "n": 8, "confidence": 0.95, "method": "wilson"}), "/1", 1.0, 0.0),
+            ("histogram_distance", "all", bins, "/chi2_homogeneity/0", 539.682_539_682_539_6, 1e-9),
+            (
+                "percentiles",
+                "percentiles",
+                json!({"seed": 12_345, "n": 10_000, "m": 100_000, "percentiles": [0, 99]}),
+                "/hdr_2digits/1",
+                97_791.0,
+                0.0,
+            ),
+            ("confidence_sequence", "betting_cs_final", betting, "/1", 0.121, 1e-9),
+            ("ppi", "ppi_mean", outputs.clone(), "/ppi_plus_plus/ci90/0", 0.826_543_043_595_766_6, 1e-9),
+            ("cbpe", "cbpe_accuracy", outputs, "/ece_10_equal_width", 0.049_548_000_000_000_064, 1e-9),
+            ("baseline_uncertainty", "guaranteed_threshold", guaranteed, "/h_guaranteed", 8.022_963_681_488_04, 1e-6),
+        ] {
+            let case = json!({"family": family, "quantity": quantity, "params": params});
+            let value = answer(&case).unwrap_or_else(|error| panic!("{family}: {error}"));
+            let found = value.pointer(place).and_then(Value::as_f64).unwrap_or_else(|| panic!("{family}: {value}"));
+            assert!((found - wanted).abs() <= tolerance * wanted.abs(), "{family}: found {found}, wanted {wanted}");
+        }
+    }
+
+    #[test]
+    fn generators_are_read_from_their_words() {
+        let laney = |generator: &str| {
+            let params = json!({"seed": 9, "generator": generator});
+            answer(&json!({"family": "laney", "quantity": "laney_p_prime", "params": params}))
+        };
+        let found = laney("n=10+(x>>3)%5, then count=floor(n*(0.2+0.1*x/2^31)); 7 subgroups").unwrap();
+        let sizes = found["n"].as_array().unwrap();
+        assert!(sizes.len() == 7 && sizes.iter().all(|n| (10..15).contains(&n.as_u64().unwrap())), "{found}");
+        assert!(laney("by throwing dice").unwrap_err().to_string().contains("it must be n=#+(x>>#)%#"));
+    }
 }

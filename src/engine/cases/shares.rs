@@ -14,6 +14,10 @@ use crate::engine::detect::design::sequences::{Tuning, betting, sub_bernoulli};
 use crate::engine::detect::{Comparison, FLOOR};
 use crate::engine::units::{Counts, Estimate};
 
+/// Most cases that counts may have.
+const CASES_MOST: u64 = 1_000_000_000;
+/// Most bets, cases times candidates.
+const BETS_MOST: f64 = 2e9;
 /// Rises after which the reference reports delays, and what it calls them.
 const DELAYS: [(f64, &str); 2] = [(0.02, "delay_at_p0hat_plus_2pp"), (0.05, "delay_at_p0hat_plus_5pp")];
 
@@ -27,6 +31,9 @@ pub(super) fn normal_quantile(params: &Params<'_>) -> Result<Value, CaseError> {
 
 pub(super) fn binomial(params: &Params<'_>) -> Result<Value, CaseError> {
     let (n, p) = (params.whole("n")?, params.number("p")?);
+    if n > CASES_MOST {
+        return params.refuse("n", "at most a thousand million");
+    }
     if !(0.0..=1.0).contains(&p) {
         return params.refuse("p", "between 0 and 1");
     }
@@ -46,7 +53,12 @@ pub(super) fn binomial(params: &Params<'_>) -> Result<Value, CaseError> {
 
 fn counts(params: &Params<'_>, hits: &'static str) -> Result<Counts, CaseError> {
     let counts = Counts { hits: params.whole(hits)?, n: params.whole("n")? };
-    if counts.hits > counts.n { params.refuse(hits, "at most n") } else { Ok(counts) }
+    match counts {
+        Counts { hits: few, n } if few > n => params.refuse(hits, "at most n"),
+        Counts { n: 0, .. } => params.refuse("n", "1 and above"),
+        Counts { n, .. } if n > CASES_MOST => params.refuse("n", "at most a thousand million"),
+        counts => Ok(counts),
+    }
 }
 
 fn ends(found: Estimate) -> Value {
@@ -88,7 +100,11 @@ pub(super) fn confidence_sequence(params: &Params<'_>) -> Result<Value, CaseErro
                 steps @ 1..=100_000 => steps as u32,
                 _ => return params.refuse("breaks", "between 1 and 100,000"),
             };
-            Ok(ends(betting(&sequence(params)?, alpha, steps)))
+            let values = sequence(params)?;
+            if values.len() as f64 * f64::from(steps) > BETS_MOST {
+                return Err(CaseError::Unaffordable("betting on every candidate"));
+            }
+            Ok(ends(betting(&values, alpha, steps)))
         }
         _ => params.unknown_quantity(),
     }
@@ -137,6 +153,9 @@ pub(super) fn histogram_distance(params: &Params<'_>) -> Result<Value, CaseError
 
 pub(super) fn baseline_uncertainty(params: &Params<'_>) -> Result<Value, CaseError> {
     let counts = Counts { hits: params.whole("errors")?, n: params.whole("n0")? };
+    if counts.n > CASES_MOST {
+        return params.refuse("n0", "at most a thousand million");
+    }
     let Some(level) = counts.share().filter(|p| *p > 0.0 && *p < 1.0) else {
         return params.refuse("errors", "above 0 and below n0: the weights are made from their share");
     };

@@ -19,8 +19,11 @@ pub const LATTICE: f64 = 1_048_576.0;
 /// States after which the exact recursion gives up; about 10 ms.
 const MAX_CELLS: u64 = 4_000_000;
 
-/// The same for a calculator, which may take a second or two for one number.
-const PATIENT_CELLS: u64 = 2_000_000_000;
+/// The same for a calculator, which may take a second for one number.
+const PATIENT_CELLS: u64 = 400_000_000;
+
+/// Most states of one row; longer ones are given up at once.
+const MAX_ROW: usize = MAX_CELLS as usize;
 
 /// Width, as a share of the limit, at which a limit of real weights counts as found.
 const NARROW: f64 = 2e-11;
@@ -76,7 +79,7 @@ impl Walk {
         self.run_length(p, start, MAX_CELLS)
     }
 
-    /// The same with five hundred times as many states before it gives up: for a calculator.
+    /// The same with a hundred times as many states before it gives up: for a calculator.
     pub fn patient_arl(&self, p: f64, start: f64) -> Option<f64> {
         self.run_length(p, start, PATIENT_CELLS)
     }
@@ -131,6 +134,9 @@ impl Walk {
                     None => row.push((before, after)),
                 }
                 at += 1;
+                if at >= MAX_ROW {
+                    return None;
+                }
             }
             length += mass;
             cells += row.len() as u64;
@@ -151,6 +157,9 @@ impl Walk {
     fn cycle(&self, p: f64, start: f64, most: u64) -> Option<Cycle> {
         let q = 1.0 - p;
         let mut row = self.first_row(q, start);
+        if row.len() >= MAX_ROW {
+            return None;
+        }
         // The number of misses that the first entry of `row` stands for.
         let mut first: u64 = 0;
         let mut cycle = Cycle { length: row.iter().sum(), alarm: 0.0 };
@@ -168,7 +177,7 @@ impl Walk {
             if mass <= NEGLIGIBLE * cycle.alarm {
                 return Some(cycle);
             }
-            if cells > most {
+            if cells > most || row.len() >= MAX_ROW {
                 return None;
             }
         }
@@ -180,7 +189,7 @@ impl Walk {
             // A miss at 0 stays at 0 and ends the cycle.
             return vec![1.0];
         }
-        let length = (start / self.down).ceil().clamp(1.0, MAX_CELLS as f64) as usize;
+        let length = (start / self.down).ceil().clamp(1.0, MAX_ROW as f64) as usize;
         std::iter::successors(Some(1.0), |visits| Some(visits * q)).take(length).collect()
     }
 
@@ -195,7 +204,7 @@ impl Walk {
             mass += visits;
             *entry = visits;
         }
-        while !row.is_empty() && top - row.len() as f64 * self.down > 0.0 && row.len() < MAX_CELLS as usize {
+        while !row.is_empty() && top - row.len() as f64 * self.down > 0.0 && row.len() < MAX_ROW {
             visits *= q;
             mass += visits;
             row.push(visits);
