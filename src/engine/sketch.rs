@@ -421,6 +421,18 @@ mod tests {
     }
 
     #[test]
+    fn moments_of_a_billion_values_do_not_drift() {
+        let mut m = Moments::default();
+        (0..1_000_000).for_each(|i| m.add(1e6 + f64::from(i % 100)));
+        let (mean, variance) = (1e6 + 49.5, (1e4 - 1.0) / 12.0);
+        for _ in 0..10 {
+            m.merge(&m.clone());
+        }
+        assert_eq!(m.n, 1_024_000_000);
+        assert!((m.mean / mean - 1.0).abs() < 1e-13 && (m.sd().unwrap().powi(2) / variance - 1.0).abs() < 1e-8);
+    }
+
+    #[test]
     fn moments_survive_a_large_mean() {
         let mut m = Moments::default();
         for x in [4.0, 7.0, 13.0, 16.0] {

@@ -315,6 +315,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_rounded_is_forgotten() {
+        // Two charts that differ by far more than rounding ever adds are one after a while: errors of a billion updates do
+        // not add up, only those of the last few thousand are there.
+        let mut random = Xorshift::new(77);
+        let mut chart = designed(0.08, 0.02, 1.0, 1e9);
+        (0..500).for_each(|_| _ = chart.update(random.hit(0.08)));
+        let mut off = chart.clone();
+        off.arms.iter_mut().for_each(|arm| arm.r *= 1.0 + 1e-6);
+        for _ in 0..100_000 {
+            let hit = random.hit(0.08);
+            chart.update(hit);
+            off.update(hit);
+        }
+        assert!((off.statistic() / chart.statistic() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
     fn saturates_and_recovers() {
         for mut chart in [Mixture::guaranteed(1e-6, &DROPS, 20_000.0), designed(1e-6, 0.02, 1.0, 20_000.0)] {
             for _ in 0..100_000 {

@@ -135,6 +135,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_rounded_is_forgotten() {
+        // The weight of an old error falls by 1 - lambda with every value, so a billion updates err by at most 1 / lambda of one.
+        let (mut chart, mut off) = (Ewma::new(0.01, 3.0, EwmaLimits::Fixed), Ewma::new(0.01, 3.0, EwmaLimits::Fixed));
+        off.update(1e-3);
+        chart.update(0.0);
+        let mut random = Xorshift::new(78);
+        for _ in 0..10_000 {
+            let x = random.normal();
+            chart.update(x);
+            off.update(x);
+        }
+        assert!((chart.statistic() - off.statistic()).abs() < 1e-15);
+    }
+
+    #[test]
     fn what_is_no_number_says_nothing() {
         let mut chart = Ewma::new(f64::NAN, 3.0, EwmaLimits::TimeVarying);
         chart.update(f64::NAN);
