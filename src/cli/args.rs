@@ -103,9 +103,15 @@ pub struct RunArgs {
 pub struct CheckArgs {
     /// Rule files or folders
     pub rules: Vec<PathBuf>,
-    /// A configuration file; its rules are checked too
+    /// A configuration file; its rules are checked too, on the streams of its database where there is one
     #[arg(short, long)]
     pub config: Option<PathBuf>,
+    /// A daemon's database: say which rules cannot do what they are there for on its streams
+    #[arg(long)]
+    pub db: Option<PathBuf>,
+    /// Exit with 3 where a rule cannot do what it is there for
+    #[arg(long)]
+    pub strict: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,

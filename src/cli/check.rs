@@ -1,12 +1,32 @@
-//! `shewhart check`: rules and configuration, every fault at once.
+//! `shewhart check`: rules and configuration, every fault at once; and rules that are right and useless.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use serde::Serialize;
 
 use super::args::{CheckArgs, Format};
-use super::{INVALID, Invalid, OK, print, say};
+use super::explain::{Subject, from_database, generous};
+use super::{FINDING, INVALID, Invalid, OK, print, say};
 use crate::config::Config;
 use crate::edge::reload;
-use crate::engine::rule::{Diagnostic, compile, render};
+use crate::engine::detect::DesignCache;
+use crate::engine::reach::out_of_reach;
+use crate::engine::rule::{Diagnostic, Rule, compile, render};
+
+/// Findings that are shown as text; the rest is counted.
+const SHOWN: usize = 20;
+
+/// A rule that is right and cannot do what it is there for.
+#[derive(Serialize)]
+struct Useless {
+    rule: String,
+    /// The stream it is useless on; nothing where that is every stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<BTreeMap<String, String>>,
+    message: String,
+}
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     if args.rules.is_empty() && args.config.is_none() {
@@ -16,45 +36,96 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     }
     let mut paths = args.rules.clone();
     let mut config_fault = None;
+    let mut database = args.db.clone();
     if let Some(path) = &args.config {
         match Config::load(path) {
-            Ok(config) => paths.extend(config.rules),
+            Ok(config) => {
+                paths.extend(config.rules);
+                let own = config.data_dir.join("shewhart.db");
+                database = database.or_else(|| own.exists().then_some(own));
+            }
             Err(error) => config_fault = Some(error.to_string()),
         }
     }
     let (diagnostics, rules) = match reload::read(&paths) {
         Ok(sources) => {
             let compiled = compile(&sources);
-            (compiled.diagnostics, compiled.rules.map_or(0, |rules| rules.rules.len()))
+            (compiled.diagnostics, compiled.rules.map(|set| set.rules).unwrap_or_default())
         }
-        Err(diagnostics) => (diagnostics, 0),
+        Err(diagnostics) => (diagnostics, Vec::new()),
     };
+    let useless = useless(&rules, database)?;
     let failed = config_fault.is_some() || diagnostics.iter().any(Diagnostic::is_error);
     match args.output {
         Format::Json => {
-            print(&format!("{}\n", serde_json::to_string_pretty(&json(&diagnostics, config_fault.as_deref(), rules))?));
+            let report = json(&diagnostics, config_fault.as_deref(), rules.len(), &useless);
+            print(&format!("{}\n", serde_json::to_string_pretty(&report)?));
         }
         Format::Text => {
             let colour = std::io::stderr().is_terminal();
             if !diagnostics.is_empty() {
                 say(&render(&diagnostics, colour, 100));
             }
+            useless.iter().take(SHOWN).for_each(|finding| say(&line(finding)));
+            if useless.len() > SHOWN {
+                say(&format!("... and {} more; `-o json` has all", useless.len() - SHOWN));
+            }
             if let Some(fault) = config_fault {
                 say(&fault);
             }
             let warnings = diagnostics.iter().filter(|d| !d.is_error()).count();
             let errors = diagnostics.len() - warnings;
+            let warnings = warnings + useless.len();
             if failed {
                 say(&format!("{errors} errors, {warnings} warnings"));
             } else {
-                print(&format!("{rules} rules are good, {warnings} warnings\n"));
+                print(&format!("{} rules are good, {warnings} warnings\n", rules.len()));
             }
         }
     }
-    Ok(if failed { INVALID } else { OK })
+    Ok(if failed {
+        INVALID
+    } else if args.strict && !useless.is_empty() {
+        FINDING
+    } else {
+        OK
+    })
 }
 
-fn json(diagnostics: &[Diagnostic], config: Option<&str>, rules: usize) -> serde_json::Value {
+/// Rules that could not see a change of their own size in time: on any stream that one can think of, and on those that a
+/// daemon watches.
+fn useless(rules: &[Rule], database: Option<PathBuf>) -> anyhow::Result<Vec<Useless>> {
+    let mut cache = DesignCache::new();
+    let mut found = Vec::new();
+    let best = generous();
+    let everywhere = |rule: &Rule, cache: &mut DesignCache| {
+        let message = out_of_reach(rule, best.baseline.as_ref(), None, cache)?;
+        Some(Useless { rule: rule.id.clone(), stream: None, message: format!("{message}, with 100,000 outputs a day") })
+    };
+    found.extend(rules.iter().filter_map(|rule| everywhere(rule, &mut cache)));
+    let hopeless: Vec<String> = found.iter().map(|finding| finding.rule.clone()).collect();
+    let subjects = database.map_or_else(|| Ok(Vec::new()), |path| from_database(&path))?;
+    for subject in &subjects {
+        let of_stream = |rule: &&Rule| rule.matches(&subject.labels) && !hopeless.contains(&rule.id);
+        found.extend(rules.iter().filter(of_stream).filter_map(|rule| on(rule, subject, &mut cache)));
+    }
+    Ok(found)
+}
+
+fn on(rule: &Rule, subject: &Subject, cache: &mut DesignCache) -> Option<Useless> {
+    let message = out_of_reach(rule, subject.baseline.as_ref(), subject.live(rule), cache)?;
+    Some(Useless { rule: rule.id.clone(), stream: Some(subject.labels.clone()), message })
+}
+
+fn line(finding: &Useless) -> String {
+    let stream = finding.stream.as_ref().map_or_else(
+        || "any stream".to_owned(),
+        |labels| labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", "),
+    );
+    format!("  ! {} on {stream}: {}", finding.rule, finding.message)
+}
+
+fn json(diagnostics: &[Diagnostic], config: Option<&str>, rules: usize, useless: &[Useless]) -> serde_json::Value {
     let each = |d: &Diagnostic| {
         serde_json::json!({
             "severity": d.severity.as_str(), "file": d.file, "line": d.line, "column": d.column,
@@ -63,5 +134,6 @@ fn json(diagnostics: &[Diagnostic], config: Option<&str>, rules: usize) -> serde
     };
     serde_json::json!({
         "rules": rules, "config": config, "diagnostics": diagnostics.iter().map(each).collect::<Vec<_>>(),
+        "findings": useless,
     })
 }

@@ -9,17 +9,26 @@ use super::{Invalid, OK, baseline, input, print, say};
 use crate::edge::ledger::{LearntStream, Watched, open_read_only, watched};
 use crate::engine::account::digits;
 use crate::engine::baseline::{Baseline, Profile};
+use crate::engine::chart::Chart;
 use crate::engine::detect::DesignCache;
 use crate::engine::explain::{Explained, explain};
 use crate::engine::memory::Memory;
-use crate::engine::rule::Measure;
+use crate::engine::rule::{Measure, Rule};
+use crate::engine::sketch::Pane;
 use crate::engine::units::{Counts, Span, Timestamp};
 
 /// A stream to explain rules on.
-struct Subject {
-    labels: BTreeMap<String, String>,
-    baseline: Option<Baseline>,
+pub(super) struct Subject {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) baseline: Option<Baseline>,
     memory: Option<Memory>,
+}
+
+impl Subject {
+    /// The chart that runs for a rule, where one does.
+    pub(super) fn live(&self, rule: &Rule) -> Option<&Chart> {
+        self.memory.as_ref()?.charts.get(&rule.detect.definition())
+    }
 }
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
@@ -29,7 +38,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
     let mut told = Vec::new();
     for subject in &subjects {
         for rule in rules.rules.iter().filter(|rule| rule.matches(&subject.labels)) {
-            let live = subject.memory.as_ref().and_then(|memory| memory.charts.get(&rule.detect.definition()));
+            let live = subject.live(rule);
             let explained = explain(rule, &subject.labels, subject.baseline.as_ref(), live, &mut cache);
             told.extend(explained.map(|explained| (rule.detect.measure.clone(), explained)));
         }
@@ -67,7 +76,8 @@ fn subjects(args: &ExplainArgs) -> anyhow::Result<Vec<Subject>> {
     Ok(vec![imagined(args)])
 }
 
-fn from_database(path: &Path) -> anyhow::Result<Vec<Subject>> {
+/// The streams that a daemon watches.
+pub(super) fn from_database(path: &Path) -> anyhow::Result<Vec<Subject>> {
     let db = open_read_only(path)?;
     let streams = watched(&db)?;
     if streams.is_empty() {
@@ -79,18 +89,28 @@ fn from_database(path: &Path) -> anyhow::Result<Vec<Subject>> {
 
 /// A stream that exists only to see what a rule would be worth: labelled outputs at a steady rate, and nothing else.
 fn imagined(args: &ExplainArgs) -> Subject {
-    let mut profile = Profile::default();
     let wrong = (args.labels as f64 * (1.0 - args.accuracy)).round() as u64;
-    profile.pane.correct = Counts { hits: args.labels.saturating_sub(wrong), n: args.labels };
-    profile.pane.outputs = args.labels;
+    let correct = Counts { hits: args.labels.saturating_sub(wrong), n: args.labels };
+    steady("imagined", args.per_day, Pane { correct, outputs: args.labels, ..Pane::default() })
+}
+
+/// A stream with more traffic, more verdicts and a larger baseline than nearly any agent has: what cannot be seen here
+/// cannot be seen.
+pub(super) fn generous() -> Subject {
+    let outputs = 3_000_000;
+    let bad = Counts { hits: outputs / 20, n: outputs };
+    let status = [outputs - bad.hits, bad.hits, 0, 0];
+    let pane = Pane { outputs, correct: bad.complement(), escalated: bad, overridden: bad, status, ..Pane::default() };
+    steady("generous", 100_000.0, pane)
+}
+
+fn steady(name: &str, per_day: f64, pane: Pane) -> Subject {
     let start = Timestamp::from_millis(0);
-    let span = Span::from_millis((args.labels as f64 / args.per_day.max(0.001) * 86_400_000.0) as i64);
-    profile.first = Some(start);
-    profile.last = Some(start.plus(span));
-    let labels = BTreeMap::from([("agent".to_owned(), "imagined".to_owned())]);
+    let span = Span::from_millis((pane.outputs as f64 / per_day.max(0.001) * 86_400_000.0) as i64);
+    let profile = Profile { first: Some(start), last: Some(start.plus(span)), pane, ..Profile::default() };
     Subject {
-        labels,
-        baseline: Some(Baseline { id: "imagined".to_owned(), provisional: false, profile }),
+        labels: BTreeMap::from([("agent".to_owned(), name.to_owned())]),
+        baseline: Some(Baseline { id: name.to_owned(), provisional: false, profile }),
         memory: None,
     }
 }

@@ -209,7 +209,7 @@ pub struct Timing {
 }
 
 /// The memory of one alert on one stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// Where it stands; never `Resolved`, which is a moment and not a place.
     pub state: State,
@@ -221,6 +221,8 @@ pub struct Alert {
     pub transition: u32,
     /// The chart that it stands on.
     pub definition: Id,
+    /// What it rested on when it last changed its state: what the message of its end tells again.
+    pub account: Option<Box<Account>>,
     /// Since when the verdict is back while the alert goes on.
     clear_since: Option<Timestamp>,
 }
@@ -244,6 +246,7 @@ impl Default for Alert {
             incident: Id(0),
             transition: 0,
             definition: Id(0),
+            account: None,
             clear_since: None,
         }
     }

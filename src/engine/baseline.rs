@@ -32,12 +32,12 @@ impl Bucket {
         Self { start: None, values: Moments { n: 0, mean: 0.0, m2: 0.0, min: 0.0, max: 0.0 } }
     }
 
-    /// Adds a value. Returns the mean of the bucket that this value's hour closed, its size and its last hour's end.
-    pub fn add(&mut self, ts: Timestamp, x: f64) -> Option<(f64, u64)> {
+    /// Adds a value. Returns the bucket that this value's hour closed: its mean, its size and when it began.
+    pub fn add(&mut self, ts: Timestamp, x: f64) -> Option<(f64, u64, Timestamp)> {
         let hour = ts.floor(Span::HOUR);
         let closed = match self.start {
             Some(start) if hour > start && self.values.n >= BUCKET_EVENTS => {
-                let closed = (self.values.mean, self.values.n);
+                let closed = (self.values.mean, self.values.n, start);
                 *self = Self::default();
                 Some(closed)
             }
@@ -62,7 +62,7 @@ pub struct Series {
 impl Series {
     fn add(&mut self, ts: Timestamp, x: f64) {
         self.values.add(x);
-        if let Some((mean, _)) = self.bucket.add(ts, x) {
+        if let Some((mean, ..)) = self.bucket.add(ts, x) {
             self.means.add(mean);
         }
     }

@@ -9,13 +9,18 @@ use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, entry, latency};
 use super::units::{Counts, Span, Timestamp};
 
-/// Most batches that are kept; beyond, neighbours are merged and a batch lasts twice as long.
+/// Most batches that are kept; beyond, neighbours are merged and a batch lasts longer.
 const MOST: usize = 128;
+
+/// The next wider batches, in hours: 1, 2, 4, 8, 24, 48 and so on. What days have in common is seen whole in days only.
+pub const fn wider(hours: u32) -> u32 {
+    if hours == 8 { 24 } else { hours.saturating_mul(2) }
+}
 
 /// Bad outcomes of all, by stretches of event time of equal width, in any order of arrival.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batches {
-    /// Hours that one batch lasts, a power of two.
+    /// Hours that one batch lasts, one of the steps of [`wider`].
     hours: u32,
     cells: BTreeMap<i64, (u32, u32)>,
 }
@@ -68,9 +73,10 @@ impl Batches {
     }
 
     fn widen(&mut self) {
-        self.hours = self.hours.saturating_mul(2);
+        let before = self.hours;
+        self.hours = wider(before);
         for (at, (hits, n)) in std::mem::take(&mut self.cells) {
-            let cell = self.cells.entry(at.div_euclid(2)).or_default();
+            let cell = self.cells.entry(at.div_euclid(i64::from(self.hours / before))).or_default();
             cell.0 = cell.0.saturating_add(hits);
             cell.1 = cell.1.saturating_add(n);
         }
@@ -218,6 +224,10 @@ mod tests {
         assert_eq!(batches.hours(), 8);
         assert!(batches.cells.len() <= MOST);
         assert_eq!(batches.cells.values().map(|(_, n)| n).sum::<u32>(), 1_000);
+        (1_000..1_440).for_each(|n| batches.add(hour(n), n % 3 == 0));
+        // Sixty days, each in one batch from midnight to midnight, but for the first and the last.
+        assert_eq!((batches.hours(), batches.cells.len()), (24, 61));
+        assert_eq!(batches.cells.values().filter(|(_, n)| *n == 24).count(), 59);
     }
 
     proptest! {

@@ -222,8 +222,8 @@ impl Chart {
                 }
             }
             (Detector::Mean(chart), Sample::Value(value)) => {
-                let Some((mean, n)) = self.bucket.add(at, *value) else { return false };
-                chart.update(mean, n, at);
+                let Some((mean, n, start)) = self.bucket.add(at, *value) else { return false };
+                chart.update(mean, n, start);
             }
             (Detector::Vector(chart), Sample::Hour(hour)) => {
                 let Some(vector) = hour.of(chart.characteristics()) else { return false };

@@ -10,6 +10,7 @@ use super::chart::Chart;
 use super::detect::{Alarm, Centre, Change, Delay, DesignCache, Detector};
 use super::detect::{ProportionChart, ProportionDesign};
 use super::plan::{Design, Finding, Plan, plan};
+use super::reach::too_late;
 use super::rule::{Measure, Rule};
 use super::units::{Estimate, SampleUnit};
 
@@ -17,8 +18,6 @@ use super::units::{Estimate, SampleUnit};
 const SIZES: [f64; 5] = [0.01, 0.02, 0.03, 0.05, 0.10];
 /// Multiples of the rule's own size that are told for other means.
 const MULTIPLES: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
-/// A change that takes longer than this to find, in days, is found too late to matter.
-const TOO_LATE_DAYS: f64 = 90.0;
 
 /// One rule on one stream.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -118,7 +117,7 @@ pub fn explain(
         return Some(told);
     };
     // The stream's own rate, once known, has the last word.
-    plan.take_promise(live);
+    plan.take_promise(live.and_then(Chart::arl0));
     let Some(detector) = plan.build(cache) else {
         told.findings.push(nothing_yet(rule, baseline));
         return Some(told);
@@ -209,7 +208,7 @@ fn mean(told: &mut Explained, rule: &Rule, plan: &Plan, detector: &Detector) {
 fn points(size: f64) -> String {
     let text = digits(size * 100.0, 3);
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text} points")
+    format!("{text} {}", if text == "1" { "point" } else { "points" })
 }
 
 fn detects(size: String, delay: Delay, plan: &Plan, per_day: Option<f64>) -> Detects {
@@ -227,16 +226,9 @@ fn detects(size: String, delay: Delay, plan: &Plan, per_day: Option<f64>) -> Det
 
 /// Says where the rule's own size is out of its reach.
 fn own_size(told: &mut Explained, delay: Delay, plan: &Plan) {
-    let days = told.samples_per_day.map(|rate| delay.mean / rate);
-    if delay.reached < 0.5 {
-        told.findings.push("a change of the rule's own size is hardly ever seen".to_owned());
-        told.hopeless = true;
-    } else if delay.mean > plan.arl0() {
-        told.findings
-            .push("a change of the rule's own size takes longer to see than false alarms are apart".to_owned());
-        told.hopeless = true;
-    } else if let Some(days) = days.filter(|days| *days > TOO_LATE_DAYS) {
-        told.findings.push(format!("a change of the rule's own size takes {days:.0} days to see at this traffic"));
+    let samples = (delay.reached >= 0.5).then_some(delay.mean);
+    if let Some(finding) = too_late(plan, samples, told.samples_per_day) {
+        told.findings.push(finding);
         told.hopeless = true;
     }
 }
@@ -285,17 +277,6 @@ impl Plan {
             Design::Proportion(_) => SampleUnit::Case,
             Design::Mean(_) | Design::Vector(..) => SampleUnit::Bucket,
             Design::Distance(_) => SampleUnit::Window,
-        }
-    }
-
-    /// Takes over the promise of a chart that runs on this plan.
-    fn take_promise(&mut self, live: Option<&Chart>) {
-        let Some(arl0) = live.and_then(Chart::arl0) else { return };
-        match &mut self.design {
-            Design::Proportion(design) => design.arl0 = arl0,
-            Design::Mean(design) => design.arl0 = arl0,
-            Design::Distance(design) => design.arl0 = arl0,
-            Design::Vector(_, promised) => *promised = arl0,
         }
     }
 }

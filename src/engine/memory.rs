@@ -11,6 +11,9 @@ use super::labels::OpenLabels;
 use super::rate::Rate;
 use super::units::{Offset, Timestamp};
 
+/// Versions that are remembered: more than anyone runs side by side.
+const VERSIONS: usize = 8;
+
 /// What of a stream is written down with every commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
@@ -28,6 +31,8 @@ pub struct Memory {
     pub version: Option<String>,
     /// The version before it.
     pub version_before: Option<String>,
+    /// The newest versions that were ever named, the newest last.
+    pub versions: Vec<String>,
     /// The baseline being learnt from the stream's own first outputs, until it is frozen.
     pub learning: Option<Box<Profile>>,
     /// What is still being learnt about the provisional baseline's own outputs.
@@ -59,6 +64,7 @@ impl Memory {
             last_seen: at,
             version: None,
             version_before: None,
+            versions: Vec::new(),
             learning: None,
             open: OpenLabels::default(),
             incidents: 0,
@@ -69,5 +75,17 @@ impl Memory {
             charts: BTreeMap::new(),
             alerts: BTreeMap::new(),
         }
+    }
+
+    /// Remembers a version. Returns whether it was not known.
+    pub fn is_new_version(&mut self, version: &str) -> bool {
+        if self.versions.iter().any(|known| known == version) {
+            return false;
+        }
+        if self.versions.len() >= VERSIONS {
+            self.versions.remove(0);
+        }
+        self.versions.push(version.to_owned());
+        true
     }
 }

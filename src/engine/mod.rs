@@ -18,6 +18,7 @@ pub mod labels;
 pub mod memory;
 pub mod plan;
 pub mod rate;
+pub mod reach;
 pub mod recent;
 pub mod route;
 pub mod rule;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, Profile, Series};
-use super::batches::Batches;
+use super::batches::{Batches, wider};
 use super::detect::{Alarm, Centre, Dispersion, HIDDEN, Method, ProportionDesign, Spread, labels_needed};
 use super::detect::{DesignCache, Detector, Direction, DistanceChart, DistanceDesign, MeanChart, MeanDesign};
 use super::detect::{PhaseOne, ProportionChart, VectorChart};
@@ -98,6 +98,17 @@ impl Plan {
         })
     }
 
+    /// Takes over the promise of a chart that runs on this plan, where one does.
+    pub const fn take_promise(&mut self, running: Option<f64>) {
+        let Some(promise) = running else { return };
+        match &mut self.design {
+            Design::Proportion(design) => design.arl0 = promise,
+            Design::Mean(design) => design.arl0 = promise,
+            Design::Distance(design) => design.arl0 = promise,
+            Design::Vector(_, arl0) => *arl0 = promise,
+        }
+    }
+
     /// The promise in samples.
     pub const fn arl0(&self) -> f64 {
         match &self.design {
@@ -186,7 +197,7 @@ fn share(detect: &Detect, profile: Option<&Profile>, centre: Centre, delta: f64)
         Some(ChartKind::Laney) => Some(Method::Cusum),
         Some(ChartKind::Ewma) => Some(Method::Ewma),
         Some(ChartKind::Shewhart) => Some(Method::Shewhart),
-        Some(ChartKind::Esr | ChartKind::Cusum) => None,
+        Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Bank) => None,
         None => (by_nature || design.spread.phi > PHI_CASES).then_some(Method::Cusum),
     };
     let cases_a_day = profile.and_then(|profile| per_day(profile.bad(detect)?.n, profile.span()));
@@ -200,8 +211,12 @@ fn share(detect: &Detect, profile: Option<&Profile>, centre: Centre, delta: f64)
         if design.shift() < HIDDEN {
             findings.push(Finding::Hidden(design.shift()));
         }
-    } else if detect.chart == Some(ChartKind::Cusum) {
-        design.alarm = Alarm::Cusum;
+    } else {
+        design.alarm = match detect.chart {
+            Some(ChartKind::Cusum) => Alarm::Cusum,
+            Some(ChartKind::Bank) => Alarm::Bank,
+            _ => Alarm::Mixture,
+        };
     }
     if batch.is_none() && design.spread.phi < PHI_PLAIN {
         design.spread.phi = 1.0;
@@ -248,13 +263,15 @@ fn mean(detect: &Detect, profile: &Profile, series: &Series) -> Option<Plan> {
     let method = match detect.chart {
         Some(ChartKind::Ewma) => Method::Ewma,
         Some(ChartKind::Shewhart) => Method::Shewhart,
-        Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Laney) | None => Method::Cusum,
+        Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Bank | ChartKind::Laney) | None => Method::Cusum,
     };
     // A target stands in for the baseline's level; the spread is still the baseline's.
-    let mu = if let Bound::Target(target) = detect.bound { target } else { series.means.mean };
+    let (mu, known) =
+        if let Bound::Target(target) = detect.bound { (target, true) } else { (series.means.mean, false) };
     let sigma = series.means.sd()?;
     let arl0 = promised.max(BATCHES_ARL0_MIN);
-    let design = MeanDesign { mu, sigma, buckets, delta, direction, arl0, guarantee: detect.guarantee, method };
+    let guarantee = detect.guarantee;
+    let design = MeanDesign { mu, sigma, buckets, delta, direction, arl0, guarantee, method, known };
     let mut findings = Vec::new();
     if buckets < BATCHES_WANTED as u64 {
         findings.push(Finding::SpreadRough(buckets));
@@ -318,7 +335,7 @@ pub fn promised(promise: Promise, per_day: Option<f64>, cases: f64) -> f64 {
 /// The least promise in samples that a chart is designed for.
 pub const fn least_promise(design: &Design) -> f64 {
     match design {
-        Design::Proportion(ProportionDesign { alarm: Alarm::Mixture | Alarm::Cusum, .. }) => ARL0_MIN,
+        Design::Proportion(ProportionDesign { alarm: Alarm::Mixture | Alarm::Cusum | Alarm::Bank, .. }) => ARL0_MIN,
         Design::Proportion(_) | Design::Mean(_) | Design::Distance(_) | Design::Vector(..) => BATCHES_ARL0_MIN,
     }
 }
@@ -333,7 +350,7 @@ const fn amount(bound: Bound) -> Option<Amount> {
 /// What the baseline's batches say of a share's wander.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Wander {
-    /// Overdispersion at the widest batches of which there are 30, else at the narrowest.
+    /// The largest overdispersion among the widths where it is significant, for charts of cases; 1 where it is nowhere.
     phi: f64,
     /// Batches that it rests on.
     at_phi: u64,
@@ -343,7 +360,7 @@ struct Wander {
     size: BatchSize,
     batches: u64,
     cases: f64,
-    /// Correlation of neighbours at the width of `phi`, 0 where it is not significant.
+    /// Correlation of neighbours at the widest batches, 0 where it is not significant.
     lag: f64,
 }
 
@@ -361,11 +378,11 @@ impl Wander {
             let lag = dispersion.significant_lag().clamp(0.0, LAG_MAX);
             // Laney's sigma_z sees only neighbours; where they move together, the long run varies more.
             let neighbours = dispersion.sigma_z * dispersion.sigma_z;
-            let phi =
-                if lag > 0.0 { neighbours.max(dispersion.pearson * (1.0 + lag) / (1.0 - lag)) } else { neighbours };
+            let long_run = dispersion.pearson * (1.0 + lag) / (1.0 - lag);
+            let spread = if lag > 0.0 { neighbours.max(long_run) } else { neighbours };
             let cases: u64 = groups.iter().map(|group| group.n).sum();
-            let narrowest = found.unwrap_or(Self {
-                phi,
+            let mut wander = found.unwrap_or(Self {
+                phi: 1.0,
                 at_phi: dispersion.batches,
                 worst: 1.0,
                 size: BatchSize { hours, least },
@@ -373,9 +390,12 @@ impl Wander {
                 cases: cases as f64 / groups.len() as f64,
                 lag,
             });
-            let worst = narrowest.worst.max(phi);
-            found = Some(Self { phi: phi.max(1.0), at_phi: dispersion.batches, worst, lag, ..narrowest });
-            hours = hours.saturating_mul(2);
+            // A spread that chance alone often gives is taken as chance.
+            if dispersion.is_significant() && long_run > wander.phi {
+                (wander.phi, wander.at_phi) = (long_run, dispersion.batches);
+            }
+            found = Some(Self { worst: wander.worst.max(spread), lag, ..wander });
+            hours = wider(hours);
         }
         found
     }

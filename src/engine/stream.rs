@@ -117,7 +117,8 @@ impl Stream {
             }
             let Some(mut alert) = self.memory.alerts.remove(&rule.id) else { continue };
             if let Some(change) = alert.end(Reason::RuleChanged) {
-                said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, None), ctx))));
+                let account = alert.account.as_deref().cloned();
+                said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, account), ctx))));
             }
         }
     }
@@ -273,7 +274,11 @@ impl Stream {
         said.push(Said::Version { from: from.clone(), to: version.clone().into_owned(), at: output.ts });
         if from.is_some() {
             self.memory.version_before = from;
-            // A release is a likely time for a change: charts that can start half way to their limit do.
+        }
+        // A release is a likely time for a change: charts that can start half way to their limit do. Not so when a version
+        // comes back, as two side by side do every hour.
+        let first = self.memory.versions.is_empty();
+        if self.memory.is_new_version(version) && !first {
             self.memory.charts.values_mut().for_each(Chart::head_start);
         }
     }
@@ -332,6 +337,7 @@ impl Stream {
                 self.memory.charts.insert(*definition, chart);
             }
         }
+        self.take_allowance(ctx);
         self.baseline_unwritten = true;
         said.push(Said::Learnt);
     }
@@ -382,7 +388,10 @@ impl Stream {
                     alert.definition = *definition;
                     self.memory.incidents = incident;
                 }
-                let account = self.account(rule, definition);
+                if let Some(account) = self.account(rule, definition) {
+                    alert.account = Some(Box::new(account));
+                }
+                let account = alert.account.as_deref().cloned();
                 said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, account), ctx))));
             }
             if alert.state == State::Inactive {

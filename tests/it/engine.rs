@@ -338,3 +338,49 @@ fn a_promotion_while_the_daemon_was_away_takes_effect_as_it_would_have_live() {
     assert!(of(&after).charts.values().any(|chart| chart.detector.is_some()));
     assert!(!of(&after).alerts.is_empty(), "accuracy fell from 92 to 67 %");
 }
+
+#[test]
+fn the_end_of_an_alert_tells_again_what_it_was() {
+    let text = "groups: [{ name: g, rules: [{ alert: A, detect: { measure: accuracy, drop: 2pp, arl0: 20000 }, \
+                labels: { severity: critical }, annotations: { summary: '{{ estimate }} of {{ outputs }}' } }] }]";
+    let mut engine = engine(by_agent(), rules(text));
+    // Wrong one time in three for 2,000 outputs, then as before.
+    let mut records = judged(4_000, 3);
+    records.extend((4_000..12_000).flat_map(|i| [output("a", i, i * 10), verdict(i, i % 12 != 0, i * 10 + 1)]));
+    let effects = feed(&mut engine, &records);
+    let told = |state: State| {
+        let of = |effect: &Effect| match effect {
+            Effect::Crossed(c) if c.to == state => Some((c.account.clone().unwrap(), c.annotations["summary"].clone())),
+            _ => None,
+        };
+        effects.iter().find_map(of).unwrap()
+    };
+    let ((fired, _), (ended, summary)) = (told(State::Firing), told(State::Resolved));
+    assert_eq!(fired, ended);
+    assert!(summary.contains(&format!(" % of {}", fired.outputs)), "{summary}");
+}
+
+#[test]
+fn only_a_version_never_seen_gives_charts_a_head_start() {
+    let text = "groups: [{ name: g, rules: [{ alert: A, labels: { severity: critical }, annotations: { summary: x }, \
+                detect: { measure: escalation_rate, rise: 5pp, arl0: 20000, chart: cusum } }] }]";
+    let mut engine = engine(by_agent(), rules(text));
+    let versioned =
+        |i: i64, version: &str| output("a", i, i * 60).replace('}', &format!(r#","version":"{version}"}}"#));
+    let mut statistic = |records: &[String]| {
+        feed(&mut engine, records);
+        let stream = engine.streams().next().unwrap();
+        stream.memory.charts.values().find_map(|chart| Some(chart.detector.as_ref()?.statistic())).unwrap()
+    };
+    let first: Vec<String> = (0..1_100).map(|i| versioned(i, "one")).collect();
+    assert_eq!(statistic(&first), 0.0);
+    assert!(statistic(&[versioned(1_200, "two")]) > 1.0);
+    // Nobody escalates, so the statistic comes down, and stays at 0 with two hours of each in turn.
+    statistic(&(1_201..1_300).map(|i| versioned(i, "two")).collect::<Vec<_>>());
+    let turns: Vec<String> =
+        (1_300..3_000).map(|i| versioned(i, if i / 120 % 2 == 0 { "one" } else { "two" })).collect();
+    for some in turns.chunks(40) {
+        assert_eq!(statistic(some), 0.0);
+    }
+    assert!(statistic(&[versioned(3_100, "three")]) > 1.0);
+}

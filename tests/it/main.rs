@@ -12,6 +12,7 @@ mod fake_smtp;
 mod faults;
 mod kafka;
 mod notify;
+mod pictures;
 mod profile;
 mod real_data;
 mod rules;

@@ -96,6 +96,7 @@ fn resolved() -> Message {
     let at = RAISED.plus(Span::HOUR.times(7));
     let better = Account {
         estimate: Some(Estimate { value: 0.9391, low: 0.9288, high: 0.9483 }),
+        change: Some(Estimate { value: -0.0011, low: -0.0122, high: 0.0091 }),
         samples: 1_980,
         version_before: None,
         ..account()

@@ -72,10 +72,15 @@ fn a_change_known_to_the_output_is_dated_and_found_within_a_thousand_labels() {
 }
 
 #[test]
-fn an_unstable_baseline_pages_where_accuracy_collapses() {
+fn an_unstable_baseline_is_allowed_for_and_the_collapse_found_all_the_same() {
     let Some(alerts) = replay("nannyml_california", 5_832, "agent") else { return };
-    let outputs = first(&alerts, "AccuracyDegraded", "house-value-classifier").unwrap();
-    assert!((7_857..9_000).contains(&outputs), "{outputs}");
+    let agent = "house-value-classifier";
+    // Chunks of 250 of the baseline vary from 13 to 94 %. The collapse begins at output 7,857; verdicts come 720 later.
+    let drifting = first(&alerts, "AccuracyDrifting", agent).unwrap();
+    assert!((7_857 + 720..10_500).contains(&drifting), "{drifting}");
+    let paged = first(&alerts, "AccuracyDegraded", agent).unwrap();
+    assert!((drifting..13_500).contains(&paged), "{paged}");
+    assert_eq!(alerts.iter().filter(|a| a["alert"] == "AccuracyDegraded").count(), 1, "one collapse, one page");
 }
 
 #[test]

@@ -116,3 +116,31 @@ fn shipped_annotations_read_well() {
     }
     insta::assert_snapshot!("rules_shipped_annotations", out);
 }
+
+#[test]
+fn a_rule_that_no_traffic_could_serve_is_a_finding_of_check() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rules.yaml");
+    let rule = |alert: &str, drop: &str| {
+        format!(
+            "      - alert: {alert}\n        detect: {{ measure: accuracy, drop: {drop}, false_alarms: 1 per 90d }}\n        \
+             labels: {{ severity: warning }}\n        annotations: {{ summary: x }}\n"
+        )
+    };
+    let text = format!("groups:\n  - name: g\n    rules:\n{}{}", rule("Tiny", "0.01pp"), rule("Usual", "2pp"));
+    fs::write(&path, text).expect("written");
+    let run = |more: &[&str]| {
+        let check =
+            std::process::Command::new(env!("CARGO_BIN_EXE_shewhart")).arg("check").arg(&path).args(more).output();
+        let check = check.expect("started");
+        let say = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (check.status.code(), say(&check.stdout), say(&check.stderr))
+    };
+    let (code, out, err) = run(&[]);
+    assert_eq!((code, out.as_str()), (Some(0), "2 rules are good, 1 warnings\n"));
+    assert!(err.contains("g/Tiny on any stream: a change of the rule's own size") && !err.contains("Usual"), "{err}");
+    assert_eq!(run(&["--strict"]).0, Some(3));
+    let report: serde_json::Value = serde_json::from_str(&run(&["-o", "json"]).1).expect("JSON");
+    assert_eq!(report["findings"][0]["rule"], "g/Tiny");
+    assert_eq!(report["findings"].as_array().map(Vec::len), Some(1));
+}

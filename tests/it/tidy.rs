@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 24] = [
+const ENGINE: [(&str, &[&str]); 25] = [
     ("units", &[]),
     ("text", &[]),
     ("rule", &["alert", "units"]),
@@ -42,11 +42,15 @@ const ENGINE: [(&str, &[&str]); 24] = [
     ("chart", &["alert", "baseline", "detect", "event", "plan", "rate", "rule", "sketch", "units", "vector"]),
     ("budget", &["units"]),
     ("memory", &["alert", "baseline", "chart", "labels", "rate", "units"]),
-    ("explain", &["account", "baseline", "chart", "detect", "plan", "rule", "units"]),
+    ("reach", &["baseline", "chart", "detect", "plan", "rule"]),
+    ("explain", &["account", "baseline", "chart", "detect", "plan", "reach", "rule", "units"]),
     ("account", &["alert", "baseline", "detect", "rule", "units"]),
     (
         "stream",
-        &["account", "alert", "baseline", "chart", "detect", "event", "labels", "plan", "rule", "units", "window"],
+        &[
+            "account", "alert", "baseline", "budget", "chart", "detect", "event", "labels", "memory", "plan", "rate",
+            "rule", "units", "window",
+        ],
     ),
     ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),
     ("route", &["alert", "units"]),

@@ -216,7 +216,7 @@ pub(super) fn closing(story: &Story, folder: &Path) -> anyhow::Result<String> {
     let database = path.display();
     Ok(format!(
         "\nWhat was found\n\n{}\nAnother --seed is another run of luck: what the promises allow, summed over six agents, ten rules and sixteen days,\n\
-         is about two false alarms; they are listed as such.\n\nThe database: {database}\n{}\nThe mails: {count} .eml files in {}\n",
+         is about three false alarms; they are listed as such.\n\nThe database: {database}\n{}\nThe mails: {count} .eml files in {}\n",
         table(&header, &rows),
         queries(&database.to_string()),
         mails.display()

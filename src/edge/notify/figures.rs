@@ -53,19 +53,30 @@ impl Scale {
         format!("{} to {}", self.number(estimate.low), self.number(estimate.high))
     }
 
-    /// How far a level lies from its baseline: `4.9 points below`, `38 % above`, or nothing where they read the same.
-    pub(super) fn distance(self, level: f64, baseline: f64) -> Option<String> {
+    /// How far a level lies from its baseline, with the interval of that, signed, where it is known: `4.9 points (3.6 to 6.2)
+    /// below`, `38 % above`, or nothing where they read the same. In the interval, what lies on the other side is negative.
+    /// Of dollars and tokens the change is a share, of everything else a difference.
+    pub(super) fn distance(self, level: f64, baseline: f64, change: Option<Estimate>) -> Option<String> {
         let side = if level < baseline { "below" } else { "above" };
         let away = (level - baseline).abs();
         if !away.is_finite() || self.number(level) == self.number(baseline) {
             return None;
         }
+        let between = |show: &dyn Fn(f64) -> String| {
+            change.map_or(String::new(), |Estimate { low, high, .. }| {
+                let (low, high) = if level < baseline { (-high, -low) } else { (low, high) };
+                format!(" ({} to {})", show(low), show(high))
+            })
+        };
         if self.unit == Unit::Percent {
-            return Some(format!("{} points {side}", self.number(away)));
+            return Some(format!("{} points{} {side}", self.number(away), between(&|x| self.number(x))));
         }
         let share = 100.0 * away / baseline.abs();
         if share.is_finite() && share < 1000.0 {
-            return Some(format!("{} % {side}", grouped(share, usize::from(share < 10.0))));
+            let decimals = usize::from(share < 10.0);
+            let relative = matches!(self.unit, Unit::Dollars | Unit::Tokens);
+            let percent = |x: f64| grouped(100.0 * if relative { x } else { x / baseline.abs() }, decimals);
+            return Some(format!("{} %{} {side}", grouped(share, decimals), between(&percent)));
         }
         Some(format!("{} {side}", self.value(away)))
     }
@@ -198,6 +209,18 @@ pub(super) fn moment_after(before: Timestamp, at: Timestamp) -> String {
     whole.split_once(' ').filter(|_| same_day).map_or(whole.clone(), |(_, time)| time.to_owned())
 }
 
+/// An interval of moments about another: without dates where all three lie on one day.
+pub(super) fn moments(about: Timestamp, (earliest, latest): (Timestamp, Timestamp)) -> String {
+    let day = |at: Timestamp| at.floor(Span::DAY);
+    let same_day = day(about) == day(earliest) && day(about) == day(latest);
+    let told = |at: Timestamp| {
+        let whole = moment(at);
+        let plain = whole.trim_end_matches(" UTC");
+        plain.split_once(' ').filter(|_| same_day).map_or(plain, |(_, time)| time).to_owned()
+    };
+    format!("{} to {}", told(earliest), told(latest))
+}
+
 /// A length of time in its two largest units.
 pub(super) fn duration(span: Span) -> String {
     let seconds = span.as_millis().max(0) / 1_000;
@@ -252,11 +275,25 @@ mod tests {
     #[test]
     fn distances_are_points_or_shares() {
         let percent = Scale { unit: Unit::Percent, decimals: 1 };
-        assert_eq!(percent.distance(0.891, 0.94).as_deref(), Some("4.9 points below"));
-        assert_eq!(percent.distance(0.9401, 0.94), None);
+        let change = |low, high| Some(estimate(f64::midpoint(low, high), low, high));
+        assert_eq!(percent.distance(0.891, 0.94, None).as_deref(), Some("4.9 points below"));
+        let fall = percent.distance(0.891, 0.94, change(-0.062, -0.036));
+        assert_eq!(fall.as_deref(), Some("4.9 points (3.6 to 6.2) below"));
+        let rise = percent.distance(0.12, 0.11, change(-0.002, 0.022));
+        assert_eq!(rise.as_deref(), Some("1.0 points (-0.2 to 2.2) above"));
+        assert_eq!(percent.distance(0.9401, 0.94, change(-0.01, 0.01)), None);
         let dollars = Scale { unit: Unit::Dollars, decimals: 3 };
-        assert_eq!(dollars.distance(0.138, 0.1).as_deref(), Some("38 % above"));
-        assert_eq!(dollars.distance(0.5, 0.0).as_deref(), Some("$0.500 above"));
+        assert_eq!(dollars.distance(0.138, 0.1, change(0.29, 0.47)).as_deref(), Some("38 % (29 to 47) above"));
+        assert_eq!(dollars.distance(0.5, 0.0, change(0.4, 0.6)).as_deref(), Some("$0.500 above"));
+        let plain = Scale { unit: Unit::Plain, decimals: 1 };
+        assert_eq!(plain.distance(18.0, 20.0, change(-3.0, -1.0)).as_deref(), Some("10 % (5 to 15) below"));
+    }
+
+    #[test]
+    fn intervals_of_moments_have_dates_where_they_need_them() {
+        let at = |hour: i64| Timestamp::from_millis(1_790_863_500_000 + hour * 3_600_000);
+        assert_eq!(moments(at(-6), (at(-9), at(-4))), "05:05 to 10:05");
+        assert_eq!(moments(at(-6), (at(-19), at(-4))), "2026-09-30 19:05 to 2026-10-01 10:05");
     }
 
     #[test]

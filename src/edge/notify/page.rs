@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::clean::{line, token};
-use super::figures::{Scale, cases, count, duration, is_graded, measure_name, moment, moment_after, promised, rounded};
-use crate::engine::account::{change_interval, told as told_parts};
+use super::figures::{
+    Scale, cases, count, duration, is_graded, measure_name, moment, moment_after, moments, promised, rounded,
+};
+use crate::engine::account::told as told_parts;
 use crate::engine::alert::{Account, Crossing, Reason, State};
 use crate::engine::route::{Message, Occasion, Status};
 use crate::engine::rule::{Grade, Measure};
@@ -213,21 +215,30 @@ pub(super) fn lead(crossing: &Crossing) -> String {
     let shown: Vec<_> = account.estimate.iter().chain(&account.baseline).copied().collect();
     let scale = Scale::of(&account.measure, &shown);
     let level = account.estimate.map(|e| format!("{} (95 % interval {})", scale.value(e.value), scale.interval(e)));
-    let baseline = account.baseline.map(|b| {
-        let n = count(account.baseline_n);
-        format!("{} ({}, from {n} {})", scale.value(b.value), scale.interval(b), cases(&account.measure))
+    // A bound that the rule gives is known; it rests on nothing.
+    let base = if account.baseline_n == 0 { "bound" } else { "baseline" };
+    let baseline = account.baseline.map(|b| match account.baseline_n {
+        0 => scale.value(b.value),
+        n => {
+            let from = format!("{} {}", count(n), cases(&account.measure));
+            format!("{} ({}, from {from})", scale.value(b.value), scale.interval(b))
+        }
     });
-    let distance = account.estimate.zip(account.baseline).and_then(|(e, b)| scale.distance(e.value, b.value));
+    let pair = account.estimate.zip(account.baseline);
+    let distance = pair.and_then(|(e, b)| scale.distance(e.value, b.value, account.change));
     let told = match (level, baseline, distance) {
-        (Some(level), Some(base), Some(far)) => format!("{name} {level}: {far} the baseline of {base}."),
-        (Some(level), Some(base), None) => format!("{name} {level} against the baseline of {base}."),
+        (Some(level), Some(of), Some(far)) => format!("{name} {level}: {far} the {base} of {of}."),
+        (Some(level), Some(of), None) => format!("{name} {level} against the {base} of {of}."),
         (Some(level), None, _) => format!("{name} {level}."),
         (None, _, _) if account.measure == Measure::Silence => "no output from this stream.".to_owned(),
         (None, _, _) if !account.moved.is_empty() => {
             let (statistic, limit) = (account.statistic, account.limit);
             format!("{name}: {} (statistic {statistic:.1}, limit {limit:.1}).", told_parts(&account.moved))
         }
-        (None, _, _) => format!("{name}: statistic {:.3}, limit {:.3}.", account.statistic, account.limit),
+        (None, _, _) => {
+            let (statistic, limit) = (account.statistic, account.limit);
+            format!("{name} unlike the baseline's: statistic {statistic:.3}, limit {limit:.3}.")
+        }
     };
     if is_over(crossing) { format!("{} Last estimate: {told}", ending(crossing)) } else { capital(&told) }
 }
@@ -258,15 +269,15 @@ fn capital(sentence: &str) -> String {
 
 fn since(crossing: &Crossing) -> String {
     let raised = crossing.started_at;
-    let told = match crossing.account.as_ref().and_then(|a| a.changed_at) {
+    let account = crossing.account.as_ref();
+    let told = match account.and_then(|a| a.changed_at) {
         Some(began) => {
-            let between = crossing.account.as_ref().and_then(|a| a.changed_between).filter(|(a, b)| a < b);
-            let between = between.map_or(String::new(), |(earliest, latest)| {
-                format!(" (95 % interval {} to {})", moment(earliest), moment_after(earliest, latest))
-            });
-            format!("change began about {}{between}; alert raised {}", moment(began), moment_after(began, raised))
+            // When exactly it began matters to whoever looks for the cause, not once it is over.
+            let between = account.and_then(|a| a.changed_between).filter(|(a, b)| a < b && !is_over(crossing));
+            let between = between.map_or(String::new(), |between| format!(" ({})", moments(began, between)));
+            format!("about {}{between}; alert at {}", moment(began), moment_after(began, raised))
         }
-        None => format!("alert raised {}", moment(raised)),
+        None => format!("alert at {}", moment(raised)),
     };
     if is_over(crossing) {
         let lasted = duration(crossing.at.since(raised));
@@ -284,9 +295,6 @@ fn evidence(crossing: &Crossing, account: &Account, compact: bool) -> Vec<Row> {
         let all = if compact { "" } else { &all };
         rows.push(Row::new("Rests on", format!("{} {unit}{all}", count(account.samples))));
     }
-    if let Some(change) = account.change.filter(|_| !compact) {
-        rows.push(Row::new("Change", change_interval(&account.measure, change)));
-    }
     // What is over need not be proven any more.
     if !is_over(crossing) {
         if is_graded(&account.measure) {
@@ -294,15 +302,15 @@ fn evidence(crossing: &Crossing, account: &Account, compact: bool) -> Vec<Row> {
         }
         if let Some(n) = rounded(account.arl0).filter(|_| !compact) {
             let unit = promised(&account.measure, account.unit);
-            let promise = format!("expected at most once per {n} {unit} while nothing is wrong ({})", account.method);
-            rows.push(Row::new("False alarm", promise));
+            rows.push(Row::new("False alarm", format!("on average at most one in {n} {unit} if all is well")));
         }
     }
     if account.provisional {
         let told = "PROVISIONAL: learnt from this stream's own first events, approved by nobody";
         rows.push(Row::new("Baseline", told));
     } else if !compact {
-        rows.push(Row::new("Baseline", line(&account.baseline_id, LABEL_LIMIT)));
+        let chart = if account.method.is_empty() { String::new() } else { format!(" (chart: {})", account.method) };
+        rows.push(Row::new("Baseline", format!("{}{chart}", line(&account.baseline_id, LABEL_LIMIT))));
     }
     match (&account.version, &account.version_before) {
         (Some(now), Some(before)) if now != before => {
@@ -317,15 +325,22 @@ fn evidence(crossing: &Crossing, account: &Account, compact: bool) -> Vec<Row> {
 const fn grade(grade: Grade) -> &'static str {
     match grade {
         Grade::Drifting => "drifting: the level has changed; by how much is still open",
-        Grade::Degraded => "degraded: the change is larger than the rule tolerates",
+        Grade::Degraded => "degraded: the change very likely exceeds the rule's bound",
         Grade::Confirmed => "confirmed: beyond the rule's bound at a promise of its own",
     }
+}
+
+/// Whether an annotation was written for numbers that are not there any more: what is over has none once its chart began
+/// anew, and a summary with gaps in place of them says nothing.
+pub(super) fn has_gaps(crossing: &Crossing, annotation: &str) -> bool {
+    is_over(crossing) && crossing.account.is_none() && matches!(annotation, "summary" | "description")
 }
 
 /// The annotations, what to read and do first.
 fn advice(crossing: &Crossing, compact: bool) -> Vec<Row> {
     const FIRST: [&str; 4] = ["summary", "runbook_url", "rollback", "description"];
     let first = FIRST.iter().filter_map(|name| crossing.annotations.get_key_value(*name));
+    let first = first.filter(|(name, _)| !has_gaps(crossing, name));
     let rest = crossing.annotations.iter().filter(|(name, _)| !FIRST.contains(&name.as_str()));
     let limit = if compact { 2 } else { 20 };
     first

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::Sha256;
 
 use super::clean::{line, token};
-use super::page::{FALLBACK_NOTE, is_over, lead, severity};
+use super::page::{FALLBACK_NOTE, has_gaps, is_over, lead, severity};
 use crate::engine::alert::Crossing;
 use crate::engine::route::{Message, Status};
 use crate::engine::units::Timestamp;
@@ -74,6 +74,7 @@ fn alert(crossing: &Crossing) -> Alert {
     let mut labels = cleaned(&crossing.labels);
     labels.insert("alertname".to_owned(), line(&crossing.alert, TEXT_LIMIT));
     let mut annotations = cleaned(&crossing.annotations);
+    annotations.retain(|name, _| !has_gaps(crossing, name));
     // The numbers travel in annotations only; without one the receiver would learn that something is wrong but not what.
     annotations.entry("summary".to_owned()).or_insert_with(|| lead(crossing));
     dated(crossing, labels, annotations)

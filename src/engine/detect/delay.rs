@@ -151,6 +151,7 @@ mod tests {
             arl0: 930.9,
             guarantee: 0.5,
             method: Method::Cusum,
+            known: false,
         };
         // h = 5: 10.4 at one standard deviation (Montgomery, table 9.3).
         let chart = Detector::Mean(MeanChart::new(&design, &mut DesignCache::new()));

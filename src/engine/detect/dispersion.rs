@@ -12,9 +12,13 @@
 //! in level (a drift, a daily cycle) differ little from their neighbours: sigma_z is then too small, Pearson's phi not.
 
 use serde::{Deserialize, Serialize};
+use statrs::function::gamma::gamma_ur;
 
 use crate::engine::units::Counts;
 
+/// Chance below which a spread is taken as more than chance. Small, as several widths of batches are looked at, and a spread
+/// that is none slows every later alarm.
+const SIGNIFICANT: f64 = 0.01;
 /// Mean range of two standard normal values.
 const D2: f64 = 1.128;
 
@@ -57,6 +61,14 @@ impl Dispersion {
         Some(Self { centre, sigma_z: ranges / pairs / D2, pearson: squares / pairs, lag, batches: count })
     }
 
+    /// Whether chance alone would give batches that differ so much in fewer than 1 of 100 cases: Pearson's statistic against
+    /// its chi-square distribution.
+    pub fn is_significant(&self) -> bool {
+        let freedom = self.batches.saturating_sub(1) as f64;
+        let statistic = self.pearson * freedom;
+        statistic > 0.0 && statistic.is_finite() && gamma_ur(freedom / 2.0, statistic / 2.0) < SIGNIFICANT
+    }
+
     /// The correlation of neighbours where it exceeds what chance gives in 97.5 of 100 cases (2 / sqrt(batches)), else 0.
     pub fn significant_lag(&self) -> f64 {
         if self.lag > 2.0 / (self.batches as f64).sqrt() { self.lag } else { 0.0 }
@@ -77,6 +89,7 @@ pub fn standardised(batch: Counts, p: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::Xorshift;
     use super::*;
 
     #[test]
@@ -90,6 +103,28 @@ mod tests {
         assert!((found.pearson - (z[0] * z[0] + 0.5 * z[1] * z[1])).abs() < 1e-12);
         let (low, high) = found.limits(100, 3.0);
         assert!((f64::midpoint(low, high) - 0.125).abs() < 1e-12 && high > 0.125);
+    }
+
+    #[test]
+    fn chance_is_rarely_taken_for_more_and_twice_chance_rarely_for_chance() {
+        let mut random = Xorshift::new(4);
+        let found = |day_sd: f64, random: &mut Xorshift| {
+            let batches: Vec<Counts> = (0..60)
+                .map(|_| {
+                    let p = 0.1 + day_sd * random.normal();
+                    let mut counts = Counts::default();
+                    (0..200).for_each(|_| counts.add(random.hit(p)));
+                    counts
+                })
+                .collect();
+            Dispersion::estimate(&batches).unwrap().is_significant()
+        };
+        let by_chance = (0..2_000).filter(|_| found(0.0, &mut random)).count();
+        // 20 are expected, with a standard deviation of 4.5.
+        assert!((7..=33).contains(&by_chance), "{by_chance} of 2000");
+        // phi = 1 + 199 * 0.0213^2 / 0.09 = 2.
+        let real = (0..500).filter(|_| found(0.0213, &mut random)).count();
+        assert!(real > 440, "{real} of 500");
     }
 
     #[test]

@@ -24,6 +24,10 @@ const CELL: u32 = 8;
 const CELLS_PER_SIZE: usize = 6;
 /// Doublings after which the oldest cells are forgotten: 6 * 8 * 2^11 samples are known.
 const SIZES: u8 = 11;
+/// A change is dated to stretches that would hold so many bad ones without it ...
+const EXPECTED: f64 = 4.0;
+/// ... within these bounds, in samples.
+const SHORTEST: (f64, f64) = (8.0, 100.0);
 /// Log-likelihood below the maximum that still lies in the 95 % interval.
 const INTERVAL: f64 = 3.676;
 
@@ -61,11 +65,11 @@ impl History {
         Self { cells: Vec::new() }
     }
 
-    /// Adds samples that belong together, the newest so far.
-    pub fn add(&mut self, counts: Counts, at: Timestamp) {
+    /// Adds samples that belong together, the newest so far. Returns whether a cell is full now.
+    pub fn add(&mut self, counts: Counts, at: Timestamp) -> bool {
         let (hits, n) = (clip(counts.hits), clip(counts.n));
         if n == 0 {
-            return;
+            return false;
         }
         if let Some(open) = self.cells.last_mut().filter(|cell| cell.size == 0 && cell.n < CELL) {
             open.hits = open.hits.saturating_add(hits);
@@ -74,6 +78,7 @@ impl History {
             self.cells.push(Cell { at, hits, n, size: 0 });
             self.compact();
         }
+        self.cells.last().is_some_and(|cell| cell.n >= CELL)
     }
 
     /// Merges the two oldest cells of every size of which there are too many.
@@ -114,6 +119,7 @@ impl History {
     /// up to now lies above `p0`.
     pub fn change_point(&self, p0: f64, phi: f64) -> Option<ChangePoint> {
         let p0 = p0.clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON);
+        let shortest = (EXPECTED / p0).clamp(SHORTEST.0, SHORTEST.1);
         let mut since = Counts::default();
         let mut best: Option<(f64, usize, Counts)> = None;
         let mut likelihoods = vec![0.0; self.cells.len()];
@@ -123,7 +129,8 @@ impl History {
             if let Some(slot) = likelihoods.get_mut(i) {
                 *slot = value;
             }
-            if value > best.map_or(0.0, |(best, ..)| best) {
+            // A few bad ones in a row are likely anywhere: only stretches that hold enough cases can win.
+            if since.n as f64 >= shortest && value > best.map_or(0.0, |(best, ..)| best) {
                 best = Some((value, i, since));
             }
         }
@@ -163,14 +170,14 @@ mod tests {
     fn keeps_little_and_loses_nothing_near() {
         let mut history = History::new();
         for n in 0..40_000 {
-            history.add(one(n % 10 == 0), second(n));
+            _ = history.add(one(n % 10 == 0), second(n));
         }
         assert!(history.cells.len() <= CELLS_PER_SIZE * (usize::from(SIZES) + 1), "{}", history.cells.len());
         let total: u32 = history.cells.iter().map(|cell| cell.n).sum();
         assert_eq!(total, 40_000);
         assert!(history.cells.windows(2).all(|pair| pair[0].at < pair[1].at && pair[0].size >= pair[1].size));
         for n in 40_000..400_000 {
-            history.add(one(false), second(n));
+            _ = history.add(one(false), second(n));
         }
         let total: u32 = history.cells.iter().map(|cell| cell.n).sum();
         assert!(total > 50_000 && history.cells.len() <= 72, "{total}");
@@ -180,7 +187,7 @@ mod tests {
     fn finds_a_sharp_change_to_the_cell() {
         let mut history = History::new();
         for n in 0..1_000 {
-            history.add(one(n % 20 == 0 || n >= 800 && n % 3 == 0), second(n));
+            _ = history.add(one(n % 20 == 0 || n >= 800 && n % 3 == 0), second(n));
         }
         let found = history.change_point(0.05, 1.0).unwrap();
         assert!((second(760)..=second(816)).contains(&found.at), "{}", found.at);
@@ -188,7 +195,7 @@ mod tests {
         assert!(found.since.share().unwrap() > 0.3);
         assert_eq!(History::new().change_point(0.05, 1.0), None);
         let mut calm = History::new();
-        (0..500).for_each(|n| calm.add(one(n % 40 == 39), second(n)));
+        (0..500).for_each(|n| _ = calm.add(one(n % 40 == 39), second(n)));
         assert!(calm.change_point(0.9, 1.0).is_none());
     }
 
@@ -200,7 +207,7 @@ mod tests {
         for _ in 0..runs {
             let mut history = History::new();
             for n in 0..2_200 {
-                history.add(one(random.hit(if n < 1_200 { 0.08 } else { 0.12 })), second(n));
+                _ = history.add(one(random.hit(if n < 1_200 { 0.08 } else { 0.12 })), second(n));
             }
             let found = history.change_point(0.08, 1.0).unwrap();
             covered += u32::from(found.earliest <= second(1_200) && second(1_200) <= found.latest);

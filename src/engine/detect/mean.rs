@@ -50,7 +50,7 @@ const INTERVAL: f64 = 3.676;
 /// What a mean chart is designed from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeanDesign {
-    /// Mean of the baseline's bucket means.
+    /// Mean of the baseline's bucket means, or the rule's target.
     pub mu: f64,
     /// Standard deviation of the baseline's bucket means, as estimated.
     pub sigma: f64,
@@ -66,6 +66,8 @@ pub struct MeanDesign {
     pub guarantee: f64,
     /// Which statistic alarms.
     pub method: Method,
+    /// Whether mu is given by the rule (a target) and has no error of its own.
+    pub known: bool,
 }
 
 impl MeanDesign {
@@ -83,12 +85,13 @@ impl MeanDesign {
 
     /// How far mu is moved for its own error, in standard deviations.
     pub fn margin(&self) -> f64 {
-        normal_quantile(self.guarantee) / (self.buckets.max(1) as f64).sqrt()
+        if self.known { 0.0 } else { normal_quantile(self.guarantee) / (self.buckets.max(1) as f64).sqrt() }
     }
 
     /// The level with the 95 % interval of its own error.
     pub fn baseline(&self) -> Estimate {
-        let half = NORMAL_95 * self.working_sigma() / (self.buckets.max(1) as f64).sqrt();
+        let error = self.working_sigma() / (self.buckets.max(1) as f64).sqrt();
+        let half = if self.known { 0.0 } else { NORMAL_95 * error };
         Estimate { value: self.mu, low: self.mu - half, high: self.mu + half }
     }
 }
@@ -214,7 +217,7 @@ impl MeanChart {
             arl0: self.design.arl0,
             estimate: Some(Estimate { value: change.mean, low: change.mean - half, high: change.mean + half }),
             baseline: self.design.baseline(),
-            baseline_n: self.design.buckets,
+            baseline_n: if self.design.known { 0 } else { self.design.buckets },
             changed_at: change.at,
             changed_between: change.between,
             samples: change.buckets,
@@ -270,6 +273,7 @@ mod tests {
             arl0: 500.0,
             guarantee: 0.75,
             method: Method::Cusum,
+            known: false,
         }
     }
 
@@ -362,6 +366,7 @@ mod tests {
             arl0,
             guarantee: 0.75,
             method: Method::Cusum,
+            known: false,
         };
         let mut chart = MeanChart::new(&design, &mut DesignCache::new());
         for (i, (x, wanted)) in x.iter().zip(upper).enumerate() {

@@ -3,6 +3,7 @@
 //! Every chart takes samples in order, holds its whole state, and answers with a [`Verdict`]. A chart never looks at a
 //! clock and never resets itself without saying so: an alarm stays until the reversed chart says the level is back.
 
+mod bank;
 mod comparison;
 mod cusum;
 mod delay;
@@ -25,6 +26,7 @@ mod tabular;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::bank::{BankDesign, CusumBank};
 pub use self::comparison::Comparison;
 pub use self::cusum::LatticeCusum;
 pub use self::delay::{Change, Delay};
@@ -195,7 +197,8 @@ impl Detector {
                 let (statistic, limit) = chart.single();
                 Some(("T2 of single buckets", statistic, limit))
             }
-            Self::Proportion(_) | Self::Mean(_) | Self::Distance(_) => None,
+            Self::Proportion(chart) => Some(("Bernoulli CUSUM", chart.cusum(), chart.cusum_limit())),
+            Self::Mean(_) | Self::Distance(_) => None,
         }
     }
 

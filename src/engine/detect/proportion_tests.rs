@@ -63,6 +63,26 @@ fn five_points_alarm_grade_and_resolve() {
 }
 
 #[test]
+fn a_collapse_is_graded_before_the_size_cusum_says_so() {
+    let (mut random, mut sooner) = (Xorshift::new(5), 0);
+    for _ in 0..50 {
+        let mut chart = chart(0.08, 20_000.0);
+        let mut n = 0;
+        while chart.grade() < Some(Degraded) {
+            n += 1;
+            chart.update(random.hit(if n <= 1_000 { 0.08 } else { 0.5 }), second(n));
+        }
+        let (size, limit) = chart.size();
+        sooner += u32::from(size < limit);
+        if chart.grade() == Some(Degraded) {
+            let found = evidence(chart.verdict());
+            assert!(found.estimate.unwrap().value > 0.15 && n < 1_060, "{found:?} after {n}");
+        }
+    }
+    assert!(sooner > 5, "{sooner} of 50");
+}
+
+#[test]
 fn a_new_promise_moves_the_limit_and_nothing_else() {
     let mut random = Xorshift::new(3);
     let mut chart = chart(0.08, 20_000.0);
@@ -155,7 +175,7 @@ fn state_survives_its_own_bytes() {
 
 #[test]
 fn the_drawn_limit_is_the_exact_one() {
-    let limit = chart(0.08, 20_000.0).cusum_limit(&mut DesignCache::new());
+    let limit = chart(0.08, 20_000.0).cusum_limit();
     assert!((limit / 3.869_091_025_352_479 - 1.0).abs() < 2e-4, "{limit}");
 }
 

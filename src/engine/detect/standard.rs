@@ -141,8 +141,4 @@ impl Standard {
     pub(super) const fn limit(&self) -> f64 {
         self.limit
     }
-
-    pub(super) const fn scheme(&self) -> Scheme {
-        self.scheme
-    }
 }

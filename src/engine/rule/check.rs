@@ -18,6 +18,7 @@ const GRADES: &[(&str, Grade)] =
 const CHARTS: &[(&str, ChartKind)] = &[
     ("esr", ChartKind::Esr),
     ("cusum", ChartKind::Cusum),
+    ("bank", ChartKind::Bank),
     ("laney", ChartKind::Laney),
     ("ewma", ChartKind::Ewma),
     ("shewhart", ChartKind::Shewhart),

@@ -165,9 +165,14 @@ impl Measure {
             | Self::ErrorRate
             | Self::Availability
             | Self::Latency { .. }
-            | Self::Flag(_) => {
-                &[ChartKind::Esr, ChartKind::Cusum, ChartKind::Laney, ChartKind::Ewma, ChartKind::Shewhart]
-            }
+            | Self::Flag(_) => &[
+                ChartKind::Esr,
+                ChartKind::Cusum,
+                ChartKind::Bank,
+                ChartKind::Laney,
+                ChartKind::Ewma,
+                ChartKind::Shewhart,
+            ],
             Self::Confidence | Self::Cost | Self::Tokens | Self::Metric(_) => {
                 &[ChartKind::Cusum, ChartKind::Ewma, ChartKind::Shewhart]
             }

@@ -155,6 +155,8 @@ pub enum ChartKind {
     Esr,
     /// The CUSUM: case by case for shares, of bucket means for means.
     Cusum,
+    /// CUSUMs for several sizes of change at once, case by case. Shares only.
+    Bank,
     /// The CUSUM of Laney's z of hourly or longer batches. Shares only.
     Laney,
     /// The exponentially weighted moving average of batches or buckets.

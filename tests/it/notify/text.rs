@@ -35,6 +35,17 @@ fn a_resolved_alert_says_why_and_after_how_long() {
 }
 
 #[test]
+fn what_is_over_has_no_sentences_with_gaps() {
+    // A chart that called the level back has begun anew: it has no numbers left to fill in.
+    let mut over = resolved();
+    over.crossings[0].account = None;
+    over.crossings[0].annotations.insert("summary".to_owned(), "invoice-triage: accuracy , baseline ".to_owned());
+    let told = text::body(&over);
+    assert!(told.contains("Over: the stream is back at its baseline.") && told.contains("Runbook"), "{told}");
+    assert!(!told.contains("accuracy ,"), "{told}");
+}
+
+#[test]
 fn a_long_description_leaves_room_for_what_to_do() {
     let mut long = crossing("invoice-triage");
     long.annotations.insert("description".to_owned(), "Words and words. ".repeat(60));

@@ -130,6 +130,9 @@ pub fn t2_limit(p: usize, m: u64, chance: f64) -> f64 {
 /// T2 averaged over baselines. Infinite with m <= p.
 pub fn estimated(h: f64, p: usize, r: f64, m: u64) -> f64 {
     let (p, freedom) = (p as f64, m as f64 - 1.0);
+    if !(h > 0.0 && h.is_finite()) {
+        return h;
+    }
     let mean = 1.0 + (2.0 - r) / (r * m as f64);
     let chance = gamma_ur(p / 2.0, h / 2.0);
     mean * p * freedom / (freedom - p + 1.0) * f_upper(p, freedom - p + 1.0, chance)

@@ -41,8 +41,13 @@ impl DesignCache {
         Self::default()
     }
 
-    /// The limit, in lattice units, of the Bernoulli CUSUM p0 -> p1 with an in-control ARL of `arl0`.
-    pub fn bernoulli_limit(&mut self, p0: f64, p1: f64, arl0: f64) -> i64 {
+    /// The limit, in lattice units, of the Bernoulli CUSUM p0 -> p1 with an in-control ARL of `arl0`: exact for binomial
+    /// cases (`phi` up to 1), in the closed form for counts that vary `phi` times as much (STATISTICS-DETAIL, section 5).
+    pub fn bernoulli_limit(&mut self, p0: f64, p1: f64, arl0: f64, phi: f64) -> i64 {
+        if phi > 1.0 && p1 > p0 {
+            let (up, _) = bernoulli::lattice_weights(p0, p1);
+            return ((bernoulli::scaled_limit(p0, p1, arl0, phi) * bernoulli::LATTICE).ceil() as i64).max(up);
+        }
         if self.bernoulli.len() >= CAPACITY {
             self.bernoulli.clear();
         }
@@ -142,9 +147,9 @@ mod tests {
     #[test]
     fn a_cached_design_is_the_design() {
         let mut cache = DesignCache::new();
-        let first = cache.bernoulli_limit(0.08, 0.1, 20_000.0);
+        let first = cache.bernoulli_limit(0.08, 0.1, 20_000.0, 1.0);
         assert_eq!(first, bernoulli::solve_limit(0.08, 0.1, 20_000.0));
-        assert_eq!(cache.bernoulli_limit(0.08, 0.1, 20_000.0), first);
+        assert_eq!(cache.bernoulli_limit(0.08, 0.1, 20_000.0, 1.0), first);
         let h = cache.normal_limit(0.5, 930.887);
         assert_eq!(cache.normal_limit(0.5, 930.887), h);
         let limit = cache.ewma_limit(0.1, 500.0);

@@ -1,0 +1,93 @@
+//! Nanoseconds per sample: 10,000 of them in an iteration.
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use shewhart::engine::detect::{Alarm, LatticeCusum, Method};
+use shewhart::engine::units::Timestamp;
+
+use super::charts::{
+    BATCH, DELTA, P0, SAMPLES, Samples, at, distance, ewma, mean, mixture, proportion, severity, tabular, vector,
+};
+
+/// Benches `take` on samples made before, with a chart that goes on from iteration to iteration.
+fn each<C, S>(bencher: Bencher<'_, '_>, mut chart: C, samples: &[S], mut take: impl FnMut(&mut C, &S, Timestamp)) {
+    let mut n = 0;
+    bencher.counter(ItemsCount::new(samples.len())).bench_local(|| {
+        for sample in samples {
+            n += 1;
+            take(&mut chart, black_box(sample), at(n));
+        }
+    });
+}
+
+#[divan::bench]
+fn mixture_alarm(bencher: Bencher<'_, '_>) {
+    each(bencher, mixture(), &Samples::labels(SAMPLES), |chart, label, _| _ = black_box(chart.update(*label)));
+}
+
+#[divan::bench]
+fn mixture_severity(bencher: Bencher<'_, '_>) {
+    each(bencher, severity(), &Samples::labels(SAMPLES), |chart, label, _| _ = black_box(chart.update(*label)));
+}
+
+#[divan::bench]
+fn bernoulli_cusum(bencher: Bencher<'_, '_>) {
+    let chart = LatticeCusum::new(P0, P0 + DELTA);
+    each(bencher, chart, &Samples::labels(SAMPLES), |chart, label, _| _ = black_box(chart.update(*label)));
+}
+
+#[divan::bench]
+fn tabular_cusum(bencher: Bencher<'_, '_>) {
+    each(bencher, tabular(), &Samples::means(SAMPLES), |chart, x, _| _ = black_box(chart.update(*x)));
+}
+
+#[divan::bench]
+fn ewma_alone(bencher: Bencher<'_, '_>) {
+    each(bencher, ewma(), &Samples::means(SAMPLES), |chart, x, _| _ = black_box(chart.update(*x)));
+}
+
+#[divan::bench]
+fn proportion_by_mixture(bencher: Bencher<'_, '_>) {
+    let labels = Samples::labels(SAMPLES);
+    each(bencher, proportion(Alarm::Mixture), &labels, |chart, label, at| chart.update(*label, at));
+}
+
+#[divan::bench]
+fn proportion_by_cusum(bencher: Bencher<'_, '_>) {
+    let labels = Samples::labels(SAMPLES);
+    each(bencher, proportion(Alarm::Cusum), &labels, |chart, label, at| chart.update(*label, at));
+}
+
+/// Fifty cases at once, given to a chart of cases.
+#[divan::bench]
+fn proportion_by_mixture_in_batches(bencher: Bencher<'_, '_>) {
+    let batches = Samples::batches(SAMPLES);
+    each(bencher, proportion(Alarm::Mixture), &batches, |chart, counts, at| chart.update_counts(*counts, at));
+}
+
+#[divan::bench]
+fn proportion_of_batches(bencher: Bencher<'_, '_>) {
+    let batches = Samples::batches(SAMPLES);
+    let chart = proportion(Alarm::Batches(Method::Cusum));
+    each(bencher, chart, &batches, |chart, counts, at| chart.update_counts(*counts, at));
+}
+
+#[divan::bench]
+fn mean_by_cusum(bencher: Bencher<'_, '_>) {
+    each(bencher, mean(Method::Cusum), &Samples::means(SAMPLES), |chart, x, at| chart.update(*x, BATCH, at));
+}
+
+#[divan::bench]
+fn mean_by_ewma(bencher: Bencher<'_, '_>) {
+    each(bencher, mean(Method::Ewma), &Samples::means(SAMPLES), |chart, x, at| chart.update(*x, BATCH, at));
+}
+
+#[divan::bench]
+fn distance_of_windows(bencher: Bencher<'_, '_>) {
+    each(bencher, distance(), &Samples::bins(SAMPLES), |chart, bin, at| _ = black_box(chart.update(*bin, at)));
+}
+
+#[divan::bench]
+fn vector_of_four(bencher: Bencher<'_, '_>) {
+    each(bencher, vector(), &Samples::vectors(SAMPLES), |chart, vector, at| chart.update(vector, at));
+}
