@@ -143,49 +143,47 @@ pub fn confidence_bin(confidence: f64) -> u16 {
     (confidence * 100.0).floor().clamp(0.0, 99.0) as u16
 }
 
-/// The layout of an HdrHistogram of whole numbers: every value below twice a power of two has a bin of its own; above, each
-/// power of two is cut into as many bins as that power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Precision {
-    /// Logarithm to the base 2 of the bins that a power of two is cut into.
-    bits: u32,
-}
-
-impl Precision {
-    /// Three significant digits.
-    pub const THREE: Self = Self { bits: 10 };
-    /// Two significant digits.
-    pub const TWO: Self = Self { bits: 7 };
-
-    const fn half(self) -> u64 {
-        1 << self.bits
-    }
-
-    /// The bin of a value; the last one for all values that lie beyond it.
-    pub fn bin(self, value: u64) -> u16 {
-        if value < 2 * self.half() {
-            return value as u16;
-        }
-        let shift = u64::from(value.ilog2() - self.bits);
-        let bin = shift * self.half() + (value >> shift);
-        u16::try_from(bin).unwrap_or(u16::MAX)
-    }
-
-    /// The lowest value of a bin, and how many values it holds.
-    pub fn range(self, bin: u16) -> (u64, u64) {
-        let bin = u64::from(bin);
-        if bin < 2 * self.half() {
-            return (bin, 1);
-        }
-        let shift = bin / self.half() - 1;
-        ((bin - shift * self.half()) << shift, 1 << shift)
-    }
-}
-
 /// Latency bins: HdrHistogram's layout with 3 significant digits over nanoseconds. Every value below 2048 ns has a bin of
 /// its own; above, each power of two is cut into 1024 bins, so a bin is at most 0.1 % wide.
 pub mod latency {
-    use crate::engine::sketch::Precision;
+    /// The layout of an HdrHistogram of whole numbers: every value below twice a power of two has a bin of its own; above, each
+    /// power of two is cut into as many bins as that power.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Precision {
+        /// Logarithm to the base 2 of the bins that a power of two is cut into.
+        bits: u32,
+    }
+
+    impl Precision {
+        /// Three significant digits.
+        pub const THREE: Self = Self { bits: 10 };
+        /// Two significant digits.
+        pub const TWO: Self = Self { bits: 7 };
+
+        const fn half(self) -> u64 {
+            1 << self.bits
+        }
+
+        /// The bin of a value; the last one for all values that lie beyond it.
+        pub fn bin(self, value: u64) -> u16 {
+            if value < 2 * self.half() {
+                return value as u16;
+            }
+            let shift = u64::from(value.ilog2() - self.bits);
+            let bin = shift * self.half() + (value >> shift);
+            u16::try_from(bin).unwrap_or(u16::MAX)
+        }
+
+        /// The lowest value of a bin, and how many values it holds.
+        pub fn range(self, bin: u16) -> (u64, u64) {
+            let bin = u64::from(bin);
+            if bin < 2 * self.half() {
+                return (bin, 1);
+            }
+            let shift = bin / self.half() - 1;
+            ((bin - shift * self.half()) << shift, 1 << shift)
+        }
+    }
 
     /// The bin of a latency.
     pub fn bin(nanos: u64) -> u16 {
@@ -395,6 +393,7 @@ mod tests {
 
     #[test]
     fn two_digits_are_hdr_histograms_too() {
+        use latency::Precision;
         let mut reference = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 3_600_000_000, 2).unwrap();
         for value in [1, 255, 256, 257, 1_000, 99_999, 3_599_999_999] {
             let (low, width) = Precision::TWO.range(Precision::TWO.bin(value));

@@ -12,7 +12,8 @@ use crate::engine::detect::design::ewma::EwmaLimits;
 use crate::engine::detect::{
     Calibration, Dispersion, Ewma, Powered, ShiryaevRoberts, TabularCusum, TabularDesign, glr_rise,
 };
-use crate::engine::sketch::{Histogram, Precision, quantile, quantile_between};
+use crate::engine::sketch::latency::Precision;
+use crate::engine::sketch::{Histogram, quantile, quantile_between};
 use crate::engine::units::Counts;
 
 /// Most values that a generator is asked for.
