@@ -72,10 +72,16 @@ impl Reporter {
     /// Prints what is new up to `now`, in the order in which it happened.
     pub(super) fn report(&mut self, now: Timestamp) -> anyhow::Result<()> {
         let mut lines = self.new_alerts()?;
-        let due = self.changes.iter().take_while(|(at, _)| *at <= now).count();
+        // The agents run ahead of what the daemon has written: the screen follows the daemon.
+        let newest: Option<i64> = self.db.query_row(
+            "SELECT max(r.start_ms) FROM rollup_minute r JOIN streams s ON s.id = r.stream_id WHERE s.agent = ?1",
+            [HERO],
+            |row| row.get(0),
+        )?;
+        let reached = |at: Timestamp| newest.is_some_and(|newest| newest >= at.as_millis());
+        let due = self.changes.iter().take_while(|(at, _)| *at <= now && reached(*at)).count();
         lines.extend(self.changes.drain(..due).map(|(at, what)| (at, format!("{}  ---- {what}\n", clock(at)))));
-        let newest: Option<i64> = self.db.query_row("SELECT max(start_ms) FROM rollup_minute", [], |row| row.get(0))?;
-        while newest.is_some_and(|newest| newest >= self.next_day.as_millis()) {
+        while reached(self.next_day) {
             lines.push((self.next_day, self.day(self.next_day.minus(Span::DAY), self.next_day)?));
             self.next_day = self.next_day.plus(Span::DAY);
         }
