@@ -1,7 +1,7 @@
 //! The limit of the mixture of Shiryaev-Roberts statistics, from a promised in-control average run length (ARL).
 //!
 //! **Definition.** M = sum of w_k R_k, R_k <- (1 + R_k) L_k from r_k; alarm at M >= A. M - n is a martingale in control, so
-//! ARL = E[M_T] - r with r = sum of w_k r_k: exact, and at least A - r whatever happens. What exceeds A is the overshoot: by
+//! `ARL = E[M_T] - r` with r = sum of w_k r_k: exact, and at least A - r whatever happens. What exceeds A is the overshoot: by
 //! renewal theory A / (ARL + r) tends to the sum of w_k nu_k, nu_k = lim E_k[exp(-overshoot)] (Pollak 1987). For steps
 //! +a and -b with a/b whole, nu = (1 - e^-b) / b * KL(p0, p1) / KL(p1, p0): the ladder variables of a walk that goes down
 //! without gaps (Siegmund 1985, chapter 8), over thresholds of any phase; between whole ratios it is within 1 %.
