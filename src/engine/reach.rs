@@ -1,11 +1,13 @@
 //! Rules that cannot do what they are there for: whether a chart could see a change of its rule's own size in time, by formulas
 //! alone, so that every rule can be looked at on every stream.
 //!
-//! **Definition.** The mean delay is at least about h / D, h the limit of the CUSUM for that size and D its drift after the
-//! change (Wald 1947; Siegmund 1985); no chart with the same promise is much faster (Moustakides 1986). A rule is out of reach
-//! where D is not above 0, where the delay exceeds the time between false alarms, or where it exceeds 90 days.
+//! **Definition.** The mean delay is at least about h / D, h the limit of the CUSUM from the level that the promise is made for
+//! to the one that it becomes, D its drift there (Wald 1947; Siegmund 1985): no chart with the same promise is faster
+//! (Moustakides 1986). A rule is out of reach where that level is no worse than the promise allows for, where the delay
+//! exceeds the time between false alarms, or where it exceeds 90 days.
 //!
-//! **Bad at.** Precision: the chart in use is slower than its CUSUM by up to a tenth. `explain` simulates the chart itself.
+//! **Bad at.** Precision: the chart in use is slower than that CUSUM, by a tenth where the baseline is large. `explain`
+//! simulates the chart itself.
 
 use super::baseline::Baseline;
 use super::chart::Chart;
@@ -16,6 +18,8 @@ use super::rule::Rule;
 
 /// A change that takes longer than this to find, in days, is found too late to matter.
 pub const TOO_LATE_DAYS: f64 = 90.0;
+/// A level of always, short of which likelihood ratios are finite.
+const ALWAYS: f64 = 0.999;
 
 /// Why a change of the rule's own size cannot be seen in time on a stream with that baseline; `live` is the chart as it runs,
 /// where it does. Nothing where it can, where there is no chart, and for measures without a size.
@@ -55,10 +59,12 @@ fn of_share(design: &ProportionDesign, cache: &mut DesignCache) -> Option<f64> {
         let k = design.reference();
         return wald(cache.normal_limit(k, design.arl0), design.shift() - k);
     }
-    let (null, shifted) = (design.null(), design.shifted());
-    let (up, down) = weights(null, shifted);
-    let now = (design.plug_in() + design.delta).min(1.0);
-    wald(scaled_limit(null, shifted, design.arl0, design.spread.phi), up * now - down * (1.0 - now))
+    let (null, now) = (design.null(), (design.plug_in() + design.delta).min(ALWAYS));
+    if now <= null {
+        return None;
+    }
+    let (up, down) = weights(null, now);
+    wald(scaled_limit(null, now, design.arl0, design.spread.phi), up * now - down * (1.0 - now))
 }
 
 fn of_mean(design: &MeanDesign, cache: &mut DesignCache) -> Option<f64> {

@@ -17,8 +17,10 @@ use crate::engine::units::{Counts, Timestamp};
 
 /// Runs in a simulation.
 const RUNS: usize = 200;
-/// Samples after which a run is cut, and samples after which no further run begins.
+/// Samples after which a run is cut: cases, and batches or buckets.
 const LONGEST: u64 = 100_000;
+const LONGEST_BATCHES: u64 = 5_000;
+/// Samples after which no further run begins.
 const BUDGET: u64 = 2_000_000;
 /// Every simulation begins with this seed, so that the same question has the same answer.
 const SEED: u64 = 20_261_125;
@@ -52,29 +54,38 @@ impl Detector {
         let mut lengths = Vec::with_capacity(RUNS);
         let mut spent = 0;
         while lengths.len() < RUNS && spent < BUDGET {
-            let length = match (self, change) {
+            let run = match (self, change) {
                 (Self::Proportion(chart), Change::Share(p)) => of_share(chart, p, grade, &mut random),
                 (Self::Mean(chart), Change::Shift(shift)) => of_mean(chart, shift, &mut random),
                 _ => return None,
             };
-            spent += length.unwrap_or(LONGEST);
-            lengths.push(length);
+            spent += run.length;
+            lengths.push(run);
         }
         let runs = lengths.len() as f64;
-        let reached = lengths.iter().flatten().count() as f64 / runs;
-        let mean = lengths.iter().map(|length| length.unwrap_or(LONGEST) as f64).sum::<f64>() / runs;
-        lengths.sort_by_key(|length| length.unwrap_or(u64::MAX));
+        let reached = lengths.iter().filter(|run| run.reached).count() as f64 / runs;
+        let mean = lengths.iter().map(|run| run.length as f64).sum::<f64>() / runs;
+        lengths.sort_by_key(|run| (!run.reached, run.length));
         let at = ((runs * 0.9).ceil() as usize).clamp(1, lengths.len()) - 1;
-        let q90 = lengths.get(at).copied().flatten().map_or(f64::INFINITY, |length| length as f64);
+        let q90 = lengths.get(at).filter(|run| run.reached).map_or(f64::INFINITY, |run| run.length as f64);
         Some(Delay { mean, q90, reached })
     }
 }
 
-fn of_share(fresh: &ProportionChart, p: f64, grade: Grade, random: &mut Source) -> Option<u64> {
+/// One simulated run.
+#[derive(Clone, Copy)]
+struct Run {
+    /// Samples that it took, or after which it was cut.
+    length: u64,
+    /// Whether it got there.
+    reached: bool,
+}
+
+fn of_share(fresh: &ProportionChart, p: f64, grade: Grade, random: &mut Source) -> Run {
     let mut chart = fresh.clone();
     let design = *chart.design();
     let batches = chart.takes_batches();
-    let longest = if batches { LONGEST / 20 } else { LONGEST };
+    let longest = if batches { LONGEST_BATCHES } else { LONGEST };
     // Levels of batches wander as much as the baseline's did.
     let n = design.batch.max(1.0).round();
     let excess = (design.spread.phi - 1.0).max(0.0) * p * (1.0 - p) / (n - 1.0).max(1.0);
@@ -87,21 +98,21 @@ fn of_share(fresh: &ProportionChart, p: f64, grade: Grade, random: &mut Source) 
             chart.update(random.uniform() < p, AT);
         }
         if chart.grade().is_some_and(|found| found >= grade) {
-            return Some(length);
+            return Run { length, reached: true };
         }
     }
-    None
+    Run { length: longest, reached: false }
 }
 
-fn of_mean(fresh: &MeanChart, shift: f64, random: &mut Source) -> Option<u64> {
+fn of_mean(fresh: &MeanChart, shift: f64, random: &mut Source) -> Run {
     let mut chart = fresh.clone();
-    for length in 1..=LONGEST / 20 {
+    for length in 1..=LONGEST_BATCHES {
         chart.update_standardised(shift + random.normal(), AT);
         if chart.is_out() {
-            return Some(length);
+            return Run { length, reached: true };
         }
     }
-    None
+    Run { length: LONGEST_BATCHES, reached: false }
 }
 
 /// Marsaglia's xorshift64*: enough for a few million draws, the same everywhere.

@@ -78,7 +78,8 @@ fn guarantee(sink: &mut Sink<'_>, raw: &RawDetect, bound: Option<Bound>) -> Opti
         Ok(Quantity { number, unit: Unit::None }) => number,
         _ => f64::NAN,
     };
-    if (0.5..=0.999).contains(&share) {
+    // 99.9 percent is a little more than 0.999 as a double.
+    if (0.5..=0.999 + 1e-12).contains(&share) {
         return Some(share);
     }
     let message = format!("`guarantee` is a probability from 50% to 99.9%, found {}", quoted(&text.value));

@@ -19,6 +19,12 @@ pub const LATTICE: f64 = 1_048_576.0;
 /// States after which the exact recursion gives up; about 10 ms.
 const MAX_CELLS: u64 = 4_000_000;
 
+/// The same for one step of the search for a limit, which takes about eight: together a few milliseconds.
+const DESIGN_CELLS: u64 = 250_000;
+
+/// The same for one step of a calculator's search for a limit of real weights, which takes about forty.
+const SEARCH_CELLS: u64 = 40_000_000;
+
 /// The same for a calculator, which may take a second for one number.
 const PATIENT_CELLS: u64 = 400_000_000;
 
@@ -237,7 +243,9 @@ pub fn solve_limit(p0: f64, p1: f64, arl0: f64) -> i64 {
     if 1.0 / p0 >= arl0 {
         return up;
     }
-    let arl = |limit: i64| Walk { up: up as f64, down: down as f64, limit: limit as f64 }.arl(p0);
+    let arl = |limit: i64| {
+        Walk { up: up as f64, down: down as f64, limit: limit as f64 }.run_length(p0, 0.0, DESIGN_CELLS)
+    };
     let start = ((start_limit(p0, p1, arl0) * LATTICE) as i64).max(up + 1);
     refine(start, up, arl0, arl).unwrap_or_else(|| {
         let safe = (start_limit(p0, p1, arl0 * CLOSED_FORM_MARGIN) * LATTICE).ceil() as i64;
@@ -252,7 +260,8 @@ pub fn solve_real_limit((up, down): (f64, f64), p: f64, arl0: f64) -> Option<f64
     if !arl0.is_finite() {
         return None;
     }
-    let excess = |limit: f64| Walk { up, down, limit }.patient_arl(p, 0.0).map(|arl| (arl / arl0).ln());
+    let excess = |limit: f64| Walk { up, down, limit }.run_length(p, 0.0, SEARCH_CELLS).map(|arl| (arl / arl0).ln());
+    let climbs = p * up >= (1.0 - p) * down;
     // Up to one hit's weight the chart is the same: every hit alarms.
     let mut low = (up, excess(up)?);
     if low.1 >= 0.0 {
@@ -261,8 +270,8 @@ pub fn solve_real_limit((up, down): (f64, f64), p: f64, arl0: f64) -> Option<f64
     let mut high = low;
     while high.1 < 0.0 {
         low = high;
-        // The ARL grows like e^h, or slower where the walk does not go down.
-        let limit = low.0 + 1.1 * low.1.abs() + down;
+        // The ARL grows like e^h; where the walk does not go down, hardly faster than h itself.
+        let limit = low.0 + (1.1 * low.1.abs() + down).max(if climbs { low.0 } else { 0.0 });
         high = (limit, excess(limit)?);
     }
     // Interpolation until the steps of ARL(h) show, halving from there on.

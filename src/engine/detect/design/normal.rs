@@ -155,9 +155,10 @@ impl TwoSidedCusum {
         let up = one.run_lengths(shift);
         let other = if shift == 0.0 { None } else { Some(one.run_lengths(-shift)) };
         let down = other.as_ref().unwrap_or(&up);
-        // With rates instead of lengths: nothing overflows where one side never alarms.
+        // With rates instead of lengths: nothing overflows where one side never alarms, from whatever start.
         let rate = 1.0 / up.zero + 1.0 / down.zero;
-        (up.from(start) / up.zero + down.from(start) / down.zero - 1.0) / rate
+        let share = |side: &RunLengths| if side.zero.is_finite() { side.from(start) / side.zero } else { 1.0 };
+        (share(&up) + share(down) - 1.0) / rate
     }
 }
 

@@ -123,7 +123,9 @@ impl MixtureDesign {
         let (Some(plain), Some(arms)) = (Self { phi: 1.0, ..*self }.arms(), self.arms()) else { return self.arl0 };
         let head = total(&plain, |arm| arm.start);
         let share = total(&plain, |arm| overshoot_factor(self.p0, arm.p1));
-        let steep = plain.iter().any(|arm| arm.on_hit.ln() > STEEP);
+        // Nor does it hold where an arm ends at the cap, or a miss takes more than a hit gives.
+        let odd = |arm: &ArmDesign| arm.p1 >= CAP || arm.on_hit.ln() < -arm.on_miss.ln();
+        let steep = plain.iter().any(|arm| arm.on_hit.ln() > STEEP || odd(arm));
         let share = if steep { self.refined(&plain, share, head) } else { share };
         let limit = share.powf(1.0 / self.phi.max(1.0)) * (self.arl0 + total(&arms, |arm| arm.start));
         limit.max(total(&arms, ArmDesign::rest))

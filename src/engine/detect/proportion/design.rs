@@ -204,7 +204,7 @@ pub(super) fn thinned(counts: Counts, phi: f64) -> Counts {
 }
 
 /// Baseline cases below which a change of `delta` from `p` cannot honestly be promised: its standard error would exceed
-/// delta / 3.
+/// delta / 3, or, where hardly anything bad was seen, the 95 % bound of none at all (3 / n) would exceed delta.
 pub fn labels_needed(p: f64, delta: f64) -> u64 {
-    (9.0 * p * (1.0 - p) / (delta * delta)).ceil().max(1.0) as u64
+    (9.0 * p * (1.0 - p) / (delta * delta)).max(3.0 / delta).ceil().max(1.0) as u64
 }
