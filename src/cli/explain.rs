@@ -133,14 +133,18 @@ fn text(measure: &Measure, told: &Explained) -> String {
         row("promise", format!("one false alarm in {} {plural}{when}", digits(arl0, 4)));
     }
     if let Some(baseline) = told.baseline_told(measure) {
+        let value = told.baseline.map_or(0.0, |estimate| estimate.value);
+        let fixed = format!("{}, fixed by the rule", crate::engine::account::value(measure, value));
         let designed = told.designed_for.filter(|_| told.baseline_n > 0);
         let designed = designed.map_or(String::new(), |level| {
             let level = crate::engine::account::value(measure, level);
-            format!("; the limit is for {level}: kept for {:.0} % of baselines like this", told.guarantee * 100.0)
+            let share = digits(told.guarantee * 100.0, if told.guarantee > 0.99 { 3 } else { 2 });
+            format!("; the limit is for {level}: kept for {share} % of baselines like this")
         });
-        row("baseline", format!("{baseline} from {}{designed}", told.baseline_n));
+        let from = if told.baseline_n > 0 { format!("{baseline} from {}", told.baseline_n) } else { fixed };
+        row("baseline", format!("{from}{designed}"));
     }
-    if let Some(phi) = told.overdispersion.filter(|phi| *phi > 1.0) {
+    if let Some(phi) = told.overdispersion.filter(|phi| *phi >= 1.05) {
         row("spread", format!("batches differ {} times as much as chance would make them", digits(phi, 2)));
     }
     if let Some(price) = told.price_of_baseline.filter(|price| *price > 1.02) {
@@ -170,6 +174,6 @@ fn cells(detects: &crate::engine::explain::Detects) -> Vec<String> {
         detects.cases_q90.map_or_else(none, |q90| digits(q90, 3)),
         detects.hours.map_or_else(none, |h| format!("{at_least}{}", hours(h))),
         detects.hours_q90.map_or_else(none, hours),
-        format!("{:.0} %", detects.reached * 100.0),
+        format!("{:.0} %", (detects.reached * 100.0).floor()),
     ]
 }

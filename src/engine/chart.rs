@@ -262,9 +262,9 @@ impl Chart {
         self.redesign(detect, cache);
     }
 
-    /// False alarms a week that follow from the promise and the rate.
-    pub fn per_week(&self) -> f64 {
-        let known = self.rate.per_day().filter(|_| self.detector.is_some());
+    /// False alarms a week that follow from the promise and the rate as of `now`.
+    pub fn per_week(&self, now: Timestamp) -> f64 {
+        let known = self.rate.per_day_at(now).filter(|_| self.detector.is_some());
         known.map_or(0.0, |per_day| 7.0 * per_day / self.arl0)
     }
 

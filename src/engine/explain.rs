@@ -255,6 +255,10 @@ pub fn words(finding: &Finding, measure: &Measure) -> String {
         Finding::Hidden(shift) => {
             format!("batches differ so much that this change is only {shift:.2} of their standard deviations")
         }
+        Finding::ChartReplaced => {
+            "the rule asks for a chart of batches, of which the baseline has too few; cases are judged one by one"
+                .to_owned()
+        }
         Finding::PromiseRaised(samples) => {
             format!("so many false alarms cannot be told from signals; one per {samples:.0} samples is kept instead")
         }

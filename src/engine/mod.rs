@@ -383,8 +383,9 @@ impl Engine {
     /// The false alarms that the charts of all streams promise.
     pub fn promised(&self) -> Promised {
         let mut all = Promised::default();
+        let now = self.position.time.unwrap_or(Timestamp::MIN);
         for stream in self.streams.values() {
-            all.merge(stream.promised());
+            all.merge(stream.promised(now));
         }
         all
     }

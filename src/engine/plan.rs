@@ -138,6 +138,8 @@ pub enum Finding {
     Wandering(f64),
     /// Batches differ so much that the change asked is only this many of their standard deviations.
     Hidden(f64),
+    /// The rule asks for a chart of batches, of which the baseline has too few; cases are judged one by one instead.
+    ChartReplaced,
     /// The promise asked is shorter than any chart can keep apart from single samples; this one is kept instead, in samples.
     PromiseRaised(f64),
 }
@@ -217,6 +219,9 @@ fn share(detect: &Detect, profile: Option<&Profile>, centre: Centre, delta: f64)
             Some(ChartKind::Bank) => Alarm::Bank,
             _ => Alarm::Mixture,
         };
+    }
+    if method.is_some() && batch.is_none() && detect.chart.is_some() {
+        findings.push(Finding::ChartReplaced);
     }
     if batch.is_none() && design.spread.phi < PHI_PLAIN {
         design.spread.phi = 1.0;

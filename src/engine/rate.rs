@@ -57,11 +57,28 @@ impl Rate {
     pub fn per_day(&self) -> Option<f64> {
         (self.days >= 1.0).then_some(self.per_day)
     }
+
+    /// The same where `now` may be days after the newest sample: days without one have ended too.
+    pub fn per_day_at(&self, now: Timestamp) -> Option<f64> {
+        let mut then = self.clone();
+        _ = then.add(now);
+        then.per_day()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_gone_is_forgotten() {
+        let at = |day: i64| Timestamp::from_millis(day * 86_400_000);
+        let mut rate = Rate::known(100.0, 30.0);
+        (0..30).for_each(|day| (0..100).for_each(|_| _ = rate.add(at(day))));
+        assert_eq!((rate.per_day_at(at(29)), rate.per_day_at(at(30))), (Some(100.0), Some(100.0)));
+        assert!(rate.per_day_at(at(31)) < Some(95.0) && rate.per_day_at(at(60)) < Some(15.0));
+        assert_eq!(rate.per_day(), Some(100.0));
+    }
 
     #[test]
     fn whole_days_count_and_the_first_one_does_not() {

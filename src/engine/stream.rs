@@ -198,17 +198,17 @@ impl Stream {
         }
     }
 
-    /// The false alarms that the stream's charts promise.
-    pub fn promised(&self) -> Promised {
+    /// The false alarms that the stream's charts promise, as of `now`: a stream that is gone promises none.
+    pub fn promised(&self, now: Timestamp) -> Promised {
         let mut promised = Promised {
             so_far: self.memory.promised,
             raised: self.memory.raised,
-            traffic: self.memory.traffic.per_day().unwrap_or_default(),
+            traffic: self.memory.traffic.per_day_at(now).unwrap_or_default(),
             ..Promised::default()
         };
         for chart in self.memory.charts.values() {
             promised.so_far += chart.promised();
-            promised.per_week += chart.per_week();
+            promised.per_week += chart.per_week(now);
         }
         promised
     }

@@ -23,6 +23,18 @@ const COMFORTABLE: f64 = 25.0 / 9.0;
 /// What intervals read at any time are tuned to.
 const TUNING: Tuning = Tuning { cases: 1_000.0, alpha: 0.05 };
 
+/// Above so many times the promise a limit is not one that was searched for exactly.
+const CLOSED: f64 = 1.001;
+/// The longest promise, as in rules.
+const LONGEST_PROMISE: f64 = 1e9;
+
+fn promised(arl0: f64) -> Result<(), Invalid> {
+    if arl0 <= LONGEST_PROMISE {
+        return Ok(());
+    }
+    Err(Invalid(format!("--arl0 {arl0} is longer than any chart runs; give at most {LONGEST_PROMISE}")))
+}
+
 /// The level after the drop, which must be one.
 fn after(p0: f64, drop: f64) -> Result<f64, Invalid> {
     let p1 = p0 + drop;
@@ -89,7 +101,11 @@ fn said(number: Option<f64>) -> String {
 pub(super) fn cusum(args: &CusumArgs) -> Result<Sheet, Invalid> {
     let CusumArgs { p0, drop, arl0, phi, .. } = *args;
     let p1 = after(p0, drop)?;
-    let chart = Lattice::new(p0, p1, arl0)?;
+    promised(arl0)?;
+    let mut chart = Lattice::new(p0, p1, arl0)?;
+    if phi > 1.0 {
+        chart.walk.limit = DesignCache::new().bernoulli_limit(p0, p1, arl0, phi) as f64;
+    }
     let (a, b) = weights(p0, p1);
     let mut sheet = Sheet::new(format!(
         "Bernoulli CUSUM of errors, {p0} to {} (Page 1954; Reynolds & Stoumbos 1999)",
@@ -108,8 +124,12 @@ pub(super) fn cusum(args: &CusumArgs) -> Result<Sheet, Invalid> {
         "arl0",
         in_control,
         "ARL0",
-        format!("{}, exact at that h, for a promise of {}", said(in_control), number_text(arl0)),
+        format!("{}, exact at that h for binomial labels, for a promise of {}", said(in_control), number_text(arl0)),
     );
+    if phi <= 1.0 && in_control.is_none_or(|found| found > CLOSED * arl0) {
+        let words = "h is the closed form's for a promise 2 % longer: the exact search would take too many states";
+        sheet.fact("h_closed_form", true, "note", words.to_owned());
+    }
     let start = if phi > 1.0 { scaled_limit(p0, p1, arl0, phi) } else { start_limit(p0, p1, arl0) };
     let scaled = if phi > 1.0 { " with KL / phi and phi x" } else { "" };
     let formula = format!("x - (a + b)(1 + p0)/3 = {start:.6}, e^x - x - 1 = ARL0 KL{scaled}");
@@ -134,6 +154,7 @@ pub(super) fn cusum(args: &CusumArgs) -> Result<Sheet, Invalid> {
 pub(super) fn esr(args: &EsrArgs) -> Result<Sheet, Invalid> {
     let EsrArgs { p0, drop, arl0, phi, .. } = *args;
     after(p0, drop)?;
+    promised(arl0)?;
     let design = MixtureDesign { p0, delta: drop, phi, arl0 };
     let Some(arms) = design.arms() else {
         return Err(Invalid(format!("at {p0} errors no larger share is left to find; choose a smaller p0")));

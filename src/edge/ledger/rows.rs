@@ -17,7 +17,7 @@ pub(super) fn write_stream(db: &Transaction<'_>, engine: &mut Engine, index: u32
     let Some(stream) = engine.stream_at_mut(index) else { return Ok(()) };
     let memory = &stream.memory;
     let label = |name: &str| stream.labels.get(name).cloned();
-    let promised = stream.promised();
+    let promised = stream.promised(stream.memory.last_seen);
     db.prepare_cached(
         "INSERT INTO streams (id, partition, idx, agent, task, version, labels, outputs, labelled, first_seen_ms,
          last_seen_ms, baseline, memory, newest_pane_ms, promised, promised_week, raised)

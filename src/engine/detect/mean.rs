@@ -83,13 +83,13 @@ impl MeanDesign {
         ceil4((self.delta / (2.0 * self.working_sigma())).clamp(MIN_K, MAX_K))
     }
 
-    /// How far mu is moved for the baseline's own error, in standard deviations. ln ARL of a CUSUM goes like -2 h times an
-    /// error of mu and -4 k h times one of sigma (Siegmund's form), their standard errors are 1 / sqrt(m) and 1 / sqrt(2 m):
-    /// together as one of mu that is sqrt(1 + 2 k^2) times as large. A target has no error, sigma still has.
+    /// How far mu is moved for the baseline's own error, in standard deviations. By Siegmund's form of the ARL an error of sigma
+    /// counts 2.4 k times as much as one of mu, for h of 4 to 10; their standard errors are 1 / sqrt(2 m) and 1 / sqrt(m), so
+    /// both together are as one of mu that is sqrt(1 + 3 k^2) times as large. A target has no error, sigma still has.
     pub fn margin(&self) -> f64 {
         let k = self.reference();
         let of_mu = if self.known { 0.0 } else { 1.0 };
-        normal_quantile(self.guarantee) * ((of_mu + 2.0 * k * k) / self.buckets.max(1) as f64).sqrt()
+        normal_quantile(self.guarantee) * ((of_mu + 3.0 * k * k) / self.buckets.max(1) as f64).sqrt()
     }
 
     /// The level with the 95 % interval of its own error.

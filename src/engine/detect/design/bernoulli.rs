@@ -8,8 +8,8 @@
 //! **Classical constants.** Siegmund's diffusion form with overshoot a third of a step gives the start value; it is
 //! within 0.6 % of the ARL for p0 >= 0.02 and ARL0 >= 10,000.
 //!
-//! **Bad at.** Tiny changes (below about 0.2 points) need millions of states; there the closed form is used, with
-//! 2 % added to the promise. Do not bin the states: a true ARL0 of 20,001 came out as 47,151 with 1,000 bins.
+//! **Bad at.** Small changes (below about a point) need more states than a design may take; there the closed form is used,
+//! with 2 % added to the promise. Do not bin the states: a true ARL0 of 20,001 came out as 47,151 with 1,000 bins.
 
 use super::exponential_root;
 
@@ -20,7 +20,7 @@ pub const LATTICE: f64 = 1_048_576.0;
 const MAX_CELLS: u64 = 4_000_000;
 
 /// The same for one step of the search for a limit, which takes about eight: together a few milliseconds.
-const DESIGN_CELLS: u64 = 250_000;
+const DESIGN_CELLS: u64 = 500_000;
 
 /// The same for one step of a calculator's search for a limit of real weights, which takes about forty.
 const SEARCH_CELLS: u64 = 40_000_000;
@@ -243,9 +243,8 @@ pub fn solve_limit(p0: f64, p1: f64, arl0: f64) -> i64 {
     if 1.0 / p0 >= arl0 {
         return up;
     }
-    let arl = |limit: i64| {
-        Walk { up: up as f64, down: down as f64, limit: limit as f64 }.run_length(p0, 0.0, DESIGN_CELLS)
-    };
+    let arl =
+        |limit: i64| Walk { up: up as f64, down: down as f64, limit: limit as f64 }.run_length(p0, 0.0, DESIGN_CELLS);
     let start = ((start_limit(p0, p1, arl0) * LATTICE) as i64).max(up + 1);
     refine(start, up, arl0, arl).unwrap_or_else(|| {
         let safe = (start_limit(p0, p1, arl0 * CLOSED_FORM_MARGIN) * LATTICE).ceil() as i64;
