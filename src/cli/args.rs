@@ -38,6 +38,9 @@ pub enum Command {
         after_help = "Examples:\n  shewhart design cusum --p0 0.08 --drop 2pp --arl0 20000\n  shewhart design --cases cases.json"
     )]
     Design(DesignArgs),
+    /// Draw the classical chart of a share by hours or days, with run rules; it looks and never alarms
+    #[command(after_help = "Example: shewhart chart --db data/shewhart.db --agent invoice-triage --measure accuracy")]
+    Chart(ChartArgs),
     /// Run rules over recorded events: the same engine, no broker
     #[command(after_help = "Example: shewhart replay events.jsonl.gz --baseline-first 10000 --group-by agent")]
     Replay(ReplayArgs),
@@ -115,6 +118,42 @@ pub struct CheckArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+}
+
+/// `chart`.
+#[derive(Debug, Args)]
+pub struct ChartArgs {
+    /// The daemon's database, or one that `replay --db` wrote
+    #[arg(long)]
+    pub db: PathBuf,
+    /// Only streams of this agent
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// Only streams of this task
+    #[arg(long)]
+    pub task: Option<String>,
+    /// What to draw: accuracy, escalation_rate, override_rate or error_rate
+    #[arg(long, default_value = "accuracy")]
+    pub measure: String,
+    /// How much time is one point
+    #[arg(long, value_enum, default_value_t)]
+    pub by: Width,
+    /// How many points, the newest
+    #[arg(long, default_value_t = 60)]
+    pub last: usize,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// How much time one point of a chart covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Width {
+    /// An hour.
+    Hour,
+    /// A day, from midnight to midnight UTC.
+    #[default]
+    Day,
 }
 
 /// `explain`.

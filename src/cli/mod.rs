@@ -2,6 +2,7 @@
 
 pub mod args;
 mod baseline;
+mod chart;
 mod check;
 mod console;
 mod db;
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Design(args) => design::design(&args),
+        Command::Chart(args) => chart::run(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Baseline(args) => baseline::baseline(&args),
         Command::Simulate(args) => simulate::simulate(&args),

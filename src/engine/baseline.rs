@@ -172,6 +172,11 @@ impl Profile {
         self.shares.of(detect)
     }
 
+    /// The batches of a measure's bad outcomes, where every output can have them: not for flags and latency.
+    pub const fn batches_of(&self, measure: &Measure) -> Option<&Batches> {
+        self.shares.of_measure(measure)
+    }
+
     /// The bin above which an output counts as slow: the one that holds the baseline's quantile.
     pub fn latency_bar(&self, measure: &Measure) -> Option<u16> {
         let Measure::Latency { per_mille, .. } = measure else { return None };

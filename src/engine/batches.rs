@@ -169,14 +169,21 @@ impl ShareBatches {
         }
     }
 
-    /// The batches of a measure's bad outcomes; nothing for measures that are no shares, or were never seen.
+    /// The batches of a measure's bad outcomes; nothing for measures that are no shares, and for flags and latency.
+    pub const fn of_measure(&self, measure: &Measure) -> Option<&Batches> {
+        match measure {
+            Measure::Accuracy => Some(&self.wrong),
+            Measure::OverrideRate => Some(&self.overridden),
+            Measure::EscalationRate => Some(&self.escalated),
+            Measure::ErrorRate => Some(&self.errors),
+            Measure::Availability => Some(&self.unavailable),
+            _ => None,
+        }
+    }
+
+    /// The batches of what a rule watches; nothing for measures that are no shares, or were never seen.
     pub fn of(&self, detect: &Detect) -> Option<Batches> {
         let batches = match &detect.measure {
-            Measure::Accuracy => self.wrong.clone(),
-            Measure::OverrideRate => self.overridden.clone(),
-            Measure::EscalationRate => self.escalated.clone(),
-            Measure::ErrorRate => self.errors.clone(),
-            Measure::Availability => self.unavailable.clone(),
             Measure::Flag(name) => {
                 let batches = self.flags.get(name)?;
                 if detect.counts_good() { batches.complement() } else { batches.clone() }
@@ -186,7 +193,7 @@ impl ShareBatches {
                 let bar = [500, 950, 990].iter().position(|q| q == per_mille)?;
                 self.slow.get(at)?.as_ref()?.batches.get(bar)?.clone()
             }
-            _ => return None,
+            measure => self.of_measure(measure)?.clone(),
         };
         (!batches.cells.is_empty()).then_some(batches)
     }
