@@ -1,6 +1,6 @@
 //! The chart that people look at: its points are the events' own, its limits Laney's, its marks the run rules'.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
