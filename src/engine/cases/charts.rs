@@ -66,6 +66,9 @@ pub(super) fn normal_ewma(params: &Params<'_>) -> Result<Value, CaseError> {
         Some("time_varying" | "time-varying" | "vacl") => EwmaLimits::TimeVarying,
         Some(_) => return params.refuse("limits", "\"fixed\" or \"time_varying\""),
     };
+    if params.number_or("headstart", 0.0)? != 0.0 {
+        return params.refuse("headstart", "0: run lengths of an EWMA are told from its target");
+    }
     let arl = match (sided(params, Sided::Two)?, limits) {
         (Sided::Two, _) => NormalEwma { lambda, width, limits }.arl(shift),
         (Sided::One, EwmaLimits::Fixed) => UpperEwma { lambda, width }.arl(shift),

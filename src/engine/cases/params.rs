@@ -123,7 +123,11 @@ impl<'a> Params<'a> {
     /// Numbers of rules up to `last`: a list, or their digits as a text.
     pub(super) fn rules(&self, last: u8, wanted: &'static str) -> Result<Vec<u8>, CaseError> {
         let rules: Vec<u64> = match self.get("rules").ok_or(CaseError::Missing("rules"))? {
-            Value::String(digits) => digits.chars().filter_map(|c| c.to_digit(10)).map(u64::from).collect(),
+            // Numbers as they are written in tables: `1234`, `1,2,5`, `1 2 5`; a letter becomes a number that is no rule.
+            Value::String(text) => {
+                let digits = text.chars().filter(|c| !matches!(c, ',' | ' '));
+                digits.map(|c| c.to_digit(10).map_or(0, u64::from)).collect()
+            }
             Value::Array(_) => self.counts("rules")?,
             _ => return self.refuse("rules", wanted),
         };
