@@ -1,5 +1,7 @@
 //! The loop: one thread that owns the engines, the router and the database.
 
+mod tick;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver as Channel, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use super::budget::{Shares, promised};
+use super::budget::Shares;
 use super::deliver::{Settled, Workers};
 use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, OnGap, StartAt};
 use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, NoPayloads, Outcome, RuleSetRow};
 use super::offer::{first_rules, offer};
 use super::payload::Records;
-use super::show::{open_alerts, tell, unkeyed};
+use super::show::tell;
 use super::telemetry::{Board, Snapshot};
 use super::{EdgeError, clock};
 use crate::config::Config;
@@ -21,7 +23,7 @@ use crate::engine::baseline::BaselineSet;
 use crate::engine::event::{Rejection, Why};
 use crate::engine::route::{Message, Router, Signal};
 use crate::engine::rule::RuleSet;
-use crate::engine::units::{Offset, Partition, Span, Timestamp};
+use crate::engine::units::{Offset, Partition, Timestamp};
 use crate::engine::{Effect, Engine, Input, Settings};
 
 /// Everything that can happen to the daemon.
@@ -39,16 +41,6 @@ pub enum Happening {
 
 /// The longest the loop sleeps: it feeds the watchdog and the board at least that often.
 const TICK: Duration = Duration::from_secs(1);
-/// How often a promotion is looked for.
-const PROMOTION_EVERY: Duration = Duration::from_secs(3);
-/// How often housekeeping runs: old rows, the write-ahead log.
-const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
-/// The write-ahead log is truncated beyond this size.
-const LOG_BYTES_MAX: u64 = 64 << 20;
-/// A partition without records for this long is idle: its time goes on by the wall clock.
-const IDLE_AFTER: Span = Span::MINUTE;
-/// How long the ends of the partitions count as known.
-const PROGRESS_FRESH: Duration = Duration::from_mins(1);
 
 /// The daemon's state. Everything in it can be restored from the database.
 pub(super) struct Core {
@@ -583,107 +575,6 @@ impl Core {
             all.extend(effects.drain(..).map(|effect| (*partition, effect)));
         }
         all
-    }
-
-    /// What has to be done although nothing happened.
-    fn tick(&mut self) -> Result<(), EdgeError> {
-        let now = clock::now();
-        if self.router.deadline().is_some_and(|due| due <= now) {
-            self.with_room(|core| core.commit_all(&[], &[], None))?;
-        }
-        self.idle(now)?;
-        for receiver in self.workers.idle() {
-            if let Some(due) = self.ledger.due(&receiver, now, 1)?.pop() {
-                self.workers.give(&receiver, due);
-            }
-        }
-        if self.promotion_at.elapsed() > PROMOTION_EVERY {
-            self.promotion_at = clock::instant();
-            self.look_for_promotion()?;
-            if let Some(share) = self.shares.renew(promised(&self.engines)) {
-                self.with_room(|core| {
-                    let effects = core.step_all(|| Input::Allowance(share));
-                    core.commit_all(&effects, &[], None)
-                })?;
-            }
-        }
-        if self.housekeeping_at.elapsed() > HOUSEKEEPING_EVERY {
-            self.housekeeping_at = clock::instant();
-            let kept = self.ledger.retire(now).and_then(|()| self.ledger.shrink_log(LOG_BYTES_MAX));
-            kept.or_else(|error| if error.is_disk_full() { Ok(()) } else { Err(error) })?;
-        }
-        self.publish(false);
-        Ok(())
-    }
-
-    /// Lets event time go on in partitions that are read to the end and silent: their clock moves by the wall's, so that
-    /// an agent that is alone in its partition can be missed.
-    fn idle(&mut self, now: Timestamp) -> Result<(), EdgeError> {
-        // Without word from the brokers nobody knows whether agents are silent.
-        if self.progress_at.is_none_or(|at| at.elapsed() > PROGRESS_FRESH) {
-            return Ok(());
-        }
-        let mut due = Vec::new();
-        for (partition, engine) in &self.engines {
-            let (Some(time), Some(heard_at)) = (engine.position().time, self.heard_at.get(partition)) else { continue };
-            let idle = now.since(*heard_at);
-            let read_to_end = self.status.lag.get(partition).is_some_and(|lag| *lag == 0);
-            let is_due = self.next_idle.get(partition).is_none_or(|at| *at <= now);
-            if idle >= IDLE_AFTER && read_to_end && is_due {
-                self.next_idle.insert(*partition, now.plus(IDLE_AFTER));
-                due.push((*partition, time.plus(idle)));
-            }
-        }
-        let move_on = |core: &mut Self| {
-            let mut all = Vec::new();
-            let mut effects = Vec::new();
-            for (partition, now) in &due {
-                let Some(engine) = core.engines.get_mut(partition) else { continue };
-                engine.step(Input::Idle { now: *now }, &mut effects);
-                all.extend(effects.drain(..).map(|effect| (*partition, effect)));
-            }
-            if all.is_empty() { Ok(()) } else { core.commit_all(&all, &[], None) }
-        };
-        self.with_room(move_on).map(drop)
-    }
-
-    fn look_for_promotion(&mut self) -> Result<(), EdgeError> {
-        if self.ledger.promoted_id()? == self.baselines.id {
-            return Ok(());
-        }
-        self.baselines = Arc::new(self.ledger.promoted()?);
-        tracing::info!(
-            baseline = self.baselines.id,
-            streams = self.baselines.streams.len(),
-            "another baseline is in force"
-        );
-        self.status.baseline.clone_from(&self.baselines.id);
-        let baselines = Arc::clone(&self.baselines);
-        self.with_room(|core| {
-            let effects = core.step_all(|| Input::Baselines(Arc::clone(&baselines)));
-            core.commit_all(&effects, &[], None)
-        })
-        .map(drop)
-    }
-
-    /// Hangs up a new snapshot, at most once a second unless it must be now.
-    fn publish(&mut self, must: bool) {
-        if !must && self.published_at.is_some_and(|at| at.elapsed() < TICK) {
-            return;
-        }
-        self.published_at = Some(clock::instant());
-        self.status.ticked_at = Some(clock::now());
-        self.status.counters = self.engines.iter().map(|(p, engine)| (*p, engine.position().counters)).collect();
-        self.status.streams = self.engines.values().map(|engine| engine.streams().len()).sum();
-        self.status.unkeyed_streams = unkeyed(&self.engines);
-        self.status.alerts = open_alerts(&self.engines);
-        self.status.promised = promised(&self.engines);
-        self.status.budget_per_week = self.shares.per_week();
-        match self.ledger.outbox_counts() {
-            Ok(counts) => self.status.outbox = counts,
-            Err(error) => tracing::warn!(%error, "the outbox could not be counted"),
-        }
-        self.board.write(self.status.clone());
     }
 }
 

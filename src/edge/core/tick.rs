@@ -1,0 +1,125 @@
+//! What the loop does although nothing happened: what is due, event time in quiet partitions, promotions, the board.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::budget::promised;
+use super::super::show::{open_alerts, unkeyed};
+use super::super::{EdgeError, clock};
+use super::{Core, TICK};
+use crate::engine::Input;
+use crate::engine::units::{Span, Timestamp};
+
+/// How often a promotion is looked for.
+const PROMOTION_EVERY: Duration = Duration::from_secs(3);
+/// How often housekeeping runs: old rows, the write-ahead log.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
+/// The write-ahead log is truncated beyond this size.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+/// A partition without records for this long is idle: its time goes on by the wall clock.
+const IDLE_AFTER: Span = Span::MINUTE;
+/// How long the ends of the partitions count as known.
+const PROGRESS_FRESH: Duration = Duration::from_mins(1);
+
+impl Core {
+    /// What has to be done although nothing happened.
+    pub(super) fn tick(&mut self) -> Result<(), EdgeError> {
+        let now = clock::now();
+        if self.router.deadline().is_some_and(|due| due <= now) {
+            self.with_room(|core| core.commit_all(&[], &[], None))?;
+        }
+        self.idle(now)?;
+        for receiver in self.workers.idle() {
+            if let Some(due) = self.ledger.due(&receiver, now, 1)?.pop() {
+                self.workers.give(&receiver, due);
+            }
+        }
+        if self.promotion_at.elapsed() > PROMOTION_EVERY {
+            self.promotion_at = clock::instant();
+            self.look_for_promotion()?;
+            if let Some(share) = self.shares.renew(promised(&self.engines)) {
+                self.with_room(|core| {
+                    let effects = core.step_all(|| Input::Allowance(share));
+                    core.commit_all(&effects, &[], None)
+                })?;
+            }
+        }
+        if self.housekeeping_at.elapsed() > HOUSEKEEPING_EVERY {
+            self.housekeeping_at = clock::instant();
+            let kept = self.ledger.retire(now).and_then(|()| self.ledger.shrink_log(LOG_BYTES_MAX));
+            kept.or_else(|error| if error.is_disk_full() { Ok(()) } else { Err(error) })?;
+        }
+        self.publish(false);
+        Ok(())
+    }
+
+    /// Lets event time go on in partitions that are read to the end and silent: their clock moves by the wall's, so that
+    /// an agent that is alone in its partition can be missed.
+    fn idle(&mut self, now: Timestamp) -> Result<(), EdgeError> {
+        // Without word from the brokers nobody knows whether agents are silent.
+        if self.progress_at.is_none_or(|at| at.elapsed() > PROGRESS_FRESH) {
+            return Ok(());
+        }
+        let mut due = Vec::new();
+        for (partition, engine) in &self.engines {
+            let (Some(time), Some(heard_at)) = (engine.position().time, self.heard_at.get(partition)) else { continue };
+            let idle = now.since(*heard_at);
+            let read_to_end = self.status.lag.get(partition).is_some_and(|lag| *lag == 0);
+            let is_due = self.next_idle.get(partition).is_none_or(|at| *at <= now);
+            if idle >= IDLE_AFTER && read_to_end && is_due {
+                self.next_idle.insert(*partition, now.plus(IDLE_AFTER));
+                due.push((*partition, time.plus(idle)));
+            }
+        }
+        let move_on = |core: &mut Self| {
+            let mut all = Vec::new();
+            let mut effects = Vec::new();
+            for (partition, now) in &due {
+                let Some(engine) = core.engines.get_mut(partition) else { continue };
+                engine.step(Input::Idle { now: *now }, &mut effects);
+                all.extend(effects.drain(..).map(|effect| (*partition, effect)));
+            }
+            if all.is_empty() { Ok(()) } else { core.commit_all(&all, &[], None) }
+        };
+        self.with_room(move_on).map(drop)
+    }
+
+    pub(super) fn look_for_promotion(&mut self) -> Result<(), EdgeError> {
+        if self.ledger.promoted_id()? == self.baselines.id {
+            return Ok(());
+        }
+        self.baselines = Arc::new(self.ledger.promoted()?);
+        tracing::info!(
+            baseline = self.baselines.id,
+            streams = self.baselines.streams.len(),
+            "another baseline is in force"
+        );
+        self.status.baseline.clone_from(&self.baselines.id);
+        let baselines = Arc::clone(&self.baselines);
+        self.with_room(|core| {
+            let effects = core.step_all(|| Input::Baselines(Arc::clone(&baselines)));
+            core.commit_all(&effects, &[], None)
+        })
+        .map(drop)
+    }
+
+    /// Hangs up a new snapshot, at most once a second unless it must be now.
+    pub(super) fn publish(&mut self, must: bool) {
+        if !must && self.published_at.is_some_and(|at| at.elapsed() < TICK) {
+            return;
+        }
+        self.published_at = Some(clock::instant());
+        self.status.ticked_at = Some(clock::now());
+        self.status.counters = self.engines.iter().map(|(p, engine)| (*p, engine.position().counters)).collect();
+        self.status.streams = self.engines.values().map(|engine| engine.streams().len()).sum();
+        self.status.unkeyed_streams = unkeyed(&self.engines);
+        self.status.alerts = open_alerts(&self.engines);
+        self.status.promised = promised(&self.engines);
+        self.status.budget_per_week = self.shares.per_week();
+        match self.ledger.outbox_counts() {
+            Ok(counts) => self.status.outbox = counts,
+            Err(error) => tracing::warn!(%error, "the outbox could not be counted"),
+        }
+        self.board.write(self.status.clone());
+    }
+}
