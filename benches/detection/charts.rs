@@ -1,6 +1,6 @@
 //! The charts that race each other, all of them production code.
 
-use shewhart::engine::detect::design::bernoulli::{LATTICE, Walk, lattice_weights};
+use shewhart::engine::detect::design::bernoulli::{LATTICE, Walk, lattice_weights, patient_limit};
 use shewhart::engine::detect::design::sr::MixtureDesign;
 use shewhart::engine::detect::{DesignCache, LatticeCusum, Mixture, ProportionChart, ProportionDesign};
 use shewhart::engine::units::Timestamp;
@@ -35,8 +35,8 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn new(p0: f64, drop: f64, arl0: f64, cache: &mut DesignCache) -> Self {
-        let limit = cache.bernoulli_limit(p0, p0 + drop, arl0, 1.0);
+    pub(crate) fn new(p0: f64, drop: f64, arl0: f64) -> Self {
+        let limit = patient_limit(p0, p0 + drop, arl0);
         let (up, down) = lattice_weights(p0, p0 + drop);
         let walk = Walk { up: up as f64 / LATTICE, down: down as f64 / LATTICE, limit: limit as f64 / LATTICE };
         Self { chart: LatticeCusum::new(p0, p0 + drop), limit, walk }

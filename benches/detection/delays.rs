@@ -113,7 +113,7 @@ pub(crate) fn run(study: &Study) {
         let design = ProportionDesign::fixed(P0, DELTA, arl0);
         check_alarm(&design, &mut cache, &mut Xorshift::new(cell));
         let fresh = alarm(&design, &mut cache);
-        let oracles = DROPS.map(|drop| Oracle::new(P0, drop, arl0, &mut cache));
+        let oracles = DROPS.map(|drop| Oracle::new(P0, drop, arl0));
         let mut exact = [0.0; 5];
         for ((slot, oracle), drop) in exact.iter_mut().zip(&oracles).zip(DROPS) {
             *slot = oracle.arl(P0 + drop);

@@ -4,7 +4,7 @@ use super::args::{BaselineErrorArgs, CusumArgs, EsrArgs, IntervalArgs};
 use super::sheet::{Sheet, number_text};
 use crate::cli::Invalid;
 use crate::engine::detect::design::bernoulli::{
-    LATTICE, Walk, lattice_weights, scaled_limit, solve_limit, start_limit, weights,
+    LATTICE, Walk, lattice_weights, patient_limit, scaled_limit, start_limit, weights,
 };
 use crate::engine::detect::design::interval::{
     clopper_pearson, clopper_pearson_upper, confidence_sequence, wilson, wilson_corrected,
@@ -69,7 +69,7 @@ struct Lattice {
 
 impl Lattice {
     fn new(p0: f64, p1: f64, arl0: f64) -> Result<Self, Invalid> {
-        let limit = solve_limit(p0, p1, arl0);
+        let limit = patient_limit(p0, p1, arl0);
         if limit == i64::MAX {
             return Err(Invalid(format!("{p0} and {p1} are alike in 2^-20 nats; choose a larger drop")));
         }

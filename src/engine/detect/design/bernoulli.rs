@@ -236,6 +236,15 @@ pub fn scaled_limit(p0: f64, p1: f64, arl0: f64, phi: f64) -> f64 {
 ///
 /// Any limit up to one hit's weight is the same chart (every hit alarms), so the answer is never below that weight.
 pub fn solve_limit(p0: f64, p1: f64, arl0: f64) -> i64 {
+    limit_within(p0, p1, arl0, DESIGN_CELLS)
+}
+
+/// The same with time for smaller changes before the closed form is taken: for a calculator, and to measure charts by.
+pub fn patient_limit(p0: f64, p1: f64, arl0: f64) -> i64 {
+    limit_within(p0, p1, arl0, SEARCH_CELLS)
+}
+
+fn limit_within(p0: f64, p1: f64, arl0: f64, cells: u64) -> i64 {
     let (up, down) = lattice_weights(p0, p1);
     if up <= 0 || down <= 0 {
         return i64::MAX;
@@ -243,8 +252,7 @@ pub fn solve_limit(p0: f64, p1: f64, arl0: f64) -> i64 {
     if 1.0 / p0 >= arl0 {
         return up;
     }
-    let arl =
-        |limit: i64| Walk { up: up as f64, down: down as f64, limit: limit as f64 }.run_length(p0, 0.0, DESIGN_CELLS);
+    let arl = |limit: i64| Walk { up: up as f64, down: down as f64, limit: limit as f64 }.run_length(p0, 0.0, cells);
     let start = ((start_limit(p0, p1, arl0) * LATTICE) as i64).max(up + 1);
     refine(start, up, arl0, arl).unwrap_or_else(|| {
         let safe = (start_limit(p0, p1, arl0 * CLOSED_FORM_MARGIN) * LATTICE).ceil() as i64;
