@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::args::{CheckArgs, Format};
 use super::explain::{Subject, from_database, generous};
+use super::table::stream;
 use super::{FINDING, INVALID, Invalid, OK, print, say};
 use crate::config::Config;
 use crate::edge::reload;
@@ -118,11 +119,8 @@ fn on(rule: &Rule, subject: &Subject, cache: &mut DesignCache) -> Option<Useless
 }
 
 fn line(finding: &Useless) -> String {
-    let stream = finding.stream.as_ref().map_or_else(
-        || "any stream".to_owned(),
-        |labels| labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", "),
-    );
-    format!("  ! {} on {stream}: {}", finding.rule, finding.message)
+    let place = finding.stream.as_ref().map_or_else(|| "any stream".to_owned(), stream);
+    format!("  ! {} on {place}: {}", finding.rule, finding.message)
 }
 
 fn json(diagnostics: &[Diagnostic], config: Option<&str>, rules: usize, useless: &[Useless]) -> serde_json::Value {

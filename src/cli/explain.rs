@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::args::{ExplainArgs, Format};
-use super::table::table;
+use super::table::{stream, table};
 use super::{Invalid, OK, baseline, input, print, say};
 use crate::edge::ledger::{LearntStream, Watched, open_read_only, watched};
 use crate::engine::account::digits;
@@ -116,8 +116,7 @@ fn steady(name: &str, per_day: f64, pane: Pane) -> Subject {
 }
 
 fn text(measure: &Measure, told: &Explained) -> String {
-    let stream: Vec<String> = told.stream.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let mut text = format!("{} on {}\n", told.rule, stream.join(", "));
+    let mut text = format!("{} on {}\n", told.rule, stream(&told.stream));
     let mut row = |name: &str, value: String| text.extend([format!("  {name:<10} {value}\n")]);
     if let (Some(limit), Some(arl0), Some(unit)) = (told.limit, told.arl0, told.unit) {
         let plural = match unit {

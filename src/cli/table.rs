@@ -1,5 +1,12 @@
 //! Rows as a table for people.
 
+use std::collections::BTreeMap;
+
+/// The labels of a stream on one line: `agent=invoice-triage, task=invoices`.
+pub(super) fn stream(labels: &BTreeMap<String, String>) -> String {
+    labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
 /// A table with aligned columns and a header.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {

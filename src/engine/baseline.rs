@@ -148,11 +148,6 @@ impl Profile {
     pub fn bad(&self, detect: &Detect) -> Option<Counts> {
         let measure = &detect.measure;
         let counts = match measure {
-            Measure::Accuracy => self.pane.correct.complement(),
-            Measure::EscalationRate => self.pane.escalated,
-            Measure::OverrideRate => self.pane.overridden,
-            Measure::ErrorRate => self.pane.errors(),
-            Measure::Availability => self.pane.available().complement(),
             Measure::Flag(name) => {
                 let counts = self.pane.flags.get(name).copied().unwrap_or_default();
                 if detect.counts_good() { counts.complement() } else { counts }
@@ -162,9 +157,21 @@ impl Profile {
                 let histogram = self.latency_histogram(measure)?;
                 Counts { hits: histogram.above(bar), n: histogram.n() }
             }
-            _ => return None,
+            measure => self.bad_of(measure)?,
         };
         (counts.n > 0).then_some(counts)
+    }
+
+    /// The same where every output can have them, possibly none of none: not for flags and latency.
+    pub const fn bad_of(&self, measure: &Measure) -> Option<Counts> {
+        Some(match measure {
+            Measure::Accuracy => self.pane.correct.complement(),
+            Measure::EscalationRate => self.pane.escalated,
+            Measure::OverrideRate => self.pane.overridden,
+            Measure::ErrorRate => self.pane.errors(),
+            Measure::Availability => self.pane.available().complement(),
+            _ => return None,
+        })
     }
 
     /// The bad outcomes of a measure by batches.

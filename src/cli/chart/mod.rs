@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use self::picture::picture;
 use super::args::{ChartArgs, Format, Width};
+use super::table::stream;
 use super::{Invalid, OK, db, explain, print};
 use crate::engine::account::value;
 use crate::engine::baseline::Profile;
@@ -117,13 +118,8 @@ fn chart(
     labels: &BTreeMap<String, String>,
     (id, profile): (&str, &Profile),
 ) -> anyhow::Result<Option<Chart>> {
-    let reference = match share.measure {
-        Measure::Accuracy => profile.pane.correct.complement(),
-        Measure::EscalationRate => profile.pane.escalated,
-        Measure::OverrideRate => profile.pane.overridden,
-        _ => profile.pane.errors(),
-    };
-    let Some(p) = reference.share().filter(|p| *p > 0.0 && *p < 1.0) else { return Ok(None) };
+    let reference = profile.bad_of(&share.measure).and_then(Counts::share);
+    let Some(p) = reference.filter(|p| *p > 0.0 && *p < 1.0) else { return Ok(None) };
     let width = Span::HOUR.times(if args.by == Width::Hour { 1 } else { 24 });
     let batches = profile.batches_of(&share.measure);
     let sigma_z = batches.map_or(1.0, |batches| spread(batches, width));
@@ -221,7 +217,6 @@ fn versions(
 
 fn text(chart: &Chart, share: &Share) -> String {
     let told = |x: f64| value(&share.measure, x);
-    let stream: Vec<String> = chart.stream.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let spread = if chart.sigma_z > 1.0 {
         format!("; batches of the baseline differ {:.2} times as much as chance", chart.sigma_z)
     } else {
@@ -230,7 +225,7 @@ fn text(chart: &Chart, share: &Share) -> String {
     let mut text = format!(
         "{} of {}: baseline {} {}, limits at three standard deviations{spread}\n\n{}\n",
         chart.measure,
-        stream.join(", "),
+        stream(&chart.stream),
         chart.baseline,
         told(chart.centre),
         picture(chart, &told),

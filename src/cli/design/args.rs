@@ -65,7 +65,7 @@ pub struct CusumArgs {
     /// The promise: labelled outputs between false alarms
     #[arg(long, value_parser = count)]
     pub arl0: f64,
-    /// How many times as much as by chance the counts vary, for the start value
+    /// How many times as much as by chance the counts vary: the limit is the scaled closed form then
     #[arg(long, value_parser = spread, default_value_t = 1.0)]
     pub phi: f64,
     /// How to print

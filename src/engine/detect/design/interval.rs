@@ -17,7 +17,7 @@ use super::beta::beta_quantile;
 use crate::engine::units::{Counts, Estimate};
 
 /// Halvings of an interval in [0, 1]; more change nothing in double precision.
-pub(super) const HALVINGS: u32 = 60;
+const HALVINGS: u32 = 60;
 
 /// The standard normal quantile.
 pub fn normal_quantile(p: f64) -> f64 {
@@ -92,22 +92,25 @@ pub fn beta_mixture(counts: Counts, alpha: f64, (a, b): (f64, f64)) -> Estimate 
     let mixture = ln_beta(a + hits, b + misses) - ln_beta(a, b) + alpha.ln();
     // Outside the sequence: the mixture is 1 / alpha times likelier than p.
     let outside = |p: f64| mixture - term(hits, p) - term(misses, 1.0 - p) > 0.0;
-    let search = |mut out: f64, mut inside: f64| {
-        for _ in 0..HALVINGS {
-            let middle = f64::midpoint(out, inside);
-            if outside(middle) {
-                out = middle;
-            } else {
-                inside = middle;
-            }
-        }
-        out
-    };
+    let search = |out: f64, inside: f64| bracket(out, inside, outside).0;
     Estimate {
         value,
         low: if counts.hits == 0 { 0.0 } else { search(0.0, value) },
         high: if misses <= 0.0 { 1.0 } else { search(1.0, value) },
     }
+}
+
+/// Where the edge of a set lies between a value outside and one inside, as the nearest of either.
+pub(super) fn bracket(mut out: f64, mut inside: f64, outside: impl Fn(f64) -> bool) -> (f64, f64) {
+    for _ in 0..HALVINGS {
+        let middle = f64::midpoint(out, inside);
+        if outside(middle) {
+            out = middle;
+        } else {
+            inside = middle;
+        }
+    }
+    (out, inside)
 }
 
 /// x ln p with 0 ln 0 = 0.

@@ -14,7 +14,7 @@
 
 use statrs::function::beta::ln_beta;
 
-use super::interval::{HALVINGS, split, term};
+use super::interval::{bracket, split, term};
 use crate::engine::units::{Counts, Estimate};
 
 /// Least part of p (1 - p) that the mixture's precision is given.
@@ -53,15 +53,8 @@ pub fn sub_bernoulli(counts: Counts, alpha: f64, tuning: Tuning) -> Estimate {
         let mixture = ln_beta(a + misses, b + hits) - ln_beta(a, b);
         mixture - term(hits, p) - term(misses, 1.0 - p) > (1.0 / alpha).ln()
     };
-    let search = |mut out: f64, mut inside: f64| {
-        for _ in 0..HALVINGS {
-            let middle = f64::midpoint(out, inside);
-            if outside(middle) {
-                out = middle;
-            } else {
-                inside = middle;
-            }
-        }
+    let search = |out: f64, inside: f64| {
+        let (out, inside) = bracket(out, inside, outside);
         f64::midpoint(out, inside)
     };
     Estimate {

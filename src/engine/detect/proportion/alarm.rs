@@ -10,7 +10,7 @@ use super::super::design::sr::MixtureDesign;
 use super::super::dispersion::standardised;
 use super::super::esr::Mixture;
 use super::super::standard::{Standard, Step};
-use super::{Alarm, CAP, Method, ProportionDesign};
+use super::{Alarm, CAP, Method, ProportionDesign, Spread};
 use crate::engine::units::Counts;
 
 /// What a sample did to the statistic.
@@ -75,14 +75,14 @@ impl AlarmState {
         }
     }
 
-    /// Takes cases that belong together. `null` is p0*, `sigma` the standard deviation of z.
-    pub(super) fn update(&mut self, counts: Counts, null: f64, sigma: f64) -> Told {
+    /// Takes cases that belong together. `null` is p0*.
+    pub(super) fn update(&mut self, counts: Counts, null: f64, spread: Spread) -> Told {
         let out = match self {
             Self::Mixture(mixture) => mixture.update_counts(counts) >= mixture.limit(),
             Self::Cusum { chart, limit } => chart.update_counts(counts) >= *limit,
             Self::Bank(chart) => chart.update_counts(counts),
             Self::Batches { chart, .. } => {
-                let z = standardised(counts, null) / sigma;
+                let z = standardised(counts, null) / spread.sigma();
                 if chart.update(normalised(z, skewness(counts.n, null))) == Step::Back {
                     return Told::Back;
                 }

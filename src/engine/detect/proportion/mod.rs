@@ -181,7 +181,7 @@ impl ProportionChart {
 
     /// Lets the alarm and its resolution see the cases. Returns whether the level is back.
     fn alarmed(&mut self, counts: Counts) -> bool {
-        let told = self.alarm.update(counts, self.null, self.design.spread.sigma());
+        let told = self.alarm.update(counts, self.null, self.design.spread);
         if told == Told::Back {
             return true;
         }
