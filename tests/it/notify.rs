@@ -85,6 +85,7 @@ fn message(crossings: Vec<Crossing>) -> Message {
         status: if over { Status::Resolved } else { Status::Firing },
         occasion: Occasion::First,
         crossings,
+        notes: Vec::new(),
     }
 }
 
