@@ -8,6 +8,7 @@ mod webhook;
 use std::collections::BTreeMap;
 
 use shewhart::edge::notify::Attempt;
+use shewhart::engine::around::Around;
 use shewhart::engine::alert::{Account, Crossing, Id, Reason, State};
 use shewhart::engine::route::{Message, Occasion, Status};
 use shewhart::engine::rule::{Grade, Measure};
@@ -47,6 +48,7 @@ fn account() -> Account {
         version: Some("2.4.1".to_owned()),
         version_before: Some("2.4.0".to_owned()),
         moved: Vec::new(),
+        around: Around::default(),
     }
 }
 
