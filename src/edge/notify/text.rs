@@ -24,9 +24,7 @@ pub fn body(message: &Message) -> String {
 
 pub(super) fn layout(page: &Page) -> String {
     let mut lines = wrap(&page.title, WIDTH, 3);
-    if let Some(note) = &page.note {
-        lines.extend(wrap(note, WIDTH, 3));
-    }
+    lines.extend(page.notes.iter().flat_map(|note| wrap(note, WIDTH, 4)));
     let alone = page.blocks.len() == 1;
     for block in &page.blocks {
         lines.push(String::new());
@@ -52,7 +50,7 @@ fn whole(block: &Block, room: usize) -> Vec<String> {
     if !block.facts.is_empty() {
         lines.push(String::new());
     }
-    lines.extend(block.facts.iter().flat_map(|r| row(r, 2)));
+    lines.extend(block.facts.iter().flat_map(|r| row(r, 3)));
     let ids: Vec<_> = block.ids.iter().flat_map(|r| row(r, 2)).collect();
     // What to do is worth scrolling for.
     let mut left = room.saturating_sub(lines.len() + ids.len() + 2).max(ADVICE_MIN);

@@ -178,3 +178,36 @@ fn a_fallback_holds_nothing_of_an_agent() {
     let raw = render_fallback_eml(&odd, &mail(), attempt().now).unwrap();
     assert!(!String::from_utf8(raw).unwrap().contains("Bcc"));
 }
+
+/// The mails that people get, left in the build's folder for whoever wants to look at them.
+fn keep(name: &str, message: &Message) -> Vec<u8> {
+    let raw = render_eml(message, &mail(), attempt().now).unwrap();
+    std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{name}.eml")), &raw).unwrap();
+    raw
+}
+
+#[test]
+fn another_parser_reads_the_mail_with_its_charts() {
+    let several = message((0..5).map(|i| crossing(&format!("agent-{i}"))).collect());
+    for (name, message, pictures) in [("firing", firing(), 1), ("resolved", resolved(), 1), ("several", several, 3)] {
+        let raw = keep(name, &message);
+        let parsed = mailparse::parse_mail(&raw).unwrap();
+        assert_eq!(parsed.ctype.mimetype, "multipart/alternative");
+        let [plain, related] = parsed.subparts.as_slice() else { panic!("{name}: parts") };
+        assert_eq!((plain.ctype.mimetype.as_str(), related.ctype.mimetype.as_str()), ("text/plain", "multipart/related"));
+        let [html, images @ ..] = related.subparts.as_slice() else { panic!("{name}: no html") };
+        assert_eq!(images.len(), pictures, "{name}");
+        let html = html.get_body().unwrap();
+        for image in images {
+            let header = |name: &str| image.headers.iter().find(|h| h.get_key_ref() == name).unwrap().get_value();
+            let id = header("Content-ID").trim_matches(['<', '>']).to_owned();
+            assert!(html.contains(&format!("<img src=\"cid:{id}\" width=\"600\" alt=\"Accuracy of ")), "{html}");
+            let png = image.get_body_raw().unwrap();
+            assert_eq!((image.ctype.mimetype.as_str(), &png[..8]), ("image/png", &b"\x89PNG\r\n\x1a\n"[..]));
+            // Width and height of the header: twice what is shown.
+            assert_eq!((&png[16..20], &png[20..24]), (&1_200_u32.to_be_bytes()[..], &560_u32.to_be_bytes()[..]));
+            assert!(png.len() < 120_000, "{} bytes", png.len());
+        }
+        assert_eq!(plain.get_body().unwrap().replace("\r\n", "\n"), text::body(&message), "{name}");
+    }
+}

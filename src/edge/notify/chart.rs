@@ -1,0 +1,374 @@
+//! The control chart of an incident as a picture: each point a stretch of time, the band within which it lies while all
+//! is well for so many cases, the baseline's level, the rule's bound, the change point with its interval, versions.
+//!
+//! The panel is white whatever the reader's scheme: a mail program that darkens mails leaves pictures as they are, and a
+//! chart on a transparent ground would lose its lines there.
+
+use super::canvas::{Anchor, Canvas, Ink, Pen};
+use super::clean::line;
+use super::figures::{Scale, count, measure_name, moment, moment_after};
+use super::page::is_over;
+use crate::engine::alert::Crossing;
+use crate::engine::around::{Course, CoursePoint, Release};
+use crate::engine::rule::Measure;
+use crate::engine::units::{Estimate, Span, Timestamp};
+
+/// Width and height of the picture as it is shown, in CSS pixels.
+pub const SIZE: (f32, f32) = (600.0, 280.0);
+
+const PAPER: Ink = (255, 255, 255, 255);
+const EDGE: Ink = (214, 219, 226, 255);
+const TEXT: Ink = (32, 38, 46, 255);
+const FAINT: Ink = (98, 106, 118, 255);
+const GRID: Ink = (236, 239, 243, 255);
+const BAND: Ink = (37, 99, 168, 26);
+const LIMIT: Ink = (37, 99, 168, 120);
+const CENTRE: Ink = (37, 99, 168, 255);
+const BOUND: Ink = (176, 106, 0, 255);
+const ALARM: Ink = (198, 40, 40, 255);
+const SHADE: Ink = (198, 40, 40, 22);
+const OVER: Ink = (46, 125, 50, 255);
+
+/// The plot: left, top, right, bottom.
+const PLOT: (f32, f32, f32, f32) = (56.0, 62.0, 514.0, 248.0);
+
+/// What is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// What is plotted of whom.
+    title: String,
+    measure: Measure,
+    course: Course,
+    /// When the change probably began, and the interval of that.
+    changed: Option<(Timestamp, (Timestamp, Timestamp))>,
+    fired_at: Timestamp,
+    over_at: Option<Timestamp>,
+    versions: Vec<Release>,
+}
+
+impl Picture {
+    /// The picture of an alert; nothing where its account has no course.
+    pub fn of(crossing: &Crossing) -> Option<Self> {
+        let account = crossing.account.as_ref()?;
+        let course = account.around.course.clone().filter(|course| course.points.len() >= 2)?;
+        let step = if course.width >= Span::HOUR { "by the hour" } else { "by five minutes" };
+        let agent = crossing.labels.get("agent").map_or(String::new(), |agent| format!(" of {}", line(agent, 40)));
+        let mut name = line(&measure_name(&account.measure), 60);
+        if let Some(first) = name.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        let versions = account.around.versions.iter();
+        Some(Self {
+            title: format!("{name}{agent}, {step}"),
+            measure: account.measure.clone(),
+            changed: account.changed_at.map(|at| (at, account.changed_between.unwrap_or((at, at)))),
+            fired_at: crossing.started_at,
+            over_at: is_over(crossing).then_some(crossing.at),
+            versions: versions.map(|r| Release { at: r.at, version: line(&r.version, 24) }).collect(),
+            course,
+        })
+    }
+
+    /// The picture in words, for those who do not see it.
+    pub fn words(&self) -> String {
+        let scale = self.scale();
+        let beyond = self.course.points.iter().filter(|p| is_beyond(p)).count();
+        let (first, last) = self.ends();
+        let newest = self.course.points.last().map_or(String::new(), |p| scale.value(p.value));
+        format!(
+            "{}: {} points from {} to {}, {beyond} of them outside the limits about {}; the newest is {newest}.",
+            self.title,
+            count(self.course.points.len() as u64),
+            moment(first),
+            moment_after(first, last),
+            scale.value(self.course.centre),
+        )
+    }
+
+    /// What the signs of the picture mean, in one line.
+    pub fn legend(&self) -> String {
+        let step = if self.course.width >= Span::HOUR { "an hour" } else { "five minutes" };
+        let bound = if self.course.bound.is_some() { ", dashed line: the rule's bound" } else { "" };
+        format!(
+            "Each point is {step}; red ones lie outside the limits (band: three sigma for their number of cases). Blue \
+             line: the baseline's level{bound}. Shaded: when the change began."
+        )
+    }
+
+    /// The picture as PNG, at twice the [`SIZE`] in pixels. Nothing where it cannot be drawn.
+    pub fn png(&self) -> Option<Vec<u8>> {
+        let mut canvas = Canvas::new(SIZE.0, SIZE.1)?;
+        canvas.panel((0.0, 0.0, SIZE.0, SIZE.1), 8.0, EDGE);
+        canvas.panel((1.0, 1.0, SIZE.0 - 1.0, SIZE.1 - 1.0), 7.0, PAPER);
+        canvas.words(&self.title, (16.0, 24.0), 13.0, Anchor::Start, TEXT);
+        let axes = Axes::of(self);
+        self.draw_grid(&mut canvas, &axes);
+        self.draw_change(&mut canvas, &axes);
+        self.draw_limits(&mut canvas, &axes);
+        self.draw_versions(&mut canvas, &axes);
+        self.draw_points(&mut canvas, &axes);
+        self.draw_marks(&mut canvas, &axes);
+        canvas.png()
+    }
+
+    fn scale(&self) -> Scale {
+        let estimate = |p: &CoursePoint| Estimate { value: p.value, low: p.low, high: p.high };
+        Scale::of(&self.measure, &self.course.points.iter().map(estimate).collect::<Vec<_>>())
+    }
+
+    /// Beginning and end of what is shown.
+    fn ends(&self) -> (Timestamp, Timestamp) {
+        let points = &self.course.points;
+        let first = points.first().map_or(self.fired_at, |p| p.at);
+        let last = points.last().map_or(self.fired_at, |p| p.at.plus(self.course.width));
+        (first, last)
+    }
+
+    fn draw_grid(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
+        let (left, top, right, bottom) = PLOT;
+        let hair = |ink| Pen { ink, width: 1.0, dash: None };
+        for (value, text) in axes.levels() {
+            let y = axes.y(value);
+            canvas.line([(left, y), (right, y)], hair(GRID));
+            canvas.words(&text, (left - 8.0, y + 3.5), 10.0, Anchor::End, FAINT);
+        }
+        for (at, text) in axes.times() {
+            let x = axes.x(at);
+            canvas.line([(x, bottom), (x, bottom + 4.0)], hair(EDGE));
+            canvas.words(&text, (x, bottom + 17.0), 10.0, Anchor::Middle, FAINT);
+        }
+        canvas.line([(left, bottom), (right, bottom)], hair(EDGE));
+        canvas.words("UTC", (right + 10.0, bottom + 17.0), 10.0, Anchor::Start, FAINT);
+        canvas.line([(left, top), (left, bottom)], hair(EDGE));
+    }
+
+    /// The interval in which the change began, and its likeliest moment.
+    fn draw_change(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
+        let Some((at, (earliest, latest))) = self.changed else { return };
+        let (_, top, _, bottom) = PLOT;
+        canvas.clip(Some(PLOT));
+        let (a, b) = (axes.x(earliest), axes.x(latest));
+        canvas.area([(a, top), (b, top), (b, bottom), (a, bottom)], SHADE);
+        let x = axes.x(at);
+        canvas.line([(x, top), (x, bottom)], Pen { ink: ALARM, width: 1.2, dash: Some((5.0, 3.0)) });
+        canvas.clip(None);
+    }
+
+    fn draw_limits(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
+        canvas.clip(Some(PLOT));
+        let (left, _, right, _) = PLOT;
+        for part in runs(&self.course) {
+            let step = |at: Timestamp, level: f64| {
+                let y = axes.y(level);
+                [(axes.x(at), y), (axes.x(at.plus(self.course.width)), y)]
+            };
+            let low: Vec<_> = part.iter().flat_map(|p| step(p.at, p.low)).collect();
+            let high: Vec<_> = part.iter().flat_map(|p| step(p.at, p.high)).collect();
+            canvas.area(high.iter().copied().chain(low.iter().copied().rev()), BAND);
+            let pen = Pen { ink: LIMIT, width: 1.0, dash: None };
+            canvas.line(low, pen);
+            canvas.line(high, pen);
+        }
+        let y = axes.y(self.course.centre);
+        canvas.line([(left, y), (right, y)], Pen { ink: CENTRE, width: 1.4, dash: None });
+        if let Some(bound) = self.course.bound {
+            let y = axes.y(bound);
+            canvas.line([(left, y), (right, y)], Pen { ink: BOUND, width: 1.2, dash: Some((6.0, 4.0)) });
+        }
+        canvas.clip(None);
+        self.name_levels(canvas, axes);
+    }
+
+    /// Names of the two lines, right of the plot, moved apart where they would touch.
+    fn name_levels(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
+        const APART: f32 = 25.0;
+        let (_, top, right, bottom) = PLOT;
+        let within = |y: f32| y.clamp(top + 4.0, bottom - 14.0);
+        let mut centre = within(axes.y(self.course.centre));
+        let scale = self.scale();
+        if let Some(bound) = self.course.bound {
+            let mut y = within(axes.y(bound));
+            let gap = y - centre;
+            if gap.abs() < APART {
+                let push = (APART - gap.abs()) / 2.0 * if gap < 0.0 { -1.0 } else { 1.0 };
+                (centre, y) = (within(centre - push), within(y + push));
+            }
+            canvas.words("bound", (right + 8.0, y), 10.0, Anchor::Start, BOUND);
+            canvas.words(&scale.value(bound), (right + 8.0, y + 12.0), 10.0, Anchor::Start, BOUND);
+        }
+        canvas.words("baseline", (right + 8.0, centre), 10.0, Anchor::Start, CENTRE);
+        canvas.words(&scale.value(self.course.centre), (right + 8.0, centre + 12.0), 10.0, Anchor::Start, CENTRE);
+    }
+
+    /// Phases by version: a line where one began and its name above the plot, where there is room for it.
+    fn draw_versions(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
+        let (left, top, right, bottom) = PLOT;
+        let (first, last) = self.ends();
+        let mut shown: Vec<(f32, &str)> = Vec::new();
+        for release in self.versions.iter().filter(|r| r.at < last) {
+            if release.at <= first {
+                // The one that ran when the picture begins.
+                shown.clear();
+                shown.push((left, &release.version));
+            } else {
+                let x = axes.x(release.at);
+                canvas.line([(x, top - 14.0), (x, bottom)], Pen { ink: FAINT, width: 0.8, dash: Some((2.0, 3.0)) });
+                shown.push((x, &release.version));
+            }
+        }
+        let ends: Vec<f32> = shown.iter().skip(1).map(|(x, _)| *x).chain([right]).collect();
+        for ((x, version), end) in shown.into_iter().zip(ends) {
+            if canvas.width(version, 10.0) + 8.0 <= end - x {
+                canvas.words(version, (x + 4.0, top - 5.0), 10.0, Anchor::Start, FAINT);
+            }
+        }
+    }
+
+    fn draw_points(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
+        let middle = |p: &CoursePoint| (axes.middle(p.at), axes.y(p.value));
+        for part in runs(&self.course) {
+            canvas.line(part.iter().map(middle), Pen { ink: FAINT, width: 1.2, dash: None });
+        }
+        let usual = median(self.course.points.iter().map(|p| p.n as f64));
+        for point in &self.course.points {
+            let at = middle(point);
+            let ink = if is_beyond(point) { ALARM } else { TEXT };
+            let radius = if is_beyond(point) { 4.0 } else { 3.2 };
+            canvas.disc(at, radius + 1.0, PAPER);
+            canvas.disc(at, radius, ink);
+            // Points of few cases are hollow.
+            if (point.n as f64) * 3.0 < usual {
+                canvas.disc(at, radius - 1.3, PAPER);
+            }
+        }
+    }
+
+    /// Names of moments, above the plot.
+    fn draw_marks(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
+        let (left, top, right, bottom) = PLOT;
+        let (first, _) = self.ends();
+        let y = top - 20.0;
+        let mut taken: Option<(f32, f32)> = None;
+        let mut mark = |canvas: &mut Canvas<'_>, x: f32, text: &str, ink: Ink| {
+            let width = canvas.width(text, 10.0);
+            let mut start = (x - width / 2.0).clamp(left, right + 70.0 - width);
+            if let Some((from, to)) = taken
+                && start < to + 8.0
+                && start + width > from - 8.0
+            {
+                start = if to + 8.0 + width <= right + 70.0 { to + 8.0 } else { from - 8.0 - width };
+            }
+            canvas.words(text, (start, y), 10.0, Anchor::Start, ink);
+            taken = Some((start, start + width));
+        };
+        let clock = |at: Timestamp| moment(at).split(' ').nth(1).unwrap_or_default().to_owned();
+        let (name, at, ink) = match self.over_at {
+            Some(over) => ("over", over, OVER),
+            None => ("alert", self.fired_at, TEXT),
+        };
+        let x = axes.x(at).clamp(left, right);
+        canvas.line([(x, top - 14.0), (x, bottom)], Pen { ink, width: 1.2, dash: None });
+        mark(canvas, x, &format!("{name} {}", clock(at)), ink);
+        if let Some((began, _)) = self.changed {
+            let text = if began < first { "change earlier".to_owned() } else { format!("change {}", clock(began)) };
+            mark(canvas, axes.x(began).clamp(left, right), &text, ALARM);
+        }
+    }
+}
+
+fn is_beyond(point: &CoursePoint) -> bool {
+    point.value < point.low || point.value > point.high
+}
+
+/// The course cut where stretches of time are missing.
+fn runs(course: &Course) -> impl Iterator<Item = &[CoursePoint]> {
+    course.points.chunk_by(|a, b| b.at.since(a.at) <= course.width)
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// Where a moment and a level lie.
+struct Axes {
+    from: Timestamp,
+    to: Timestamp,
+    low: f64,
+    high: f64,
+    width: Span,
+    scale: Scale,
+}
+
+impl Axes {
+    fn of(picture: &Picture) -> Self {
+        let course = &picture.course;
+        let (from, end) = picture.ends();
+        let to = end.max(picture.over_at.unwrap_or(picture.fired_at));
+        // The usual width of the band; stretches of few cases have wide ones, which may leave the plot.
+        let half = median(course.points.iter().map(|p| (p.high - course.centre).max(course.centre - p.low)));
+        let values = course.points.iter().map(|p| p.value);
+        let all = values.chain([course.centre - half, course.centre + half, course.centre]).chain(course.bound);
+        let (mut low, mut high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+        let room = ((high - low) * 0.06).max(1e-9);
+        (low, high) = (low - room, high + room);
+        if picture.scale().is_percent() {
+            (low, high) = (low.max(0.0), high.min(1.0));
+            if high >= 1.0 {
+                high += room / 2.0;
+            }
+        } else if low < 0.0 && course.points.iter().all(|p| p.value >= 0.0) {
+            low = 0.0;
+        }
+        Self { from, to, low, high: high.max(low + 1e-9), width: course.width, scale: picture.scale() }
+    }
+
+    /// The column of a moment; may lie outside the plot, never further than the picture is wide.
+    fn x(&self, at: Timestamp) -> f32 {
+        let (left, _, right, _) = PLOT;
+        let whole = self.to.since(self.from).as_secs_f64().max(1.0);
+        let share = (at.since(self.from).as_secs_f64() / whole).clamp(-1.0, 2.0);
+        left + (right - left) * share as f32
+    }
+
+    fn middle(&self, at: Timestamp) -> f32 {
+        f32::midpoint(self.x(at), self.x(at.plus(self.width)))
+    }
+
+    fn y(&self, level: f64) -> f32 {
+        let (_, top, _, bottom) = PLOT;
+        let share = ((level - self.low) / (self.high - self.low)).clamp(-1.0, 2.0);
+        bottom - (bottom - top) * share as f32
+    }
+
+    /// Three to six round levels with their names.
+    fn levels(&self) -> Vec<(f64, String)> {
+        let factor = if self.scale.is_percent() { 100.0 } else { 1.0 };
+        let span = (self.high - self.low) * factor;
+        let rough = 10_f64.powf((span / 4.0).log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * rough).into_iter().find(|s| span / s <= 5.0).unwrap_or(span);
+        let decimals = (-step.log10().floor()).clamp(0.0, 8.0) as usize;
+        let first = (self.low * factor / step).ceil() as i64;
+        let ticks = (first..first + 12).map(|k| k as f64 * step);
+        let most = if self.scale.is_percent() { 100.0 } else { f64::INFINITY };
+        let shown = ticks.take_while(|t| *t <= self.high * factor && *t <= most + 1e-9);
+        shown.map(|t| (t / factor, self.scale.tick(t, decimals))).collect()
+    }
+
+    /// Round hours or minutes, at most nine, with their names; a day by its date.
+    fn times(&self) -> Vec<(Timestamp, String)> {
+        let whole = self.to.since(self.from);
+        let minutes = [5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440].map(|m| Span::MINUTE.times(m));
+        let step = minutes.into_iter().find(|step| whole.as_millis() / step.as_millis() <= 8).unwrap_or(Span::DAY);
+        let first = self.from.floor(step);
+        let all = (0..=9).map(|k| first.plus(step.times(k))).filter(|at| *at >= self.from && *at <= self.to);
+        let name = |at: Timestamp| {
+            let told = moment(at);
+            let (day, clock) = told.split_once(' ').unwrap_or(("", ""));
+            let midnight = at.floor(Span::DAY) == at;
+            if midnight { day.get(5..).unwrap_or_default() } else { clock.get(..5).unwrap_or_default() }.to_owned()
+        };
+        all.map(|at| (at, name(at))).collect()
+    }
+}
