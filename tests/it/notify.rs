@@ -68,7 +68,11 @@ fn around() -> Around {
         steady: vec![Aspect::Confidence, Aspect::Errors, Aspect::Cost],
         versions: vec![release(24 * 9, 0, "2.3.9"), release(40, 0, "2.4.0"), release(6, 6, "2.4.1")],
         tasks: Kitagawa::of(
-            &BTreeMap::from([task("invoice", 8_270, 8_680), task("refund", 1_730, 1_860), task("dunning", 1_658, 1_860)]),
+            &BTreeMap::from([
+                task("invoice", 8_270, 8_680),
+                task("refund", 1_730, 1_860),
+                task("dunning", 1_658, 1_860),
+            ]),
             &BTreeMap::from([task("invoice", 1_580, 1_660), task("refund", 320, 420), task("dunning", 310, 400)]),
         ),
         course: Some(course()),
@@ -199,6 +203,16 @@ fn poisoned(text: &str) -> Message {
         version: Some(text.to_owned()),
         version_before: Some(format!("{text}!")),
         baseline_id: text.to_owned(),
+        around: Around {
+            versions: [text, "2.4.1"]
+                .map(|v| Release { at: RAISED.minus(Span::HOUR.times(6)), version: v.to_owned() })
+                .to_vec(),
+            tasks: around().tasks.map(|mut found| {
+                found.tasks.iter_mut().for_each(|task| text.clone_into(&mut task.task));
+                found
+            }),
+            ..around()
+        },
         ..account()
     });
     Message { group_key: text.to_owned(), group_labels: texts(&[("agent", text)]), ..message(vec![crossing]) }

@@ -48,8 +48,8 @@ const ENGINE: [(&str, &[&str]); 27] = [
     (
         "stream",
         &[
-            "account", "alert", "baseline", "beside", "budget", "chart", "detect", "event", "labels", "memory", "plan", "rate",
-            "rule", "units", "window",
+            "account", "alert", "baseline", "beside", "budget", "chart", "detect", "event", "labels", "memory", "plan",
+            "rate", "rule", "units", "window",
         ],
     ),
     ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),

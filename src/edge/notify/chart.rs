@@ -43,6 +43,8 @@ pub struct Picture {
     changed: Option<(Timestamp, (Timestamp, Timestamp))>,
     fired_at: Timestamp,
     over_at: Option<Timestamp>,
+    /// Up to when it was drawn: the newest stretch is seldom whole.
+    until: Timestamp,
     versions: Vec<Release>,
 }
 
@@ -51,7 +53,7 @@ impl Picture {
     pub fn of(crossing: &Crossing) -> Option<Self> {
         let account = crossing.account.as_ref()?;
         let course = account.around.course.clone().filter(|course| course.points.len() >= 2)?;
-        let step = if course.width >= Span::HOUR { "by the hour" } else { "by five minutes" };
+        let step = if course.width >= Span::HOUR { "by the hour, UTC" } else { "by five minutes, UTC" };
         let agent = crossing.labels.get("agent").map_or(String::new(), |agent| format!(" of {}", line(agent, 40)));
         let mut name = line(&measure_name(&account.measure), 60);
         if let Some(first) = name.get_mut(..1) {
@@ -64,6 +66,7 @@ impl Picture {
             changed: account.changed_at.map(|at| (at, account.changed_between.unwrap_or((at, at)))),
             fired_at: crossing.started_at,
             over_at: is_over(crossing).then_some(crossing.at),
+            until: crossing.at,
             versions: versions.map(|r| Release { at: r.at, version: line(&r.version, 24) }).collect(),
             course,
         })
@@ -120,8 +123,14 @@ impl Picture {
     fn ends(&self) -> (Timestamp, Timestamp) {
         let points = &self.course.points;
         let first = points.first().map_or(self.fired_at, |p| p.at);
-        let last = points.last().map_or(self.fired_at, |p| p.at.plus(self.course.width));
+        let last = points.last().map_or(self.fired_at, |p| self.end_of(p));
         (first, last)
+    }
+
+    /// The end of a point's stretch of time.
+    fn end_of(&self, point: &CoursePoint) -> Timestamp {
+        let end = point.at.plus(self.course.width);
+        if point.at < self.until { end.min(self.until) } else { end }
     }
 
     fn draw_grid(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
@@ -138,7 +147,6 @@ impl Picture {
             canvas.words(&text, (x, bottom + 17.0), 10.0, Anchor::Middle, FAINT);
         }
         canvas.line([(left, bottom), (right, bottom)], hair(EDGE));
-        canvas.words("UTC", (right + 10.0, bottom + 17.0), 10.0, Anchor::Start, FAINT);
         canvas.line([(left, top), (left, bottom)], hair(EDGE));
     }
 
@@ -158,12 +166,12 @@ impl Picture {
         canvas.clip(Some(PLOT));
         let (left, _, right, _) = PLOT;
         for part in runs(&self.course) {
-            let step = |at: Timestamp, level: f64| {
+            let step = |p: &CoursePoint, level: f64| {
                 let y = axes.y(level);
-                [(axes.x(at), y), (axes.x(at.plus(self.course.width)), y)]
+                [(axes.x(p.at), y), (axes.x(self.end_of(p)), y)]
             };
-            let low: Vec<_> = part.iter().flat_map(|p| step(p.at, p.low)).collect();
-            let high: Vec<_> = part.iter().flat_map(|p| step(p.at, p.high)).collect();
+            let low: Vec<_> = part.iter().flat_map(|p| step(p, p.low)).collect();
+            let high: Vec<_> = part.iter().flat_map(|p| step(p, p.high)).collect();
             canvas.area(high.iter().copied().chain(low.iter().copied().rev()), BAND);
             let pen = Pen { ink: LIMIT, width: 1.0, dash: None };
             canvas.line(low, pen);
@@ -225,7 +233,7 @@ impl Picture {
     }
 
     fn draw_points(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
-        let middle = |p: &CoursePoint| (axes.middle(p.at), axes.y(p.value));
+        let middle = |p: &CoursePoint| (f32::midpoint(axes.x(p.at), axes.x(self.end_of(p))), axes.y(p.value));
         for part in runs(&self.course) {
             canvas.line(part.iter().map(middle), Pen { ink: FAINT, width: 1.2, dash: None });
         }
@@ -297,7 +305,6 @@ struct Axes {
     to: Timestamp,
     low: f64,
     high: f64,
-    width: Span,
     scale: Scale,
 }
 
@@ -321,7 +328,7 @@ impl Axes {
         } else if low < 0.0 && course.points.iter().all(|p| p.value >= 0.0) {
             low = 0.0;
         }
-        Self { from, to, low, high: high.max(low + 1e-9), width: course.width, scale: picture.scale() }
+        Self { from, to, low, high: high.max(low + 1e-9), scale: picture.scale() }
     }
 
     /// The column of a moment; may lie outside the plot, never further than the picture is wide.
@@ -330,10 +337,6 @@ impl Axes {
         let whole = self.to.since(self.from).as_secs_f64().max(1.0);
         let share = (at.since(self.from).as_secs_f64() / whole).clamp(-1.0, 2.0);
         left + (right - left) * share as f32
-    }
-
-    fn middle(&self, at: Timestamp) -> f32 {
-        f32::midpoint(self.x(at), self.x(at.plus(self.width)))
     }
 
     fn y(&self, level: f64) -> f32 {
@@ -347,7 +350,7 @@ impl Axes {
         let factor = if self.scale.is_percent() { 100.0 } else { 1.0 };
         let span = (self.high - self.low) * factor;
         let rough = 10_f64.powf((span / 4.0).log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * rough).into_iter().find(|s| span / s <= 5.0).unwrap_or(span);
+        let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * rough).into_iter().find(|s| span / s <= 7.0).unwrap_or(span);
         let decimals = (-step.log10().floor()).clamp(0.0, 8.0) as usize;
         let first = (self.low * factor / step).ceil() as i64;
         let ticks = (first..first + 12).map(|k| k as f64 * step);
@@ -364,10 +367,9 @@ impl Axes {
         let first = self.from.floor(step);
         let all = (0..=9).map(|k| first.plus(step.times(k))).filter(|at| *at >= self.from && *at <= self.to);
         let name = |at: Timestamp| {
-            let told = moment(at);
-            let (day, clock) = told.split_once(' ').unwrap_or(("", ""));
-            let midnight = at.floor(Span::DAY) == at;
-            if midnight { day.get(5..).unwrap_or_default() } else { clock.get(..5).unwrap_or_default() }.to_owned()
+            let form = if at.floor(Span::DAY) == at { "%b %-d" } else { "%H:%M" };
+            let at = jiff::Timestamp::from_millisecond(at.as_millis());
+            at.map_or_else(|_| String::new(), |at| at.strftime(form).to_string())
         };
         all.map(|at| (at, name(at))).collect()
     }

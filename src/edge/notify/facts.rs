@@ -3,8 +3,8 @@
 
 use super::clean::line;
 use super::figures::{
-    Scale, aspect_value, cases, count, duration, is_graded, measure_name, moment, moment_after, moments, percent, points,
-    promised, rounded, signed,
+    Scale, aspect_value, cases, count, duration, is_graded, measure_name, moment, moment_after, moments, percent,
+    points, promised, rounded, signed,
 };
 use crate::engine::account::told as told_parts;
 use crate::engine::alert::{Account, Crossing, Reason, State};
@@ -168,13 +168,16 @@ pub(super) fn evidence(crossing: &Crossing, account: &Account, compact: bool) ->
     if !over {
         put(Name::Tasks, tasks(&account.around, compact));
         let promise = rounded(account.arl0).filter(|_| !compact);
-        put(Name::FalseAlarm, promise.map(|n| {
-            let unit = promised(&account.measure, account.unit);
-            format!("on average at most one in {n} {unit} if all is well")
-        }));
+        put(
+            Name::FalseAlarm,
+            promise.map(|n| {
+                let unit = promised(&account.measure, account.unit);
+                format!("on average at most one in {n} {unit} if all is well")
+            }),
+        );
     }
     if account.provisional {
-        let told = "PROVISIONAL: learnt from this stream's own first events, approved by nobody";
+        let told = "PROVISIONAL: the stream's own first events, approved by nobody";
         put(Name::Baseline, Some(told.to_owned()));
     } else if !compact {
         let chart = if account.method.is_empty() { String::new() } else { format!(" (chart: {})", account.method) };
@@ -247,10 +250,11 @@ fn version(crossing: &Crossing, account: &Account) -> Option<String> {
     }
     let apart = duration(if release.at <= changed { changed.since(release.at) } else { release.at.since(changed) });
     let side = if release.at <= changed { "before" } else { "after" };
+    let from = account.version_before.as_ref().map_or(String::new(), |before| format!("from {} ", line(before, 60)));
     let clock = moment_after(changed, release.at);
     let changes = releases.iter().skip(1).filter(|r| r.at >= earliest).count();
-    let several = if changes > 1 { format!("; {changes} changes in that time") } else { String::new() };
-    Some(format!("CHANGED to {now} at {clock}, {apart} {side} that{before}{several}"))
+    let several = if changes > 1 { format!("; {changes} such changes in that time") } else { String::new() };
+    Some(format!("CHANGED {from}to {now} at {clock}, {apart} {side} the change{several}"))
 }
 
 /// Which tasks carry the change: Kitagawa's two parts, then the tasks with a large share of it.
@@ -259,14 +263,16 @@ fn tasks(around: &Around, compact: bool) -> Option<String> {
     let part = |task: &TaskPart| {
         let name = if task.task.is_empty() { "other tasks".to_owned() } else { line(&task.task, 40) };
         let level = match (task.before, task.now) {
-            (Some(before), Some(now)) => format!("accuracy {} to {}", percent(before), percent(now)),
-            (None, Some(now)) => format!("new, accuracy {}", percent(now)),
+            (Some(before), Some(now)) => format!("{} to {} right", percent(before), percent(now)),
+            (None, Some(now)) => format!("new, {} right", percent(now)),
             _ => "gone".to_owned(),
         };
-        let weight = if compact {
+        // How much of the outputs a task is matters where that changed.
+        let (before, now) = (task.weight_before, task.weight_now);
+        let weight = if (now - before).abs() < 0.03 {
             String::new()
         } else {
-            format!(", {} to {} of outputs", percent(task.weight_before), percent(task.weight_now))
+            format!(", {} to {} of outputs", percent(before), percent(now))
         };
         format!("{name} {} ({level}{weight})", signed(task.part()))
     };
@@ -292,4 +298,3 @@ const fn grade(grade: Grade) -> &'static str {
 pub(super) fn has_gaps(crossing: &Crossing, annotation: &str) -> bool {
     is_over(crossing) && crossing.account.is_none() && matches!(annotation, "summary" | "description")
 }
-

@@ -13,7 +13,13 @@ p{margin:0 0 10px}.lead{font-size:16px}.note{opacity:.8}\
 table{border-collapse:collapse;margin:0 0 10px}\
 th{min-width:6.5em;text-align:left;font-weight:600;padding:2px 14px 2px 0;vertical-align:top;white-space:nowrap}\
 td{width:100%;padding:2px 0;vertical-align:top;overflow-wrap:anywhere}.ids{font-size:13px;opacity:.75}\
-.bar{border-left:4px solid #c62828;padding-left:12px}.over{border-left-color:#2e7d32}";
+.bar{border-left:4px solid #c62828;padding-left:12px}.over{border-left-color:#2e7d32}\
+.word{background:#c62828;color:#fff;border-radius:4px;padding:1px 7px;font-size:14px;letter-spacing:.03em}\
+.over .word{background:#2e7d32}.chart{margin:12px 0 4px}img{display:block;max-width:100%;height:auto}\
+.legend{font-size:12px;opacity:.75;max-width:600px;margin:0 0 14px}";
+
+/// Also where style sheets are dropped: a picture must not be wider than a phone.
+const IMAGE: &str = "display:block;max-width:100%;height:auto";
 
 /// A picture that travels with the mail.
 pub(super) struct Inline {
@@ -46,7 +52,7 @@ pub(super) fn layout(page: &Page, pictures: &[Inline]) -> String {
         "</head>".to_owned(),
         "<body>".to_owned(),
         format!("<div class=\"bar{over}\">"),
-        format!("<h1>{}</h1>", escape(&page.title)),
+        format!("<h1><span class=\"word\">{}</span> {}</h1>", escape(&page.word), escape(&page.title)),
     ];
     lines.extend(page.notes.iter().map(|note| format!("<p class=\"note\">{}</p>", escape(note))));
     for (at, one) in page.blocks.iter().enumerate() {
@@ -65,7 +71,9 @@ fn block(block: &Block, picture: Option<&Inline>) -> Vec<String> {
     lines.push(format!("<p class=\"lead\">{}</p>", escape(&block.lead)));
     if let Some(Inline { id, alt, legend, .. }) = picture {
         let (width, alt) = (chart::SIZE.0, escape(alt));
-        lines.push(format!("<p class=\"chart\"><img src=\"cid:{id}\" width=\"{width}\" alt=\"{alt}\"></p>"));
+        lines.push(format!(
+            "<p class=\"chart\"><img src=\"cid:{id}\" width=\"{width}\" alt=\"{alt}\" style=\"{IMAGE}\"></p>"
+        ));
         lines.push(format!("<p class=\"legend\">{}</p>", escape(legend)));
     }
     lines.extend(table("", &block.facts));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::clean::{line, token};
 use super::chart::Picture;
+use super::clean::{line, token};
 use super::facts::{LABEL_LIMIT, capital, evidence, since};
 pub(super) use super::facts::{has_gaps, is_over, lead};
 use super::figures::{count, duration, moment};
@@ -21,7 +21,9 @@ const ANNOTATION_LIMIT: usize = 1_000;
 pub(super) struct Page {
     /// The subject, cleaned and cut.
     pub(super) subject: String,
-    /// The first line of the body.
+    /// What it is, in capitals.
+    pub(super) word: String,
+    /// What it is about.
     pub(super) title: String,
     /// Whether nothing in it is wrong any more.
     pub(super) over: bool,
@@ -80,7 +82,8 @@ impl Page {
         });
         Self {
             subject: subject(message),
-            title: title(message),
+            word: occasion_word(message),
+            title: headline(message),
             over: message.status == Status::Resolved,
             notes: notes(message),
             blocks: blocks.collect(),
@@ -105,7 +108,8 @@ impl Page {
         });
         Self {
             subject: line(&format!("[{}] {severity}{rule} (details withheld)", status_word(message.status)), 120),
-            title: format!("{}, {severity}{rule}, told at {}", status_word(message.status), moment(now)),
+            word: status_word(message.status).to_owned(),
+            title: format!("{severity}{rule}, told at {}", moment(now)),
             over: message.status == Status::Resolved,
             notes: vec![FALLBACK_NOTE.to_owned()],
             blocks: blocks.collect(),
@@ -136,10 +140,6 @@ pub(super) fn severity(crossing: &Crossing) -> Option<&str> {
 /// `[FIRING] critical AccuracyDegraded: agent=invoice-triage`, at most 120 characters.
 fn subject(message: &Message) -> String {
     line(&format!("[{}] {}", occasion_word(message), headline(message)), 120)
-}
-
-fn title(message: &Message) -> String {
-    format!("{}: {}", occasion_word(message), headline(message))
 }
 
 /// What a message is, in capitals: its status, or what happened to the alerts that it tells of.
@@ -191,7 +191,12 @@ fn silence_headline(message: &Message) -> String {
         Note::SilenceEnded { silence, .. } => Some(format!("{} by {}", matchers(silence), line(&silence.author, 40))),
         Note::SilenceLong { silence, quiet } => {
             let alerts = if *quiet == 1 { "alert" } else { "alerts" };
-            Some(format!("keeps {} {alerts} quiet: {} by {}", count(*quiet), matchers(silence), line(&silence.author, 40)))
+            Some(format!(
+                "keeps {} {alerts} quiet: {} by {}",
+                count(*quiet),
+                matchers(silence),
+                line(&silence.author, 40)
+            ))
         }
         _ => None,
     });
@@ -203,7 +208,8 @@ fn by_name(by_alert: &BTreeMap<String, u64>) -> String {
     const NAMED: usize = 6;
     let mut all: Vec<_> = by_alert.iter().collect();
     all.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-    let mut told: Vec<String> = all.iter().take(NAMED).map(|(name, n)| format!("{} {}", line(name, 60), count(**n))).collect();
+    let mut told: Vec<String> =
+        all.iter().take(NAMED).map(|(name, n)| format!("{} {}", line(name, 60), count(**n))).collect();
     let rest: u64 = all.iter().skip(NAMED).map(|(_, n)| **n).sum();
     if rest > 0 {
         told.push(format!("others {}", count(rest)));
@@ -237,11 +243,9 @@ pub fn told(note: &Note) -> String {
             let share = if taken == firing { String::new() } else { format!(", {taken} of {firing} that fire") };
             format!("Acknowledged by {} at {}{share}{}", line(by, 80), moment(*at), sentence(&said(note)))
         }
-        Note::Escalated { since, told } => format!(
-            "Escalated: nobody has acknowledged this since {}. Told first: {}.",
-            moment(*since),
-            line(told, 80)
-        ),
+        Note::Escalated { since, told } => {
+            format!("Escalated: nobody has acknowledged this since {}. Told first: {}.", moment(*since), line(told, 80))
+        }
         Note::SilenceEnded { silence, fired, resolved, firing } => format!(
             "A silence ended: {}. Under it {} fired and {} ended; {} still {}.",
             described(silence),
@@ -318,7 +322,9 @@ fn record(crossing: &Crossing) -> String {
 fn block(crossing: &Crossing, compact: bool) -> Block {
     let mut facts = vec![Row::new("Since", since(crossing))];
     if let Some(account) = &crossing.account {
-        facts.extend(evidence(crossing, account, compact).into_iter().map(|(name, value)| Row::new(name.as_str(), value)));
+        facts.extend(
+            evidence(crossing, account, compact).into_iter().map(|(name, value)| Row::new(name.as_str(), value)),
+        );
     }
     let mut ids = vec![Row::new("Labels", pairs(crossing.labels.iter(), 400))];
     let mut alert = crossing.alert_id.to_string();
@@ -333,7 +339,7 @@ fn block(crossing: &Crossing, compact: bool) -> Block {
 
 /// The annotations, what to read and do first.
 fn advice(crossing: &Crossing, compact: bool) -> Vec<Row> {
-    const FIRST: [&str; 4] = ["runbook_url", "rollback", "summary", "description"];
+    const FIRST: [&str; 4] = ["runbook_url", "rollback", "description", "summary"];
     let first = FIRST.iter().filter_map(|name| crossing.annotations.get_key_value(*name));
     let first = first.filter(|(name, _)| !has_gaps(crossing, name));
     let rest = crossing.annotations.iter().filter(|(name, _)| !FIRST.contains(&name.as_str()));

@@ -6,7 +6,7 @@ use crate::engine::route::Message;
 /// Lines of a mail about one alert.
 const SCREEN: usize = 24;
 /// Lines that annotations get even when the facts fill the screen.
-const ADVICE_MIN: usize = 4;
+const ADVICE_MIN: usize = 3;
 /// Columns of a line of text. Addresses of web pages are never broken.
 const WIDTH: usize = 78;
 /// Columns of a row's name.
@@ -23,7 +23,7 @@ pub fn body(message: &Message) -> String {
 }
 
 pub(super) fn layout(page: &Page) -> String {
-    let mut lines = wrap(&page.title, WIDTH, 3);
+    let mut lines = wrap(&format!("{}: {}", page.word, page.title), WIDTH, 3);
     lines.extend(page.notes.iter().flat_map(|note| wrap(note, WIDTH, 4)));
     let alone = page.blocks.len() == 1;
     for block in &page.blocks {
