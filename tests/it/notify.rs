@@ -2,6 +2,7 @@
 
 mod mail;
 mod settings;
+mod smtp;
 mod text;
 mod webhook;
 

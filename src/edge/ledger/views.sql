@@ -210,6 +210,9 @@ SELECT a.id AS alert_id, a.alert, a.rule, a.severity, a.state,
   a.baseline AS baseline_id, a.provisional, a.baseline_value, a.baseline_low, a.baseline_high, a.baseline_n,
   a.estimate - a.baseline_value AS difference, a.change, a.change_low, a.change_high,
   a.statistic, a.limit_value, a.arl0, a.unit, a.method, a.outputs, a.labelled,
+  a.outputs_since, a.labels_missing,
+  strftime('%Y-%m-%dT%H:%M:%fZ', a.counted_from_ms / 1000.0, 'unixepoch') AS counted_from, a.counted_from_ms,
+  a.also_moved, a.task_parts,
   json_extract(a.annotations, '$.summary') AS summary, a.labels, a.annotations, a.partition
 FROM alerts a;
 

@@ -256,27 +256,27 @@ impl Picture {
         let (left, top, right, bottom) = PLOT;
         let (first, _) = self.ends();
         let y = top - 20.0;
-        let mut taken: Option<(f32, f32)> = None;
+        let mut taken: Vec<(f32, f32)> = Vec::new();
+        // Names are moved aside where they would touch, the most recent moment first.
         let mut mark = |canvas: &mut Canvas<'_>, x: f32, text: &str, ink: Ink| {
             let width = canvas.width(text, 10.0);
             let mut start = (x - width / 2.0).clamp(left, right + 70.0 - width);
-            if let Some((from, to)) = taken
-                && start < to + 8.0
-                && start + width > from - 8.0
-            {
-                start = if to + 8.0 + width <= right + 70.0 { to + 8.0 } else { from - 8.0 - width };
+            for (from, to) in &taken {
+                if start < to + 8.0 && start + width > from - 8.0 {
+                    start = from - 8.0 - width;
+                }
             }
             canvas.words(text, (start, y), 10.0, Anchor::Start, ink);
-            taken = Some((start, start + width));
+            taken.push((start, start + width));
         };
         let clock = |at: Timestamp| moment(at).split(' ').nth(1).unwrap_or_default().to_owned();
-        let (name, at, ink) = match self.over_at {
-            Some(over) => ("over", over, OVER),
-            None => ("alert", self.fired_at, TEXT),
-        };
-        let x = axes.x(at).clamp(left, right);
-        canvas.line([(x, top - 14.0), (x, bottom)], Pen { ink, width: 1.2, dash: None });
-        mark(canvas, x, &format!("{name} {}", clock(at)), ink);
+        let over = self.over_at.map(|over| ("over", over, OVER));
+        for (name, at, ink) in over.into_iter().chain([("alert", self.fired_at, TEXT)]) {
+            let x = axes.x(at).clamp(left, right);
+            canvas.line([(x, top - 14.0), (x, bottom)], Pen { ink, width: 1.2, dash: None });
+            let text = if at < first { format!("{name} earlier") } else { format!("{name} {}", clock(at)) };
+            mark(canvas, x, &text, ink);
+        }
         if let Some((began, _)) = self.changed {
             let text = if began < first { "change earlier".to_owned() } else { format!("change {}", clock(began)) };
             mark(canvas, axes.x(began).clamp(left, right), &text, ALARM);
