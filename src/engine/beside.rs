@@ -27,6 +27,8 @@ const TASKS_MAX: usize = 8;
 const POINTS_MAX: usize = 48;
 /// Fewest hours of which a course is made; below, it is made of stretches of five minutes.
 const HOURS_MIN: usize = 6;
+/// Cases below which a point of a share is made of more hours.
+const SHARE_CASES: u64 = 50;
 /// Width of limits in standard deviations.
 const SIGMAS: f64 = 3.0;
 
@@ -93,6 +95,14 @@ impl Scene<'_> {
                 (width, points) = (FIVE_MINUTES, fine);
             }
         }
+        // A share of few cases says little: longer stretches, while there are enough of them.
+        for hours in [2, 3] {
+            let few = spread.is_share && width >= Span::HOUR && usual_cases(&points) < SHARE_CASES;
+            if few && points.len() / 2 >= HOURS_MIN {
+                width = Span::HOUR.times(hours);
+                points = draw(width);
+            }
+        }
         points.drain(..points.len().saturating_sub(POINTS_MAX));
         let enough = points.len() >= 2 && centre.is_finite();
         enough.then(|| Course { width, centre, bound: bound(self.detect, centre), points })
@@ -126,6 +136,13 @@ impl Scene<'_> {
 }
 
 const FIVE_MINUTES: Span = Span::from_millis(300_000);
+
+/// The median of the points' cases.
+fn usual_cases(points: &[CoursePoint]) -> u64 {
+    let mut cases: Vec<u64> = points.iter().map(|p| p.n).collect();
+    cases.sort_unstable();
+    cases.get(cases.len() / 2).copied().unwrap_or_default()
+}
 
 /// Variances about the centre of a course.
 struct Spread {

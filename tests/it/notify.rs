@@ -76,22 +76,24 @@ fn around() -> Around {
             ]),
             &BTreeMap::from([task("invoice", 1_580, 1_660), task("refund", 320, 420), task("dunning", 310, 400)]),
         ),
-        course: Some(course()),
+        course: Some(course(RAISED)),
     }
 }
 
-/// A day of accuracy by the hour, lower from the change on; noise from a fixed generator.
-fn course() -> Course {
+/// A day of accuracy by the hour up to then, lower for eight hours from the change on; noise from a fixed generator.
+fn course(now: Timestamp) -> Course {
     let mut state = 7_u64;
     let mut noise = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as f64 / f64::from(1_u32 << 31) - 0.5
     };
-    let first = RAISED.minus(Span::HOUR.times(23)).floor(Span::HOUR);
+    let first = now.minus(Span::HOUR.times(23)).floor(Span::HOUR);
+    let began = RAISED.minus(Span::HOUR.times(6)).floor(Span::HOUR);
     let points = (0..24).map(|hour: i64| {
         let at = first.plus(Span::HOUR.times(hour));
         let n = if hour == 23 { 40 } else { 300 + 10 * (hour as u64 % 12) };
-        let level = if at >= RAISED.minus(Span::HOUR.times(6)).floor(Span::HOUR) { 0.8912 } else { 0.9402 };
+        let bad = at >= began && at.since(began) < Span::HOUR.times(8);
+        let level = if bad { 0.8912 } else { 0.9402 };
         let half = 3.0 * (0.9402_f64 * 0.0598 / n as f64).sqrt();
         let value = level + 0.05 * noise();
         CoursePoint { at, n, value, low: 0.9402 - half, high: (0.9402 + half).min(1.0) }
@@ -149,6 +151,7 @@ fn resolved() -> Message {
         change: Some(Estimate { value: -0.0011, low: -0.0122, high: 0.0091 }),
         samples: 1_980,
         version_before: None,
+        around: Around { course: Some(course(at)), ..around() },
         ..account()
     };
     let over = Crossing {

@@ -53,7 +53,6 @@ impl Picture {
     pub fn of(crossing: &Crossing) -> Option<Self> {
         let account = crossing.account.as_ref()?;
         let course = account.around.course.clone().filter(|course| course.points.len() >= 2)?;
-        let step = if course.width >= Span::HOUR { "by the hour, UTC" } else { "by five minutes, UTC" };
         let agent = crossing.labels.get("agent").map_or(String::new(), |agent| format!(" of {}", line(agent, 40)));
         let mut name = line(&measure_name(&account.measure), 60);
         if let Some(first) = name.get_mut(..1) {
@@ -61,7 +60,7 @@ impl Picture {
         }
         let versions = account.around.versions.iter();
         Some(Self {
-            title: format!("{name}{agent}, {step}"),
+            title: format!("{name}{agent}, by {}, UTC", step(course.width)),
             measure: account.measure.clone(),
             changed: account.changed_at.map(|at| (at, account.changed_between.unwrap_or((at, at)))),
             fired_at: crossing.started_at,
@@ -90,7 +89,7 @@ impl Picture {
 
     /// What the signs of the picture mean, in one line.
     pub fn legend(&self) -> String {
-        let step = if self.course.width >= Span::HOUR { "an hour" } else { "five minutes" };
+        let step = step(self.course.width).replace("the hour", "an hour");
         let bound = if self.course.bound.is_some() { ", dashed line: the rule's bound" } else { "" };
         format!(
             "Each point is {step}; red ones lie outside the limits (band: three sigma for their number of cases). Blue \
@@ -115,8 +114,15 @@ impl Picture {
     }
 
     fn scale(&self) -> Scale {
-        let estimate = |p: &CoursePoint| Estimate { value: p.value, low: p.low, high: p.high };
-        Scale::of(&self.measure, &self.course.points.iter().map(estimate).collect::<Vec<_>>())
+        let Course { points, centre, bound, .. } = &self.course;
+        let (low, high) = (median(points.iter().map(|p| p.low)), median(points.iter().map(|p| p.high)));
+        let levels = [Some(*centre), *bound].into_iter().flatten().map(|value| Estimate { value, low, high });
+        Scale::of(&self.measure, &levels.collect::<Vec<_>>())
+    }
+
+    /// Cases of a usual point.
+    fn usual(&self) -> f64 {
+        median(self.course.points.iter().map(|p| p.n as f64))
     }
 
     /// Beginning and end of what is shown.
@@ -234,18 +240,22 @@ impl Picture {
 
     fn draw_points(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
         let middle = |p: &CoursePoint| (f32::midpoint(axes.x(p.at), axes.x(self.end_of(p))), axes.y(p.value));
+        canvas.clip(Some(PLOT));
         for part in runs(&self.course) {
             canvas.line(part.iter().map(middle), Pen { ink: FAINT, width: 1.2, dash: None });
         }
-        let usual = median(self.course.points.iter().map(|p| p.n as f64));
+        canvas.clip(None);
+        let (_, top, _, bottom) = PLOT;
+        let usual = self.usual();
         for point in &self.course.points {
-            let at = middle(point);
+            let (x, y) = middle(point);
+            let at = (x, y.clamp(top, bottom));
             let ink = if is_beyond(point) { ALARM } else { TEXT };
             let radius = if is_beyond(point) { 4.0 } else { 3.2 };
             canvas.disc(at, radius + 1.0, PAPER);
             canvas.disc(at, radius, ink);
             // Points of few cases are hollow.
-            if (point.n as f64) * 3.0 < usual {
+            if is_thin(point, usual) {
                 canvas.disc(at, radius - 1.3, PAPER);
             }
         }
@@ -261,10 +271,10 @@ impl Picture {
         let mut mark = |canvas: &mut Canvas<'_>, x: f32, text: &str, ink: Ink| {
             let width = canvas.width(text, 10.0);
             let mut start = (x - width / 2.0).clamp(left, right + 70.0 - width);
-            for (from, to) in &taken {
-                if start < to + 8.0 && start + width > from - 8.0 {
-                    start = from - 8.0 - width;
-                }
+            let meets = |start: f32| taken.iter().find(|(a, b)| start < b + 8.0 && start + width > a - 8.0).copied();
+            if let Some((from, to)) = meets(start) {
+                let aside = [from - 8.0 - width, to + 8.0].into_iter().find(|s| *s >= 16.0 && meets(*s).is_none());
+                start = aside.unwrap_or(start);
             }
             canvas.words(text, (start, y), 10.0, Anchor::Start, ink);
             taken.push((start, start + width));
@@ -273,9 +283,12 @@ impl Picture {
         let over = self.over_at.map(|over| ("over", over, OVER));
         for (name, at, ink) in over.into_iter().chain([("alert", self.fired_at, TEXT)]) {
             let x = axes.x(at).clamp(left, right);
+            if at < first {
+                mark(canvas, x, &format!("{name} earlier"), ink);
+                continue;
+            }
             canvas.line([(x, top - 14.0), (x, bottom)], Pen { ink, width: 1.2, dash: None });
-            let text = if at < first { format!("{name} earlier") } else { format!("{name} {}", clock(at)) };
-            mark(canvas, x, &text, ink);
+            mark(canvas, x, &format!("{name} {}", clock(at)), ink);
         }
         if let Some((began, _)) = self.changed {
             let text = if began < first { "change earlier".to_owned() } else { format!("change {}", clock(began)) };
@@ -284,8 +297,24 @@ impl Picture {
     }
 }
 
+/// A stretch of time in words: `the hour`, `3 hours`, `5 minutes`.
+fn step(width: Span) -> String {
+    let hours = width.as_millis() / Span::HOUR.as_millis();
+    match hours {
+        0 => format!("{} minutes", width.as_millis() / Span::MINUTE.as_millis()),
+        1 => "the hour".to_owned(),
+        n => format!("{n} hours"),
+    }
+}
+
 fn is_beyond(point: &CoursePoint) -> bool {
     point.value < point.low || point.value > point.high
+}
+
+/// Whether a point rests on so few cases, compared with the others, that it says little: it is drawn hollow, and may lie at
+/// the edge of the plot.
+fn is_thin(point: &CoursePoint, usual: f64) -> bool {
+    (point.n as f64) * 3.0 < usual
 }
 
 /// The course cut where stretches of time are missing.
@@ -315,7 +344,8 @@ impl Axes {
         let to = end.max(picture.over_at.unwrap_or(picture.fired_at));
         // The usual width of the band; stretches of few cases have wide ones, which may leave the plot.
         let half = median(course.points.iter().map(|p| (p.high - course.centre).max(course.centre - p.low)));
-        let values = course.points.iter().map(|p| p.value);
+        let usual = picture.usual();
+        let values = course.points.iter().filter(|p| !is_thin(p, usual)).map(|p| p.value);
         let all = values.chain([course.centre - half, course.centre + half, course.centre]).chain(course.bound);
         let (mut low, mut high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
         let room = ((high - low) * 0.06).max(1e-9);

@@ -14,11 +14,13 @@ use crate::engine::units::Span;
 
 /// Longest label value shown, in characters.
 pub(super) const LABEL_LIMIT: usize = 120;
+/// How long before a change a release counts as at its time.
+const NEAR: Span = Span::from_secs(3 * 3_600);
 /// Most tasks told of those that carry a change.
 const TASKS_TOLD: usize = 3;
 
 /// The facts of an alert by the names that sinks without a layout give them, in the order in which they are told: `told`,
-/// `since`, `rests_on`, `how_sure`, `also_moved`, `version`, `tasks`, `false_alarm`, `baseline`; those that are not known
+/// `since`, `rests_on`, `now`, `how_sure`, `also_moved`, `version`, `tasks`, `false_alarm`, `baseline`; those that are not known
 /// are left out. Cleaned text, not encoded for any sink.
 pub fn facts(crossing: &Crossing) -> Vec<(&'static str, String)> {
     let mut facts = vec![("told", lead(crossing)), ("since", since(crossing))];
@@ -32,6 +34,7 @@ pub fn facts(crossing: &Crossing) -> Vec<(&'static str, String)> {
 const fn key(name: Name) -> &'static str {
     match name {
         Name::RestsOn => "rests_on",
+        Name::Now => "now",
         Name::HowSure => "how_sure",
         Name::AlsoMoved => "also_moved",
         Name::Version => "version",
@@ -78,7 +81,7 @@ pub(super) fn lead(crossing: &Crossing) -> String {
             format!("{name} unlike the baseline's: statistic {statistic:.3}, limit {limit:.3}.")
         }
     };
-    if is_over(crossing) { format!("{} Last estimate: {told}", ending(crossing)) } else { capital(&told) }
+    if is_over(crossing) { format!("{} Last told: {told}", ending(crossing)) } else { capital(&told) }
 }
 
 /// Why it is over. Two of the reasons do not mean that anything got better, and say so.
@@ -130,6 +133,7 @@ pub(super) fn since(crossing: &Crossing) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     RestsOn,
+    Now,
     HowSure,
     AlsoMoved,
     Version,
@@ -143,6 +147,7 @@ impl Name {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::RestsOn => "Rests on",
+            Self::Now => "Now",
             Self::HowSure => "How sure",
             Self::AlsoMoved => "Also moved",
             Self::Version => "Version",
@@ -159,8 +164,10 @@ pub(super) fn evidence(crossing: &Crossing, account: &Account, compact: bool) ->
     let mut rows = Vec::new();
     let mut put = |name, value: Option<String>| rows.extend(value.map(|value| (name, value)));
     put(Name::RestsOn, rests_on(account, over, compact));
-    // What is over need not be proven or explained any more.
-    if !over {
+    // What is over need not be proven or explained any more: what counts is how it is now.
+    if over {
+        put(Name::Now, now(account));
+    } else {
         put(Name::HowSure, is_graded(&account.measure).then(|| grade(account.grade).to_owned()));
         put(Name::AlsoMoved, also_moved(&account.around, compact));
     }
@@ -201,6 +208,19 @@ fn rests_on(account: &Account, over: bool, compact: bool) -> Option<String> {
     let reaches = account.changed_at.is_none_or(|at| from <= at.plus(Span::HOUR));
     let span = if reaches { "" } else { " of the last 24 h" };
     Some(format!("{told}; {} of {} outputs{span} still unlabelled", count(*labels_missing), count(*outputs)))
+}
+
+/// The level of the newest stretches of a course, of six hours at most.
+fn now(account: &Account) -> Option<String> {
+    let course = account.around.course.as_ref()?;
+    let end = course.points.last()?.at.plus(course.width);
+    let newest = course.points.iter().filter(|p| end.since(p.at) <= Span::HOUR.times(6));
+    let (n, sum) = newest.fold((0, 0.0), |(n, sum), p| (n + p.n, sum + p.n as f64 * p.value));
+    let value = sum / n as f64;
+    let known = account.baseline.into_iter().chain(account.estimate).collect::<Vec<_>>();
+    let level = Scale::of(&account.measure, &known).value(value);
+    let first = course.points.iter().find(|p| end.since(p.at) <= Span::HOUR.times(6))?.at;
+    value.is_finite().then(|| format!("{level} over the last {}, from {} cases", duration(end.since(first)), count(n)))
 }
 
 /// What else moved, and what was looked at and did not.
@@ -244,12 +264,13 @@ fn version(crossing: &Crossing, account: &Account) -> Option<String> {
     let Some(changed) = account.changed_at.filter(|_| !is_over(crossing)) else {
         return Some(format!("{now} since {began}{before}"));
     };
-    let earliest = account.changed_between.map_or(changed, |(earliest, _)| earliest).minus(Span::HOUR);
+    let earliest = account.changed_between.map_or(changed, |(earliest, _)| earliest).minus(NEAR);
+    let span = if release.at <= changed { changed.since(release.at) } else { release.at.since(changed) };
+    let (apart, side) = (duration(span), if release.at <= changed { "before" } else { "after" });
     if release.at < earliest {
-        return Some(format!("{now} since {began}{before}"));
+        let told = if span <= Span::DAY.times(7) { format!(" ({apart} {side} the change)") } else { String::new() };
+        return Some(format!("{now} since {began}{told}{before}"));
     }
-    let apart = duration(if release.at <= changed { changed.since(release.at) } else { release.at.since(changed) });
-    let side = if release.at <= changed { "before" } else { "after" };
     let from = account.version_before.as_ref().map_or(String::new(), |before| format!("from {} ", line(before, 60)));
     let clock = moment_after(changed, release.at);
     let changes = releases.iter().skip(1).filter(|r| r.at >= earliest).count();

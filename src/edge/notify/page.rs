@@ -326,7 +326,9 @@ fn block(crossing: &Crossing, compact: bool) -> Block {
             evidence(crossing, account, compact).into_iter().map(|(name, value)| Row::new(name.as_str(), value)),
         );
     }
-    let mut ids = vec![Row::new("Labels", pairs(crossing.labels.iter(), 400))];
+    // The alert's name is in the title and in the rule's.
+    let labels = crossing.labels.iter().filter(|(name, _)| *name != "alertname");
+    let mut ids = vec![Row::new("Labels", pairs(labels, 400))];
     let mut alert = crossing.alert_id.to_string();
     if !compact {
         ids.insert(0, Row::new("Rule", line(&crossing.rule, 160)));

@@ -291,5 +291,5 @@ fn facts_come_in_the_order_of_questions() {
     let told = facts(&old);
     assert!(told[2].1.ends_with("830 of 3,310 outputs of the last 24 h still unlabelled"), "{}", told[2].1);
     old.account.as_mut().unwrap().around.versions[2].at = RAISED.minus(Span::DAY.times(8));
-    assert_eq!(facts(&old)[5].1, "2.4.1 since 2026-09-23 14:05 UTC; before it 2.4.0");
+    assert_eq!(facts(&old)[5].1, "2.4.1 since 2026-09-23 14:05 UTC (5 d before the change); before it 2.4.0");
 }
