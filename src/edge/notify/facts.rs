@@ -81,7 +81,7 @@ pub(super) fn lead(crossing: &Crossing) -> String {
             format!("{name} unlike the baseline's: statistic {statistic:.3}, limit {limit:.3}.")
         }
     };
-    if is_over(crossing) { format!("{} Last told: {told}", ending(crossing)) } else { capital(&told) }
+    if is_over(crossing) { format!("{} Last estimate: {told}", ending(crossing)) } else { capital(&told) }
 }
 
 /// Why it is over. Two of the reasons do not mean that anything got better, and say so.
