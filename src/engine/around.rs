@@ -69,6 +69,20 @@ impl Aspect {
             Self::Volume => "outputs per hour",
         }
     }
+
+    /// The same in one word, for lists.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Confidence => "confidence",
+            Self::Escalation => "escalation",
+            Self::Overrides => "overrides",
+            Self::Errors => "errors",
+            Self::Latency => "latency",
+            Self::Cost => "cost",
+            Self::Volume => "volume",
+        }
+    }
 }
 
 /// Something else that moved.

@@ -1,4 +1,6 @@
 //! Lines, areas and words on pixels, at twice the size in which they are shown, so that they stay sharp on fine screens.
+//!
+//! The letters are DejaVu Sans, whose licence (Bitstream Vera) lets programs carry it.
 
 use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Mask, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, StrokeDash, Transform,

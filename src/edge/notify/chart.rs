@@ -60,7 +60,7 @@ impl Picture {
         }
         let versions = account.around.versions.iter();
         Some(Self {
-            title: format!("{name}{agent}, by {}, UTC", step(course.width)),
+            title: format!("{name}{agent}, every {}, UTC", step(course.width)),
             measure: account.measure.clone(),
             changed: account.changed_at.map(|at| (at, account.changed_between.unwrap_or((at, at)))),
             fired_at: crossing.started_at,
@@ -89,7 +89,8 @@ impl Picture {
 
     /// What the signs of the picture mean, in one line.
     pub fn legend(&self) -> String {
-        let step = step(self.course.width).replace("the hour", "an hour");
+        let step = step(self.course.width);
+        let step = if self.course.width == Span::HOUR { "an hour" } else { &step };
         let bound = if self.course.bound.is_some() { ", dashed line: the rule's bound" } else { "" };
         format!(
             "Each point is {step}; red ones lie outside the limits (band: three sigma for their number of cases). Blue \
@@ -297,12 +298,12 @@ impl Picture {
     }
 }
 
-/// A stretch of time in words: `the hour`, `3 hours`, `5 minutes`.
+/// A stretch of time in words: `hour`, `3 hours`, `5 minutes`.
 fn step(width: Span) -> String {
     let hours = width.as_millis() / Span::HOUR.as_millis();
     match hours {
         0 => format!("{} minutes", width.as_millis() / Span::MINUTE.as_millis()),
-        1 => "the hour".to_owned(),
+        1 => "hour".to_owned(),
         n => format!("{n} hours"),
     }
 }

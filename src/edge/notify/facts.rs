@@ -206,8 +206,8 @@ fn rests_on(account: &Account, over: bool, compact: bool) -> Option<String> {
     };
     // Panes reach back a day; what is older is not counted, and is said not to be.
     let reaches = account.changed_at.is_none_or(|at| from <= at.plus(Span::HOUR));
-    let span = if reaches { "" } else { " of the last 24 h" };
-    Some(format!("{told}; {} of {} outputs{span} still unlabelled", count(*labels_missing), count(*outputs)))
+    let span = if reaches { "outputs still" } else { "in the last 24 h" };
+    Some(format!("{told}; {} of {} {span} unlabelled", count(*labels_missing), count(*outputs)))
 }
 
 /// The level of the newest stretches of a course, of six hours at most.
@@ -225,7 +225,7 @@ fn now(account: &Account) -> Option<String> {
 
 /// What else moved, and what was looked at and did not.
 fn also_moved(around: &Around, compact: bool) -> Option<String> {
-    let steady: Vec<_> = around.steady.iter().map(|what| what.as_str()).collect();
+    let steady: Vec<_> = around.steady.iter().map(|what| what.short()).collect();
     let moved = around.beside.iter().map(|b| {
         let (level, before) = (aspect_value(b.what, b.level), aspect_value(b.what, b.baseline));
         format!("{} {level} (was {before})", b.what.as_str())
@@ -268,8 +268,12 @@ fn version(crossing: &Crossing, account: &Account) -> Option<String> {
     let span = if release.at <= changed { changed.since(release.at) } else { release.at.since(changed) };
     let (apart, side) = (duration(span), if release.at <= changed { "before" } else { "after" });
     if release.at < earliest {
-        let told = if span <= Span::DAY.times(7) { format!(" ({apart} {side} the change)") } else { String::new() };
-        return Some(format!("{now} since {began}{told}{before}"));
+        return Some(match &account.version_before {
+            Some(before) if span <= Span::DAY.times(7) => {
+                format!("{now} after {}, since {apart} {side} the change", line(before, 60))
+            }
+            _ => format!("{now} since {began}{before}"),
+        });
     }
     let from = account.version_before.as_ref().map_or(String::new(), |before| format!("from {} ", line(before, 60)));
     let clock = moment_after(changed, release.at);

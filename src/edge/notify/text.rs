@@ -56,7 +56,7 @@ fn whole(block: &Block, room: usize) -> Vec<String> {
     let mut left = room.saturating_sub(lines.len() + ids.len() + 2).max(ADVICE_MIN);
     let mut advice = Vec::new();
     for told in &block.advice {
-        let wanted = if told.name == "Description" { 3 } else { 2 };
+        let wanted = if told.name == "Description" && left > ADVICE_MIN { 3 } else { 2 };
         let told = row(told, wanted.min(left));
         left -= told.len();
         advice.extend(told);
