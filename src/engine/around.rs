@@ -182,7 +182,9 @@ impl Kitagawa {
     pub fn of(before: &BTreeMap<String, Counts>, now: &BTreeMap<String, Counts>) -> Option<Self> {
         let whole = |counts: &BTreeMap<String, Counts>| {
             let mut all = Counts::default();
-            counts.values().for_each(|c| all.merge(*c));
+            for one in counts.values() {
+                all.merge(*one);
+            }
             Some((all.share()?, all.n as f64))
         };
         let ((a0, n0), (a1, n1)) = (whole(before)?, whole(now)?);

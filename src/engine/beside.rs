@@ -241,6 +241,7 @@ fn beside(own: &Measure, profile: &Profile, since: &Pane, lasted: Span) -> (Vec<
 }
 
 /// How large a difference must be to be worth a look.
+#[derive(Clone, Copy)]
 enum Size {
     /// A percentage point.
     Points,

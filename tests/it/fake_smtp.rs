@@ -1,6 +1,6 @@
 //! A mail server on this machine that follows a script and writes everything down, and a reader for what it got.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};

@@ -21,6 +21,14 @@ pub(super) enum Anchor {
     End,
 }
 
+/// How words are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Letters {
+    pub(super) size: f32,
+    pub(super) anchor: Anchor,
+    pub(super) ink: Ink,
+}
+
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pen {
@@ -99,7 +107,8 @@ impl Canvas<'_> {
     }
 
     /// Words on a base line.
-    pub(super) fn words(&mut self, text: &str, (x, y): (f32, f32), size: f32, anchor: Anchor, ink: Ink) {
+    pub(super) fn words(&mut self, text: &str, (x, y): (f32, f32), letters: Letters) {
+        let Letters { size, anchor, ink } = letters;
         let width = self.width(text, size);
         let start = match anchor {
             Anchor::Start => x,

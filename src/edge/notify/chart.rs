@@ -4,7 +4,7 @@
 //! The panel is white whatever the reader's scheme: a mail program that darkens mails leaves pictures as they are, and a
 //! chart on a transparent ground would lose its lines there.
 
-use super::canvas::{Anchor, Canvas, Ink, Pen};
+use super::canvas::{Anchor, Canvas, Ink, Letters, Pen};
 use super::clean::line;
 use super::figures::{Scale, count, measure_name, moment, moment_after};
 use super::page::is_over;
@@ -31,6 +31,13 @@ const OVER: Ink = (46, 125, 50, 255);
 
 /// The plot: left, top, right, bottom.
 const PLOT: (f32, f32, f32, f32) = (56.0, 62.0, 514.0, 248.0);
+
+/// Size of all words but the title.
+const SMALL: f32 = 10.0;
+
+const fn small(anchor: Anchor, ink: Ink) -> Letters {
+    Letters { size: SMALL, anchor, ink }
+}
 
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,9 +110,9 @@ impl Picture {
         let mut canvas = Canvas::new(SIZE.0, SIZE.1)?;
         canvas.panel((0.0, 0.0, SIZE.0, SIZE.1), 8.0, EDGE);
         canvas.panel((1.0, 1.0, SIZE.0 - 1.0, SIZE.1 - 1.0), 7.0, PAPER);
-        canvas.words(&self.title, (16.0, 24.0), 13.0, Anchor::Start, TEXT);
+        canvas.words(&self.title, (16.0, 24.0), Letters { size: 13.0, anchor: Anchor::Start, ink: TEXT });
         let axes = Axes::of(self);
-        self.draw_grid(&mut canvas, &axes);
+        axes.draw(&mut canvas);
         self.draw_change(&mut canvas, &axes);
         self.draw_limits(&mut canvas, &axes);
         self.draw_versions(&mut canvas, &axes);
@@ -138,23 +145,6 @@ impl Picture {
     fn end_of(&self, point: &CoursePoint) -> Timestamp {
         let end = point.at.plus(self.course.width);
         if point.at < self.until { end.min(self.until) } else { end }
-    }
-
-    fn draw_grid(&self, canvas: &mut Canvas<'_>, axes: &Axes) {
-        let (left, top, right, bottom) = PLOT;
-        let hair = |ink| Pen { ink, width: 1.0, dash: None };
-        for (value, text) in axes.levels() {
-            let y = axes.y(value);
-            canvas.line([(left, y), (right, y)], hair(GRID));
-            canvas.words(&text, (left - 8.0, y + 3.5), 10.0, Anchor::End, FAINT);
-        }
-        for (at, text) in axes.times() {
-            let x = axes.x(at);
-            canvas.line([(x, bottom), (x, bottom + 4.0)], hair(EDGE));
-            canvas.words(&text, (x, bottom + 17.0), 10.0, Anchor::Middle, FAINT);
-        }
-        canvas.line([(left, bottom), (right, bottom)], hair(EDGE));
-        canvas.line([(left, top), (left, bottom)], hair(EDGE));
     }
 
     /// The interval in which the change began, and its likeliest moment.
@@ -208,11 +198,11 @@ impl Picture {
                 let push = (APART - gap.abs()) / 2.0 * if gap < 0.0 { -1.0 } else { 1.0 };
                 (centre, y) = (within(centre - push), within(y + push));
             }
-            canvas.words("bound", (right + 8.0, y), 10.0, Anchor::Start, BOUND);
-            canvas.words(&scale.value(bound), (right + 8.0, y + 12.0), 10.0, Anchor::Start, BOUND);
+            canvas.words("bound", (right + 8.0, y), small(Anchor::Start, BOUND));
+            canvas.words(&scale.value(bound), (right + 8.0, y + 12.0), small(Anchor::Start, BOUND));
         }
-        canvas.words("baseline", (right + 8.0, centre), 10.0, Anchor::Start, CENTRE);
-        canvas.words(&scale.value(self.course.centre), (right + 8.0, centre + 12.0), 10.0, Anchor::Start, CENTRE);
+        canvas.words("baseline", (right + 8.0, centre), small(Anchor::Start, CENTRE));
+        canvas.words(&scale.value(self.course.centre), (right + 8.0, centre + 12.0), small(Anchor::Start, CENTRE));
     }
 
     /// Phases by version: a line where one began and its name above the plot, where there is room for it.
@@ -233,8 +223,8 @@ impl Picture {
         }
         let ends: Vec<f32> = shown.iter().skip(1).map(|(x, _)| *x).chain([right]).collect();
         for ((x, version), end) in shown.into_iter().zip(ends) {
-            if canvas.width(version, 10.0) + 8.0 <= end - x {
-                canvas.words(version, (x + 4.0, top - 5.0), 10.0, Anchor::Start, FAINT);
+            if canvas.width(version, SMALL) + 8.0 <= end - x {
+                canvas.words(version, (x + 4.0, top - 5.0), small(Anchor::Start, FAINT));
             }
         }
     }
@@ -270,14 +260,14 @@ impl Picture {
         let mut taken: Vec<(f32, f32)> = Vec::new();
         // Names are moved aside where they would touch, the most recent moment first.
         let mut mark = |canvas: &mut Canvas<'_>, x: f32, text: &str, ink: Ink| {
-            let width = canvas.width(text, 10.0);
+            let width = canvas.width(text, SMALL);
             let mut start = (x - width / 2.0).clamp(left, right + 70.0 - width);
             let meets = |start: f32| taken.iter().find(|(a, b)| start < b + 8.0 && start + width > a - 8.0).copied();
             if let Some((from, to)) = meets(start) {
                 let aside = [from - 8.0 - width, to + 8.0].into_iter().find(|s| *s >= 16.0 && meets(*s).is_none());
                 start = aside.unwrap_or(start);
             }
-            canvas.words(text, (start, y), 10.0, Anchor::Start, ink);
+            canvas.words(text, (start, y), small(Anchor::Start, ink));
             taken.push((start, start + width));
         };
         let clock = |at: Timestamp| moment(at).split(' ').nth(1).unwrap_or_default().to_owned();
@@ -360,6 +350,24 @@ impl Axes {
             low = 0.0;
         }
         Self { from, to, low, high: high.max(low + 1e-9), scale: picture.scale() }
+    }
+
+    /// Grid, ticks and their names.
+    fn draw(&self, canvas: &mut Canvas<'_>) {
+        let (left, top, right, bottom) = PLOT;
+        let hair = |ink| Pen { ink, width: 1.0, dash: None };
+        for (value, text) in self.levels() {
+            let y = self.y(value);
+            canvas.line([(left, y), (right, y)], hair(GRID));
+            canvas.words(&text, (left - 8.0, y + 3.5), small(Anchor::End, FAINT));
+        }
+        for (at, text) in self.times() {
+            let x = self.x(at);
+            canvas.line([(x, bottom), (x, bottom + 4.0)], hair(EDGE));
+            canvas.words(&text, (x, bottom + 17.0), small(Anchor::Middle, FAINT));
+        }
+        canvas.line([(left, bottom), (right, bottom)], hair(EDGE));
+        canvas.line([(left, top), (left, bottom)], hair(EDGE));
     }
 
     /// The column of a moment; may lie outside the plot, never further than the picture is wide.

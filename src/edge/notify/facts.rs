@@ -277,8 +277,8 @@ fn version(crossing: &Crossing, account: &Account) -> Option<String> {
     }
     let from = account.version_before.as_ref().map_or(String::new(), |before| format!("from {} ", line(before, 60)));
     let clock = moment_after(changed, release.at);
-    let changes = releases.iter().skip(1).filter(|r| r.at >= earliest).count();
-    let several = if changes > 1 { format!("; {changes} such changes in that time") } else { String::new() };
+    let near = releases.iter().skip(1).filter(|r| r.at >= earliest).count();
+    let several = if near > 1 { format!("; {near} such changes in that time") } else { String::new() };
     Some(format!("CHANGED {from}to {now} at {clock}, {apart} {side} the change{several}"))
 }
 

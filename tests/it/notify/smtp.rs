@@ -1,6 +1,6 @@
 //! Mails over a real mail server, aiosmtpd, read by Python's email package: neither is ours.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
