@@ -6,7 +6,7 @@ use crate::engine::route::Message;
 /// Lines of a mail about one alert.
 const SCREEN: usize = 24;
 /// Lines that annotations get even when the facts fill the screen.
-const ADVICE_MIN: usize = 3;
+const ADVICE_MIN: usize = 2;
 /// Columns of a line of text. Addresses of web pages are never broken.
 const WIDTH: usize = 78;
 /// Columns of a row's name.
