@@ -110,7 +110,7 @@ impl Picture {
         let mut canvas = Canvas::new(SIZE.0, SIZE.1)?;
         canvas.panel((0.0, 0.0, SIZE.0, SIZE.1), 8.0, EDGE);
         canvas.panel((1.0, 1.0, SIZE.0 - 1.0, SIZE.1 - 1.0), 7.0, PAPER);
-        canvas.words(&self.title, (16.0, 24.0), Letters { size: 13.0, anchor: Anchor::Start, ink: TEXT });
+        self.draw_title(&mut canvas);
         let axes = Axes::of(self);
         axes.draw(&mut canvas);
         self.draw_change(&mut canvas, &axes);
@@ -119,6 +119,18 @@ impl Picture {
         self.draw_points(&mut canvas, &axes);
         self.draw_marks(&mut canvas, &axes);
         canvas.png()
+    }
+
+    /// The title, cut where it is too long.
+    fn draw_title(&self, canvas: &mut Canvas<'_>) {
+        const HEIGHT: f32 = 13.0;
+        let mut title = self.title.clone();
+        let mut room = title.chars().count();
+        while canvas.width(&title, HEIGHT) > SIZE.0 - 32.0 && room > 1 {
+            room -= 1;
+            title = line(&self.title, room);
+        }
+        canvas.words(&title, (16.0, 24.0), Letters { size: HEIGHT, anchor: Anchor::Start, ink: TEXT });
     }
 
     fn scale(&self) -> Scale {
@@ -191,6 +203,7 @@ impl Picture {
         let within = |y: f32| y.clamp(top + 4.0, bottom - 14.0);
         let mut centre = within(axes.y(self.course.centre));
         let scale = self.scale();
+        let told = |level: f64| scale.value(level).trim_end_matches(" tokens").to_owned();
         if let Some(bound) = self.course.bound {
             let mut y = within(axes.y(bound));
             let gap = y - centre;
@@ -199,10 +212,10 @@ impl Picture {
                 (centre, y) = (within(centre - push), within(y + push));
             }
             canvas.words("bound", (right + 8.0, y), small(Anchor::Start, BOUND));
-            canvas.words(&scale.value(bound), (right + 8.0, y + 12.0), small(Anchor::Start, BOUND));
+            canvas.words(&told(bound), (right + 8.0, y + 12.0), small(Anchor::Start, BOUND));
         }
         canvas.words("baseline", (right + 8.0, centre), small(Anchor::Start, CENTRE));
-        canvas.words(&scale.value(self.course.centre), (right + 8.0, centre + 12.0), small(Anchor::Start, CENTRE));
+        canvas.words(&told(self.course.centre), (right + 8.0, centre + 12.0), small(Anchor::Start, CENTRE));
     }
 
     /// Phases by version: a line where one began and its name above the plot, where there is room for it.
@@ -339,7 +352,7 @@ impl Axes {
         let values = course.points.iter().filter(|p| !is_thin(p, usual)).map(|p| p.value);
         let all = values.chain([course.centre - half, course.centre + half, course.centre]).chain(course.bound);
         let (mut low, mut high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
-        let room = ((high - low) * 0.06).max(1e-9);
+        let room = ((high - low) * 0.06).max(low.abs().max(high.abs()) * 1e-6).max(1e-9);
         (low, high) = (low - room, high + room);
         if picture.scale().is_percent() {
             (low, high) = (low.max(0.0), high.min(1.0));
@@ -391,7 +404,11 @@ impl Axes {
         let rough = 10_f64.powf((span / 4.0).log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * rough).into_iter().find(|s| span / s <= 7.0).unwrap_or(span);
         let decimals = (-step.log10().floor()).clamp(0.0, 8.0) as usize;
-        let first = (self.low * factor / step).ceil() as i64;
+        let first = (self.low * factor / step).ceil();
+        if !first.is_finite() || first.abs() > 1e15 {
+            return Vec::new();
+        }
+        let first = first as i64;
         let ticks = (first..first + 12).map(|k| k as f64 * step);
         let most = if self.scale.is_percent() { 100.0 } else { f64::INFINITY };
         let shown = ticks.take_while(|t| *t <= self.high * factor && *t <= most + 1e-9);
@@ -411,5 +428,75 @@ impl Axes {
             at.map_or_else(|_| String::new(), |at| at.strftime(form).to_string())
         };
         all.map(|at| (at, name(at))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(
+        measure: Measure,
+        points: &[(i64, f64, u64)],
+        (centre, half): (f64, f64),
+        bound: Option<f64>,
+    ) -> Picture {
+        let at = |hours: i64| Timestamp::from_millis(1_790_863_200_000).plus(Span::HOUR.times(hours));
+        let points = points.iter().map(|(hour, value, n)| {
+            let (low, high) = (centre - half, centre + half);
+            CoursePoint { at: at(*hour), n: *n, value: *value, low, high }
+        });
+        Picture {
+            title: "A title that is much longer than what there is room for in any picture of this size, ".repeat(3),
+            measure,
+            course: Course { width: Span::HOUR, centre, bound, points: points.collect() },
+            changed: Some((at(2), (at(-900), at(900)))),
+            fired_at: at(3),
+            over_at: None,
+            until: at(3),
+            versions: vec![
+                Release { at: at(1), version: "x".repeat(24) },
+                Release { at: at(-5), version: String::new() },
+            ],
+        }
+    }
+
+    fn steps(values: &[f64]) -> Vec<(i64, f64, u64)> {
+        values.iter().enumerate().map(|(hour, value)| (hour as i64, *value, 100)).collect()
+    }
+
+    #[test]
+    fn every_course_is_drawn_whatever_its_numbers() {
+        for (measure, values, centre, half, bound) in [
+            (Measure::Accuracy, vec![1.0, 1.0, 1.0], 1.0, 0.0, Some(0.98)),
+            (Measure::EscalationRate, vec![0.0, 0.0], 0.0, 0.0, None),
+            (Measure::Cost, vec![0.0125, 0.0131, 1e-9], 0.0125, 0.001, Some(0.014)),
+            (Measure::Tokens, vec![1e6, 2e6, 1.5e6], 1e6, 1e5, None),
+            (Measure::Metric("m".to_owned()), vec![1e300, 1e300], 1e300, 0.0, None),
+            (Measure::Metric("m".to_owned()), vec![-1e12, 1e12, 0.0], 0.0, 1.0, Some(-5.0)),
+        ] {
+            let picture = picture(measure, &steps(&values), (centre, half), bound);
+            let png = picture.png().unwrap();
+            assert_eq!(png.get(..8), Some(&b"\x89PNG\r\n\x1a\n"[..]), "{values:?}");
+            assert!(picture.words().contains("points from"), "{}", picture.words());
+        }
+    }
+
+    #[test]
+    fn axes_have_round_levels_and_points_of_few_cases_do_not_stretch_them() {
+        let mut points = steps(&[0.94, 0.95, 0.93, 0.89]);
+        points.push((4, 0.0, 2));
+        let axes = Axes::of(&picture(Measure::Accuracy, &points, (0.94, 0.03), Some(0.92)));
+        assert!(axes.low > 0.85 && axes.high < 1.0, "{} {}", axes.low, axes.high);
+        let names: Vec<_> = axes.levels().into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["90 %", "92 %", "94 %", "96 %"]);
+        let times: Vec<_> = axes.times().into_iter().map(|(_, name)| name).collect();
+        assert_eq!(times, ["14:00", "15:00", "16:00", "17:00", "18:00", "19:00"]);
+    }
+
+    #[test]
+    fn a_point_beyond_its_limits_is_counted_in_words() {
+        let told = picture(Measure::Accuracy, &steps(&[0.94, 0.95, 0.85]), (0.94, 0.03), None).words();
+        assert!(told.ends_with("3 points from 2026-10-01 14:00 UTC to 17:00 UTC, 1 of them outside the limits about 94.0 %; the newest is 85.0 %."), "{told}");
     }
 }

@@ -90,7 +90,17 @@ impl Scale {
 
     /// A round value on an axis, percent already in percent.
     pub(super) fn tick(self, value: f64, decimals: usize) -> String {
-        let number = grouped(value, decimals);
+        // Room beside an axis is scarce.
+        let short = |unit: f64, mark: &str| {
+            let text = grouped(value / unit, 2);
+            let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+            format!("{text}{mark}")
+        };
+        let number = match value.abs() {
+            large if (1e4..1e6).contains(&large) => short(1e3, "k"),
+            large if (1e6..1e12).contains(&large) => short(1e6, "M"),
+            _ => grouped(value, decimals),
+        };
         match self.unit {
             Unit::Percent => format!("{number} %"),
             Unit::Dollars => format!("${number}"),
@@ -332,6 +342,15 @@ mod tests {
         assert_eq!(dollars.distance(0.5, 0.0, change(0.4, 0.6)).as_deref(), Some("$0.500 above"));
         let plain = Scale { unit: Unit::Plain, decimals: 1 };
         assert_eq!(plain.distance(18.0, 20.0, change(-3.0, -1.0)).as_deref(), Some("10 % (5 to 15) below"));
+    }
+
+    #[test]
+    fn values_on_axes_are_short() {
+        let scale = |unit| Scale { unit, decimals: 2 };
+        let ticks = [5.0, 0.25, 12_500.0, 20_000.0, 1_250_000.0, -30_000.0].map(|x| scale(Unit::Plain).tick(x, 2));
+        assert_eq!(ticks, ["5.00", "0.25", "12.5k", "20k", "1.25M", "-30k"]);
+        assert_eq!(scale(Unit::Percent).tick(92.5, 1), "92.5 %");
+        assert_eq!(scale(Unit::Dollars).tick(0.0125, 4), "$0.0125");
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn letter(message: &Message) -> Letter {
 fn a_firing_alert_fits_on_one_screen() {
     let told = text::body(&firing());
     insta::assert_snapshot!("firing", told);
-    assert!(told.lines().count() <= 24, "{told}");
+    assert!(told.lines().count() <= 24 && told.lines().all(|l| l.chars().count() <= 78), "{told}");
     assert_eq!(text::subject(&firing()), "[FIRING] critical AccuracyDegraded: agent=invoice-triage");
 }
 
@@ -254,6 +254,7 @@ fn what_no_alert_says_is_told_at_the_top() {
     ];
     let told = cases.map(|(occasion, message, note)| {
         let message = Message { occasion, status: Status::Firing, notes: vec![note], ..message };
+        keep(&format!("{occasion:?}"), &message);
         let body = text::body(&message);
         let top: Vec<_> = body.lines().take_while(|line| !line.is_empty()).collect();
         assert!(html::body(&message).contains("<p class=\"note\">"));
