@@ -22,13 +22,10 @@ struct Sources {
 
 impl Inhibited {
     /// What the alerts that fire keep quiet.
-    pub(super) fn by<'a>(
-        rules: &[Inhibition],
-        firing: impl Iterator<Item = &'a BTreeMap<String, String>> + Clone,
-    ) -> Self {
+    pub(super) fn by(rules: &[Inhibition], firing: &[&BTreeMap<String, String>]) -> Self {
         let sources = |rule: &Inhibition| {
             let mut sources = Sources::default();
-            for labels in firing.clone().filter(|labels| all_match(&rule.source, labels)) {
+            for labels in firing.iter().filter(|labels| all_match(&rule.source, labels)) {
                 let key = key(rule, labels);
                 if !all_match(&rule.target, labels) {
                     sources.only_sources.insert(key.clone());
@@ -70,7 +67,7 @@ mod tests {
         let critical = labels(&[("severity", "critical"), ("agent", "a")]);
         let warning = |agent: &str| labels(&[("severity", "warning"), ("agent", agent)]);
         let quiet = |firing: &[BTreeMap<String, String>], labels: &BTreeMap<String, String>| {
-            Inhibited::by(&rules, firing.iter()).holds(&rules, labels)
+            Inhibited::by(&rules, &firing.iter().collect::<Vec<_>>()).holds(&rules, labels)
         };
         let both = [critical.clone(), warning("a")];
         assert!(quiet(&both, &warning("a")));
