@@ -269,15 +269,7 @@ impl RawConfig {
 
 /// `1 per 7d`: how many false alarms all streams and rules may raise together.
 fn budget(text: &str, faults: &mut Vec<String>) -> Option<Budget> {
-    let parts = text.split_once(" per ").and_then(|(count, per)| {
-        let count: f64 = count.trim().parse().ok()?;
-        let per: Span = per.trim().parse().ok()?;
-        (count > 0.0 && count.is_finite() && per > Span::ZERO).then_some(Budget { count, per })
-    });
-    if parts.is_none() {
-        faults.push(format!("false_alarm_budget is `{text}`; write how many in how much time, like `1 per 7d`"));
-    }
-    parts
+    text.parse().map_err(|fault| faults.push(format!("false_alarm_budget is {fault}"))).ok()
 }
 
 impl RawHttp {

@@ -1,0 +1,161 @@
+//! One pass over records under one rule set or two, with known incidents and injected changes.
+
+use serde::Serialize;
+
+use super::incident::{self, CountsAt, Incident, Incidents, Score};
+use super::inject::{Injected, Injector};
+use super::tally::Tallies;
+use super::{Bounds, Check, Comparison, Finding, Replay};
+use crate::engine::Group;
+use crate::engine::event::{Event, decode};
+use crate::engine::units::Timestamp;
+
+/// A replay that is judged.
+#[derive(Debug)]
+pub struct Trial {
+    new: Replay,
+    old: Option<Replay>,
+    injector: Injector,
+    incidents: Vec<Marked>,
+    /// Event time of the first record that has one.
+    first: Option<Timestamp>,
+}
+
+/// An incident, with the counts of its streams from when it began.
+#[derive(Debug)]
+struct Marked {
+    incident: Incident,
+    injected: bool,
+    counts: Option<CountsAt>,
+}
+
+/// What a trial found, beyond the alerts themselves.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// Whether incidents are known, so that alarms are what lies outside them; otherwise every alert is an alarm.
+    pub alarms_are_false: bool,
+    /// How many alarms a week.
+    pub tallies: Tallies,
+    /// What became of the incidents, where any are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incidents: Option<Incidents>,
+    /// What the injections did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub injected: Vec<Injected>,
+    /// How the rules differ from those that they were compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Comparison>,
+    /// The bounds that were set, and whether they were kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gate: Vec<Check>,
+}
+
+impl Verdict {
+    /// Whether every bound was kept.
+    pub fn passes(&self) -> bool {
+        self.gate.iter().all(|check| check.kept)
+    }
+}
+
+impl Trial {
+    /// A trial of `new`, beside `old` where that is given, on streams formed by `group_by`. Every injection is an incident
+    /// too.
+    pub fn new(
+        (new, old): (Replay, Option<Replay>),
+        incidents: Vec<Incident>,
+        injector: Injector,
+        group_by: &[Group],
+    ) -> Self {
+        let marked = |injected| move |incident| Marked { incident, injected, counts: None };
+        let mut all: Vec<Marked> = incidents.into_iter().map(marked(false)).collect();
+        all.extend(injector.incidents(group_by).into_iter().map(marked(true)));
+        Self { new, old, injector, incidents: all, first: None }
+    }
+
+    /// Reads the next record.
+    pub fn record(&mut self, payload: &[u8]) {
+        if self.first.is_none() || self.incidents.iter().any(|marked| marked.counts.is_none()) {
+            self.mark(payload);
+        }
+        let payload = self.injector.apply(payload);
+        self.new.record(&payload);
+        if let Some(old) = &mut self.old {
+            old.record(&payload);
+        }
+    }
+
+    /// Notes what the streams had counted when an incident begins, before the record that reaches it.
+    fn mark(&mut self, payload: &[u8]) {
+        let now = match decode(payload) {
+            Ok(Event::Output(output)) => output.ts,
+            Ok(Event::Feedback(feedback)) => feedback.ts,
+            Err(_) => return,
+        };
+        self.first.get_or_insert(now);
+        for marked in &mut self.incidents {
+            if marked.counts.is_none() && now >= marked.incident.from {
+                let of_incident = |labels| marked.incident.selector.matches(labels);
+                let streams = self.new.engine().streams().filter(|stream| of_incident(&stream.labels));
+                marked.counts =
+                    Some(streams.map(|s| (s.labels.clone(), (s.memory.outputs, s.memory.labels))).collect());
+            }
+        }
+    }
+
+    /// The replay of the rules that are tried.
+    pub const fn new_rules(&self) -> &Replay {
+        &self.new
+    }
+
+    /// The same, for those who write down what it asks for.
+    pub const fn new_rules_mut(&mut self) -> &mut Replay {
+        &mut self.new
+    }
+
+    /// Forgets what nobody writes down of the rules that are compared with.
+    pub fn forget_old(&mut self) {
+        if let Some(old) = &mut self.old {
+            drop((old.take_effects(), old.take_messages()));
+            old.parts().0.forget_unwritten();
+        }
+    }
+
+    /// What was found, held to these bounds.
+    pub fn verdict(&self, bounds: &Bounds) -> Verdict {
+        let known: Vec<Incident> = self.incidents.iter().map(|marked| marked.incident.clone()).collect();
+        let new: Vec<&Finding> = self.new.findings().collect();
+        let against = self.old.as_ref().map(|old| {
+            let findings: Vec<&Finding> = old.findings().collect();
+            let tallies = Tallies::of(old, &known, self.first);
+            let rules = (self.new.engine().rules(), old.engine().rules());
+            Comparison::of((&new, rules.0), (&findings, rules.1), tallies, &known)
+        });
+        let scores: Vec<Score> = self.incidents.iter().map(|marked| self.score(marked)).collect();
+        let mut verdict = Verdict {
+            alarms_are_false: !known.is_empty(),
+            tallies: Tallies::of(&self.new, &known, self.first),
+            incidents: (!scores.is_empty()).then(|| Incidents::of(scores)),
+            injected: self.injector.report(),
+            against,
+            gate: Vec::new(),
+        };
+        verdict.gate = bounds.check(&verdict);
+        verdict
+    }
+
+    fn score(&self, marked: &Marked) -> Score {
+        let Marked { incident, injected, counts } = marked;
+        let none = CountsAt::new();
+        let since = (self.first.unwrap_or(incident.from), counts.as_ref().unwrap_or(&none));
+        let begun = incident.from.max(since.0);
+        Score {
+            name: incident.name.clone(),
+            from: begun.to_string(),
+            to: incident.to.map(|to| to.to_string()),
+            injected: *injected,
+            found: incident::find(incident, self.new.findings(), since),
+            already: incident::already(incident, self.new.findings()),
+            found_before: self.old.as_ref().map(|old| incident::find(incident, old.findings(), since)),
+        }
+    }
+}
