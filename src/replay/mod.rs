@@ -22,7 +22,7 @@ pub use compare::{Comparison, Moved, Paired};
 pub use gate::{Bounds, Check};
 pub use incident::{Incident, Incidents, Score, Seen};
 pub use inject::{Injected, Injection, Injector};
-pub use selector::Selector;
+pub use selector::{Selector, time};
 pub use tally::{Tallies, Tally};
 pub use trial::{Trial, Verdict};
 

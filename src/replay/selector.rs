@@ -60,8 +60,11 @@ impl fmt::Display for Selector {
     }
 }
 
-/// A moment as people write it, between 1980 and 2200.
-pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+/// A moment as people write it.
+///
+/// # Errors
+/// What is wrong with it: no RFC 3339, or not between the years 1980 and 2200.
+pub fn time(text: &str) -> Result<Timestamp, String> {
     let read = text.parse::<jiff::Timestamp>().map(|time| Timestamp::from_millis(time.as_millisecond()));
     match read {
         Ok(time) if (Timestamp::MIN..=Timestamp::MAX).contains(&time) => Ok(time),

@@ -17,6 +17,8 @@ pub struct Trial {
     old: Option<Replay>,
     injector: Injector,
     incidents: Vec<Marked>,
+    /// Whether somebody said what the incidents are, possibly that there are none.
+    are_known: bool,
     /// Event time of the first record that has one.
     first: Option<Timestamp>,
 }
@@ -32,7 +34,8 @@ struct Marked {
 /// What a trial found, beyond the alerts themselves.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Verdict {
-    /// Whether incidents are known, so that alarms are what lies outside them; otherwise every alert is an alarm.
+    /// Whether all incidents are known, so that alarms outside them are false; otherwise every alert outside the
+    /// injections is counted, true or not.
     pub alarms_are_false: bool,
     /// How many alarms a week.
     pub tallies: Tallies,
@@ -58,18 +61,19 @@ impl Verdict {
 }
 
 impl Trial {
-    /// A trial of `new`, beside `old` where that is given, on streams formed by `group_by`. Every injection is an incident
-    /// too.
+    /// A trial of `new`, beside `old` where that is given, on streams formed by `group_by`, with all incidents that there
+    /// are where those are known. Every injection is an incident too.
     pub fn new(
         (new, old): (Replay, Option<Replay>),
-        incidents: Vec<Incident>,
+        incidents: Option<Vec<Incident>>,
         injector: Injector,
         group_by: &[Group],
     ) -> Self {
         let marked = |injected| move |incident| Marked { incident, injected, counts: None };
-        let mut all: Vec<Marked> = incidents.into_iter().map(marked(false)).collect();
+        let are_known = incidents.is_some();
+        let mut all: Vec<Marked> = incidents.into_iter().flatten().map(marked(false)).collect();
         all.extend(injector.incidents(group_by).into_iter().map(marked(true)));
-        Self { new, old, injector, incidents: all, first: None }
+        Self { new, old, injector, incidents: all, are_known, first: None }
     }
 
     /// Reads the next record.
@@ -132,7 +136,7 @@ impl Trial {
         });
         let scores: Vec<Score> = self.incidents.iter().map(|marked| self.score(marked)).collect();
         let mut verdict = Verdict {
-            alarms_are_false: !known.is_empty(),
+            alarms_are_false: self.are_known,
             tallies: Tallies::of(&self.new, &known, self.first),
             incidents: (!scores.is_empty()).then(|| Incidents::of(scores)),
             injected: self.injector.report(),
