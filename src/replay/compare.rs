@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Finding;
-use super::incident::{Incident, explained};
+use super::incident::{Incident, explained, text};
 use super::tally::Tallies;
 use crate::engine::detect::design::interval::sign_test;
 use crate::engine::rule::RuleSet;
-use crate::engine::units::{Span, Timestamp};
+use crate::engine::units::Timestamp;
 
 /// An alert that both rule sets raise, at different times.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -138,10 +138,76 @@ impl Moved {
             stream: new.stream.clone(),
             old_at: old.at.clone(),
             new_at: new.at.clone(),
-            by: format!("{} {direction}", Span::from_millis(by.abs())),
+            by: format!("{} {direction}", text(by.abs())),
             by_ms: by,
             by_outputs: new.outputs as i64 - old.outputs as i64,
             by_labels: new.labels as i64 - old.labels as i64,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::alert::State;
+
+    fn finding(rule: &str, agent: &str, fired: i64, ended: Option<i64>) -> Finding {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        Finding {
+            alert: rule.to_owned(),
+            severity: String::new(),
+            stream: BTreeMap::from([("agent".to_owned(), agent.to_owned())]),
+            state: State::Firing,
+            at: at(fired).to_string(),
+            resolved_at: None,
+            outputs: fired as u64,
+            labels: fired as u64 / 2,
+            estimate: None,
+            interval: None,
+            baseline: None,
+            baseline_interval: None,
+            changed_at: None,
+            measure: String::new(),
+            grade: "",
+            id: String::new(),
+            rule: rule.to_owned(),
+            fired: at(fired),
+            ended: ended.map(at),
+        }
+    }
+
+    #[test]
+    fn alerts_pair_by_rule_stream_and_overlap_and_each_once() {
+        let old = [
+            finding("g/A", "a", 100, Some(200)),
+            finding("g/A", "a", 300, Some(400)),
+            finding("g/A", "b", 100, None),
+            finding("g/B", "a", 100, None),
+        ];
+        let new = [
+            // Overlaps the first and the second: the nearer start wins.
+            finding("g/A", "a", 150, Some(310)),
+            // Ended before the second began.
+            finding("g/A", "a", 210, Some(220)),
+            finding("g/A", "b", 100, None),
+            finding("g/C", "a", 100, None),
+        ];
+        let (new, old): (Vec<&Finding>, Vec<&Finding>) = (new.iter().collect(), old.iter().collect());
+        let seconds = |f: Option<&Finding>| f.map(|f| (f.rule.as_str(), f.fired.as_millis() / 1_000));
+        let found: Vec<_> = pairs(&new, &old).into_iter().map(|(new, old)| (seconds(new), seconds(old))).collect();
+        assert_eq!(
+            found,
+            [
+                (Some(("g/A", 150)), Some(("g/A", 100))),
+                (Some(("g/A", 210)), None),
+                (Some(("g/A", 100)), Some(("g/A", 100))),
+                (Some(("g/C", 100)), None),
+                (None, Some(("g/A", 300))),
+                (None, Some(("g/B", 100))),
+            ]
+        );
+        let moved = Moved::of(new[0], old[0]);
+        assert_eq!((moved.by.as_str(), moved.by_outputs, moved.by_labels), ("50s later", 50, 25));
+        assert_eq!(Moved::of(old[0], new[0]).by, "50s earlier");
     }
 }

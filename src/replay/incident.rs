@@ -79,6 +79,9 @@ pub struct Score {
     /// An alert that had been firing when it began, which finds nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub already: Option<String>,
+    /// Whether it began before the first chart had a limit: until then nothing could find it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unwatched: bool,
     /// What the rules compared with found; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found_before: Option<Option<Seen>>,
@@ -118,7 +121,7 @@ pub(super) fn find<'f>(
         alert: first.alert.clone(),
         stream: stream.join(", "),
         at: first.at.clone(),
-        delay: delay.to_string(),
+        delay: text(delay.as_millis()),
         delay_ms: delay.as_millis(),
         outputs: first.outputs.saturating_sub(outputs),
         labels: first.labels.saturating_sub(labels),
@@ -136,14 +139,19 @@ impl Incidents {
     pub(super) fn of(scores: Vec<Score>) -> Self {
         let mut delays: Vec<i64> = scores.iter().filter_map(|score| Some(score.found.as_ref()?.delay_ms)).collect();
         delays.sort_unstable();
-        let text = |millis: &i64| Span::from_millis(*millis).to_string();
         let median = delays.get(delays.len().saturating_sub(1) / 2);
         Self {
             found: delays.len() as u64,
             missed: (scores.len() - delays.len()) as u64,
-            median_delay: median.map(text),
-            delays: delays.first().zip(delays.last()).map(|(least, most)| [text(least), text(most)]),
+            median_delay: median.map(|millis| text(*millis)),
+            delays: delays.first().zip(delays.last()).map(|(least, most)| [text(*least), text(*most)]),
             scores,
         }
     }
+}
+
+/// A length of time as people read it: to the second, from a second on.
+pub(super) fn text(millis: i64) -> String {
+    let shown = if millis.abs() < 1_000 { millis } else { (millis + 500).div_euclid(1_000) * 1_000 };
+    Span::from_millis(shown).to_string()
 }

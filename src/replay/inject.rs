@@ -117,7 +117,8 @@ impl FromStr for Injection {
         let joined = |part: &str| parts.get(part).map(|words| words.join(" "));
         let mut globs = BTreeMap::new();
         for pair in joined("where").iter().flat_map(|text| text.split(',')) {
-            let (label, glob) = pair.trim().split_once('=').ok_or_else(|| format!("`{pair}` is no LABEL=GLOB; {SHAPE}"))?;
+            let (label, glob) =
+                pair.trim().split_once('=').ok_or_else(|| format!("`{pair}` is no LABEL=GLOB; {SHAPE}"))?;
             globs.insert(label.trim().to_owned(), glob.trim().to_owned());
         }
         let time = |part: &str| joined(part).map(|text| super::selector::time(&text)).transpose();
@@ -351,8 +352,12 @@ impl Injector {
     }
 
     fn stream(&mut self, labels: &BTreeMap<String, String>) -> usize {
-        let own: BTreeMap<String, String> =
-            self.group_by.iter().filter_map(|g| labels.get_key_value(g.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let own: BTreeMap<String, String> = self
+            .group_by
+            .iter()
+            .filter_map(|g| labels.get_key_value(g.as_str()))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect();
         self.streams.insert_full(key_of(&own), own).0
     }
 
@@ -430,4 +435,120 @@ fn alter(value: &mut Value, change: impl Fn(f64) -> f64) -> bool {
     let Some(number) = value.as_f64() else { return false };
     *value = change(number).into();
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn injector(texts: &[&str], seed: u64) -> Injector {
+        let injections = texts.iter().map(|text| text.parse().unwrap()).collect();
+        Injector::new(injections, seed, (&[Group::Agent], 1_000_000), Arc::default()).unwrap()
+    }
+
+    /// An hour's worth of outputs by two agents, each followed by its verdict at once; nine in ten are right.
+    fn records(hours: std::ops::Range<usize>) -> Vec<String> {
+        let mut records = Vec::new();
+        for at in hours.start * 100..hours.end * 100 {
+            let (ts, agent) = (1_767_225_600_000 + at * 36_000, if at % 2 == 0 { "a" } else { "b" });
+            let output = format!(
+                r#"{{"event_id":"{at}","agent":"{agent}","ts":{ts},"confidence":0.5,"latency_ms":100,"latency":{{"llm":80}}}}"#
+            );
+            let right = at / 2 % 10 != 0;
+            records.push(output);
+            records.push(format!(r#"{{"event_id":"{at}","agent":"{agent}","ts":{ts},"correct":{right}}}"#));
+        }
+        records
+    }
+
+    fn wrong(records: &[String], agent: &str) -> Vec<String> {
+        let of = |r: &&String| r.contains("correct\":false") && r.contains(&format!("agent\":\"{agent}\""));
+        records.iter().filter(of).map(|r| serde_json::from_str::<Value>(r).unwrap()["event_id"].to_string()).collect()
+    }
+
+    fn applied(injector: &mut Injector, records: &[String]) -> Vec<String> {
+        records.iter().map(|r| String::from_utf8(injector.apply(r.as_bytes()).into_owned()).unwrap()).collect()
+    }
+
+    const FROM: &str = "from 2026-01-02T00:00:00Z";
+
+    #[test]
+    fn accuracy_falls_by_as_much_as_is_asked_where_and_when_it_is_asked() {
+        let records = records(0..124);
+        let mut injector = injector(&[&format!("accuracy -3pp where agent=a {FROM}")], 1);
+        let after = applied(&mut injector, &records);
+        assert_eq!(after[..4_800], records[..4_800], "before the time nothing changes");
+        assert_eq!(wrong(&after, "b"), wrong(&records, "b"), "other agents do not change");
+        // 5,000 outputs by agent a from then on, 4,500 of them right: 150 expected to turn, standard error 12.
+        let turned = wrong(&after, "a").len() - wrong(&records, "a").len();
+        assert!((114..=186).contains(&turned), "{turned}");
+        let report = injector.report();
+        assert_eq!((report[0].changed, report[0].unknown.len()), (turned as u64, 0));
+    }
+
+    #[test]
+    fn what_is_changed_depends_on_the_event_and_the_seed_alone() {
+        let records = records(0..60);
+        let of = |amount: &str, seed| {
+            let text = format!("accuracy {amount} {FROM}");
+            wrong(&applied(&mut injector(&[&text], seed), &records), "a")
+        };
+        let (small, large) = (of("-3pp", 1), of("-6pp", 1));
+        assert_eq!(small, of("-3pp", 1));
+        assert_ne!(small, of("-3pp", 2));
+        assert!(small.iter().all(|id| large.contains(id)), "a larger fall takes the same cases and more");
+        // In another order after the change, the same cases.
+        let mut shuffled = records[..4_800].to_vec();
+        shuffled.extend(records[4_800..].chunks(2).rev().flatten().cloned());
+        let mut found = wrong(&applied(&mut injector(&[&format!("accuracy -3pp {FROM}")], 1), &shuffled), "a");
+        found.sort();
+        let mut small = small;
+        small.sort();
+        assert_eq!(found, small);
+    }
+
+    #[test]
+    fn values_move_and_shares_turn_both_ways() {
+        let text = [format!("confidence -4pp {FROM}"), format!("latency +20% {FROM}")];
+        let after = applied(&mut injector(&[&text[0], &text[1]], 1), &records(24..25));
+        let event: Value = serde_json::from_str(&after[0]).unwrap();
+        assert_eq!((&event["confidence"], &event["latency_ms"]), (&0.46.into(), &120.0.into()));
+        assert_eq!(event["latency"]["llm"], 96.0);
+        let upwards: Injection = "accuracy +5pp".parse().unwrap();
+        assert!((upwards.chance(0.9) - 0.5).abs() < 1e-12 && upwards.turns(false) && !upwards.turns(true));
+        assert_eq!(upwards.chance(1.0), 0.0);
+    }
+
+    #[test]
+    fn without_a_level_before_nothing_is_changed_and_that_is_said() {
+        let records = records(24..26);
+        let mut injector = injector(&["accuracy -3pp from 2026-01-01T00:00:00Z"], 1);
+        assert_eq!(applied(&mut injector, &records), records);
+        assert_eq!(injector.report()[0].unknown, ["a", "b"]);
+    }
+
+    #[test]
+    fn what_is_no_injection_is_explained() {
+        for (text, part) in [
+            ("accuracy", "write MEASURE AMOUNT"),
+            ("accuray -3pp", "these can: accuracy"),
+            ("accuracy 3pp", "with its sign"),
+            ("accuracy -3%", "like -3pp"),
+            ("accuracy --3pp", "like -3pp"),
+            ("accuracy -100pp", "like -3pp"),
+            ("latency +20pp", "like +20%"),
+            ("accuracy -3pp agent=x", "out of place"),
+            ("accuracy -3pp where agent", "LABEL=GLOB"),
+            ("accuracy -3pp where team=x", "not a label of events"),
+            ("accuracy -3pp where agent=[x", "not a glob"),
+            ("accuracy -3pp from noon", "not a time"),
+            ("accuracy -3pp from 2026-01-02T00:00:00Z to 2026-01-01T00:00:00Z", "later than"),
+        ] {
+            let fault = text.parse::<Injection>().expect_err(text);
+            assert!(fault.contains(part), "{text}: {fault}");
+        }
+        let spaced: Injection =
+            "accuracy -3pp where agent=income a, task=eu from 2026-01-02T00:00:00Z".parse().unwrap();
+        assert_eq!(spaced.selector.to_string(), "agent=income a, task=eu");
+    }
 }

@@ -158,6 +158,7 @@ impl Trial {
             to: incident.to.map(|to| to.to_string()),
             injected: *injected,
             found: incident::find(incident, self.new.findings(), since),
+            unwatched: self.new.watched_from().is_none_or(|from| begun < from),
             already: incident::already(incident, self.new.findings()),
             found_before: self.old.as_ref().map(|old| incident::find(incident, old.findings(), since)),
         }

@@ -67,7 +67,7 @@ fn gate(verdict: &Verdict) -> Section {
     let broken = verdict.gate.iter().filter(|check| !check.kept).count();
     let line = match broken {
         0 => "The gate is open: every bound is kept.".to_owned(),
-        n => format!("The gate is shut: {n} of {} bounds are broken.", verdict.gate.len()),
+        n => format!("The gate is shut: {n} of {} bounds broken.", verdict.gate.len()),
     };
     let table = Table {
         caption: String::new(),
@@ -115,8 +115,11 @@ fn score_row(score: &Score) -> Vec<String> {
             row.extend([alert.clone(), stream.clone(), delay.clone(), outputs.to_string(), labels.to_string()]);
         }
         None => {
-            let why = score.already.as_ref().map(|alert| format!("missed; firing before: {alert}"));
-            row.push(why.unwrap_or_else(|| "missed".to_owned()));
+            row.push(match &score.already {
+                Some(alert) => format!("missed; firing before: {alert}"),
+                None if score.unwatched => "missed; it began before anything was watched".to_owned(),
+                None => "missed".to_owned(),
+            });
             row.extend(std::iter::repeat_n(String::new(), 4));
         }
     }
@@ -181,10 +184,12 @@ fn on(stream: &BTreeMap<String, String>) -> String {
 
 fn rates(verdict: &Verdict) -> Section {
     let Tallies { weeks, rules, total } = &verdict.tallies;
-    let what = if verdict.alarms_are_false {
-        "Counted are alerts outside every incident: the false ones."
-    } else {
-        "Counted are all alerts, true or not: without --incidents nothing tells them apart."
+    let what = match (verdict.alarms_are_false, verdict.injected.as_slice()) {
+        (true, _) => "Counted are alerts outside every incident: the false ones.",
+        (false, []) => "Counted are all alerts, true or not: without --incidents nothing tells them apart.",
+        (false, _) => {
+            "Counted are all alerts outside the injections, true or not: without --incidents nothing tells them apart."
+        }
     };
     let watched = format!(
         "{weeks:.2} weeks of stream time were watched, all streams together. A week's rate stands with its exact 95 % \

@@ -17,11 +17,7 @@ pub(super) enum Events {
     /// JSON as it stands in the test, from that time.
     Inline(Vec<String>, Timestamp),
     /// Drawn from a scenario.
-    Simulated {
-        scenario: Box<Scenario>,
-        seed: u64,
-        events: usize,
-    },
+    Simulated { scenario: Box<Scenario>, seed: u64, events: usize },
 }
 
 #[derive(Deserialize)]
@@ -62,7 +58,8 @@ pub(super) fn read(raw: Value, base: &Path, start: Option<Timestamp>, interval: 
     }
 }
 
-const SHAPE: &str = "input_events takes a list of events, or one of `{ file: PATH }` and `{ simulate: { scenario: ... } }`";
+const SHAPE: &str =
+    "input_events takes a list of events, or one of `{ file: PATH }` and `{ simulate: { scenario: ... } }`";
 
 fn inline(events: Vec<Value>, start: Timestamp, interval: Span) -> Result<Events, String> {
     if events.is_empty() {
