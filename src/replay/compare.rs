@@ -176,6 +176,10 @@ mod tests {
         }
     }
 
+    fn seconds(f: Option<&Finding>) -> Option<(&str, i64)> {
+        f.map(|f| (f.rule.as_str(), f.fired.as_millis() / 1_000))
+    }
+
     #[test]
     fn alerts_pair_by_rule_stream_and_overlap_and_each_once() {
         let old = [
@@ -193,7 +197,6 @@ mod tests {
             finding("g/C", "a", 100, None),
         ];
         let (new, old): (Vec<&Finding>, Vec<&Finding>) = (new.iter().collect(), old.iter().collect());
-        let seconds = |f: Option<&Finding>| f.map(|f| (f.rule.as_str(), f.fired.as_millis() / 1_000));
         let found: Vec<_> = pairs(&new, &old).into_iter().map(|(new, old)| (seconds(new), seconds(old))).collect();
         assert_eq!(
             found,

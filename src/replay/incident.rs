@@ -84,7 +84,14 @@ pub struct Score {
     pub unwatched: bool,
     /// What the rules compared with found; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub found_before: Option<Option<Seen>>,
+    pub before: Option<Before>,
+}
+
+/// What other rules made of an incident.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Before {
+    /// The first alert that fired in it; nothing where it was missed.
+    pub found: Option<Seen>,
 }
 
 /// All incidents together.

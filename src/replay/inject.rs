@@ -185,8 +185,9 @@ struct Known {
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
     before: Counts,
-    /// The chance of a case to be turned around, once it is needed. Nothing inside where no level is known.
-    chance: Option<Option<f64>>,
+    /// The chance of a case to be turned around, from the first case on that could be; nothing where no level is known.
+    chance: Option<f64>,
+    decided: bool,
 }
 
 /// Most injections at once.
@@ -243,7 +244,8 @@ impl Injector {
     /// What was done.
     pub(super) fn report(&self) -> Vec<Injected> {
         let unknown = |at: usize| {
-            let without = self.levels.iter().filter(|((i, _), level)| *i == at && level.chance == Some(None));
+            let without =
+                self.levels.iter().filter(|((i, _), level)| *i == at && level.decided && level.chance.is_none());
             let labels = without.filter_map(|((_, stream), _)| self.streams.get_index(*stream));
             labels.map(|(_, labels)| labels.values().cloned().collect::<Vec<_>>().join(" / ")).collect()
         };
@@ -346,9 +348,13 @@ impl Injector {
             let counts = self.baselines.streams.get(key)?.bad_of(&injection.lever.share()?)?;
             if injection.lever == Lever::Accuracy { counts.complement().share() } else { counts.share() }
         };
-        let before = level.before.share();
-        let chance = *level.chance.get_or_insert_with(|| before.or_else(baseline).map(|p| injection.chance(p)));
-        chance.is_some_and(|chance| injection.turns(value) && draw(self.seed, injection.lever, agent, id) < chance)
+        if !level.decided {
+            level.chance = level.before.share().or_else(baseline).map(|p| injection.chance(p));
+            level.decided = true;
+        }
+        level
+            .chance
+            .is_some_and(|chance| injection.turns(value) && draw(self.seed, injection.lever, agent, id) < chance)
     }
 
     fn stream(&mut self, labels: &BTreeMap<String, String>) -> usize {
@@ -416,10 +422,11 @@ impl Edit {
             Self::Failed(value) => put("status", if value { "error" } else { "ok" }.into()),
             Self::Move(Lever::Latency, share) => {
                 let parts = event.get_mut("latency").and_then(Value::as_object_mut);
-                let parts = parts.is_some_and(|parts| {
-                    parts.values_mut().fold(false, |any, part| alter(part, |x| x * (1.0 + share)) || any)
+                // Every part, not the first that can be moved.
+                let parts = parts.map_or(0, |parts| {
+                    parts.values_mut().map(|part| usize::from(alter(part, |x| x * (1.0 + share)))).sum::<usize>()
                 });
-                event.get_mut("latency_ms").is_some_and(|whole| alter(whole, |x| x * (1.0 + share))) || parts
+                event.get_mut("latency_ms").is_some_and(|whole| alter(whole, |x| x * (1.0 + share))) || parts > 0
             }
             Self::Move(Lever::Cost, share) => {
                 event.get_mut("cost_usd").is_some_and(|cost| alter(cost, |x| x * (1.0 + share)))

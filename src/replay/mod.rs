@@ -20,7 +20,7 @@ use serde::Serialize;
 
 pub use compare::{Comparison, Moved, Paired};
 pub use gate::{Bounds, Check};
-pub use incident::{Incident, Incidents, Score, Seen};
+pub use incident::{Before, Incident, Incidents, Score, Seen};
 pub use inject::{Injected, Injection, Injector};
 pub use selector::{Selector, time};
 pub use tally::{Tallies, Tally};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::incident::{self, CountsAt, Incident, Incidents, Score};
+use super::incident::{self, Before, CountsAt, Incident, Incidents, Score};
 use super::inject::{Injected, Injector};
 use super::tally::Tallies;
 use super::{Bounds, Check, Comparison, Finding, Replay};
@@ -160,7 +160,7 @@ impl Trial {
             found: incident::find(incident, self.new.findings(), since),
             unwatched: self.new.watched_from().is_none_or(|from| begun < from),
             already: incident::already(incident, self.new.findings()),
-            found_before: self.old.as_ref().map(|old| incident::find(incident, old.findings(), since)),
+            before: self.old.as_ref().map(|old| Before { found: incident::find(incident, old.findings(), since) }),
         }
     }
 }

@@ -212,7 +212,7 @@ fn a_change_of_rules_is_held_to_its_bounds() {
     assert_eq!((&report["incidents"]["found"], &report["incidents"]["missed"]), (&1.into(), &0.into()));
     let found = &report["incidents"]["scores"][0];
     assert!(found["found"]["labels"].as_u64() < Some(800), "{found}");
-    assert!(found["found"]["delay_ms"].as_i64() > found["found_before"]["delay_ms"].as_i64(), "{found}");
+    assert!(found["found"]["delay_ms"].as_i64() > found["before"]["found"]["delay_ms"].as_i64(), "{found}");
     // The old rules promise ten times as many alarms, and have more.
     let (new, old) = (&report["tallies"], &report["against"]["old"]);
     let promised = |tallies: &Value| tallies["total"]["promised_per_week"].as_f64().unwrap();

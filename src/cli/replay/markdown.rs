@@ -5,25 +5,25 @@ use super::report::Section;
 
 /// The sections under a heading.
 pub(super) fn markdown(title: &str, sections: &[Section]) -> String {
-    let mut out = format!("## {title}\n");
+    let mut out = vec![format!("## {title}\n")];
     for section in sections {
-        out.push_str(&format!("\n### {}\n", section.title));
+        out.push(format!("\n### {}\n", section.title));
         for line in &section.lines {
-            out.push_str(&format!("\n{}\n", plain(line)));
+            out.push(format!("\n{}\n", plain(line)));
         }
         for table in &section.tables {
             if !table.caption.is_empty() {
-                out.push_str(&format!("\n**{}**\n", plain(&table.caption)));
+                out.push(format!("\n**{}**\n", plain(&table.caption)));
             }
-            out.push_str(&format!("\n| {} |\n", table.header.join(" | ")));
-            out.push_str(&format!("|{}\n", " --- |".repeat(table.header.len())));
+            out.push(format!("\n| {} |\n", table.header.join(" | ")));
+            out.push(format!("|{}\n", " --- |".repeat(table.header.len())));
             for row in &table.rows {
                 let cells: Vec<String> = row.iter().map(|text| plain(text)).collect();
-                out.push_str(&format!("| {} |\n", cells.join(" | ")));
+                out.push(format!("| {} |\n", cells.join(" | ")));
             }
         }
     }
-    out
+    out.concat()
 }
 
 /// Whether a character means nothing to Markdown, to HTML or to what forges make of text.

@@ -41,23 +41,23 @@ pub(super) fn sections(verdict: &Verdict) -> Vec<Section> {
 
 /// The sections for a terminal.
 pub(super) fn text(sections: &[Section]) -> String {
-    let mut out = String::new();
+    let mut out = Vec::new();
     for section in sections {
-        out.push_str(&format!("\n{}\n", section.title));
+        out.push(format!("\n{}\n", section.title));
         for line in &section.lines {
-            out.push_str(&format!("  {line}\n"));
+            out.push(format!("  {line}\n"));
         }
         for table in &section.tables {
-            out.push('\n');
+            out.push("\n".to_owned());
             if !table.caption.is_empty() {
-                out.push_str(&format!("  {}\n", table.caption));
+                out.push(format!("  {}\n", table.caption));
             }
             for line in table::table(&table.header, &table.rows).lines() {
-                out.push_str(&format!("  {line}\n"));
+                out.push(format!("  {line}\n"));
             }
         }
     }
-    out
+    out.concat()
 }
 
 fn gate(verdict: &Verdict) -> Section {
@@ -79,11 +79,11 @@ fn gate(verdict: &Verdict) -> Section {
 
 fn incidents_section(incidents: &Incidents, verdict: &Verdict) -> Section {
     let total = incidents.scores.len();
-    let mut line = format!("{} of {total} incidents found", incidents.found);
-    if let (Some(median), Some([least, most])) = (&incidents.median_delay, &incidents.delays) {
-        line.push_str(&format!("; median delay {median} ({least} to {most})"));
-    }
-    let mut lines = vec![line + "."];
+    let delays = match (&incidents.median_delay, &incidents.delays) {
+        (Some(median), Some([least, most])) => format!("; median delay {median} ({least} to {most})"),
+        _ => String::new(),
+    };
+    let mut lines = vec![format!("{} of {total} incidents found{delays}.", incidents.found)];
     for injected in &verdict.injected {
         let score = incidents.scores.iter().find(|score| score.injected && score.name == injected.what);
         let seen = match score.and_then(|score| score.found.as_ref()) {
@@ -99,7 +99,7 @@ fn incidents_section(incidents: &Incidents, verdict: &Verdict) -> Section {
             lines.push(format!("Not changed, because nothing is known of their level before: {streams}."));
         }
     }
-    let before = incidents.scores.iter().any(|score| score.found_before.is_some());
+    let before = incidents.scores.iter().any(|score| score.before.is_some());
     let mut header = vec!["incident", "from", "found by", "on", "delay", "outputs", "labels"];
     if before {
         header.push("old rules");
@@ -110,20 +110,17 @@ fn incidents_section(incidents: &Incidents, verdict: &Verdict) -> Section {
 
 fn score_row(score: &Score) -> Vec<String> {
     let mut row = vec![score.name.clone(), score.from.clone()];
-    match &score.found {
-        Some(Seen { alert, stream, delay, outputs, labels, .. }) => {
-            row.extend([alert.clone(), stream.clone(), delay.clone(), outputs.to_string(), labels.to_string()]);
-        }
-        None => {
-            row.push(match &score.already {
-                Some(alert) => format!("missed; firing before: {alert}"),
-                None if score.unwatched => "missed; it began before anything was watched".to_owned(),
-                None => "missed".to_owned(),
-            });
-            row.extend(std::iter::repeat_n(String::new(), 4));
-        }
+    if let Some(Seen { alert, stream, delay, outputs, labels, .. }) = &score.found {
+        row.extend([alert.clone(), stream.clone(), delay.clone(), outputs.to_string(), labels.to_string()]);
+    } else {
+        row.push(match &score.already {
+            Some(alert) => format!("missed; firing before: {alert}"),
+            None if score.unwatched => "missed; it began before anything was watched".to_owned(),
+            None => "missed".to_owned(),
+        });
+        row.extend(std::iter::repeat_n(String::new(), 4));
     }
-    row.extend(score.found_before.as_ref().map(|before| match (before, &score.found) {
+    row.extend(score.before.as_ref().map(|before| match (&before.found, &score.found) {
         (None, None) => "missed too".to_owned(),
         (None, Some(_)) => "missed".to_owned(),
         (Some(old), Some(new)) if old.delay_ms == new.delay_ms => "the same".to_owned(),

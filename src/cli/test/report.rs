@@ -88,28 +88,28 @@ impl Results {
     }
 
     pub(super) fn text(&self, diff: bool) -> String {
-        let mut out = String::new();
-        let indent = |text: &str| text.lines().map(|line| format!("      {line}\n")).collect::<String>();
+        let mut out = Vec::new();
+        let indent = |text: &str| text.lines().map(|line| format!("      {line}\n")).collect::<Vec<_>>();
         for Done { file, line, name, failures } in &self.done {
             let word = if failures.is_empty() { "ok    " } else { "FAILED" };
-            out.push_str(&format!("{word}  {file}:{line}: {name}\n"));
+            out.push(format!("{word}  {file}:{line}: {name}\n"));
             for failure in failures {
-                out.push_str(&format!("    {file}:{}: {}\n", failure.line, failure.title()));
+                out.push(format!("    {file}:{}: {}\n", failure.line, failure.title()));
                 if diff {
-                    out.push_str(&indent(&failure.diff()));
+                    out.extend(indent(&failure.diff()));
                 } else {
-                    out.push_str(&format!("      expected: {}\n      found:    {}\n", failure.expected, failure.found));
+                    out.push(format!("      expected: {}\n      found:    {}\n", failure.expected, failure.found));
                 }
             }
         }
         let (all, failed) = (self.done.len(), self.failed());
         let tests = if all == 1 { "1 test".to_owned() } else { format!("{all} tests") };
-        out.push_str(&match failed {
+        out.push(match failed {
             0 => format!("\n{tests}, all ok\n"),
             n => format!("\n{tests}, {n} failed\n"),
         });
-        out.push_str(&format!("{}\n", self.coverage.line()));
-        out
+        out.push(format!("{}\n", self.coverage.line()));
+        out.concat()
     }
 
     pub(super) fn json(&self) -> Value {
