@@ -148,33 +148,8 @@ impl Moved {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::finding;
     use super::*;
-    use crate::engine::alert::State;
-
-    fn finding(rule: &str, agent: &str, fired: i64, ended: Option<i64>) -> Finding {
-        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
-        Finding {
-            alert: rule.to_owned(),
-            severity: String::new(),
-            stream: BTreeMap::from([("agent".to_owned(), agent.to_owned())]),
-            state: State::Firing,
-            at: at(fired).to_string(),
-            resolved_at: None,
-            outputs: fired as u64,
-            labels: fired as u64 / 2,
-            estimate: None,
-            interval: None,
-            baseline: None,
-            baseline_interval: None,
-            changed_at: None,
-            measure: String::new(),
-            grade: "",
-            id: String::new(),
-            rule: rule.to_owned(),
-            fired: at(fired),
-            ended: ended.map(at),
-        }
-    }
 
     fn seconds(f: Option<&Finding>) -> Option<(&str, i64)> {
         f.map(|f| (f.rule.as_str(), f.fired.as_millis() / 1_000))
@@ -183,18 +158,18 @@ mod tests {
     #[test]
     fn alerts_pair_by_rule_stream_and_overlap_and_each_once() {
         let old = [
-            finding("g/A", "a", 100, Some(200)),
-            finding("g/A", "a", 300, Some(400)),
-            finding("g/A", "b", 100, None),
-            finding("g/B", "a", 100, None),
+            finding("g/A", "a", (100, Some(200))),
+            finding("g/A", "a", (300, Some(400))),
+            finding("g/A", "b", (100, None)),
+            finding("g/B", "a", (100, None)),
         ];
         let new = [
             // Overlaps the first and the second: the nearer start wins.
-            finding("g/A", "a", 150, Some(310)),
+            finding("g/A", "a", (150, Some(310))),
             // Ended before the second began.
-            finding("g/A", "a", 210, Some(220)),
-            finding("g/A", "b", 100, None),
-            finding("g/C", "a", 100, None),
+            finding("g/A", "a", (210, Some(220))),
+            finding("g/A", "b", (100, None)),
+            finding("g/C", "a", (100, None)),
         ];
         let (new, old): (Vec<&Finding>, Vec<&Finding>) = (new.iter().collect(), old.iter().collect());
         let found: Vec<_> = pairs(&new, &old).into_iter().map(|(new, old)| (seconds(new), seconds(old))).collect();

@@ -162,3 +162,87 @@ pub(super) fn text(millis: i64) -> String {
     let shown = if millis.abs() < 1_000 { millis } else { (millis + 500).div_euclid(1_000) * 1_000 };
     Span::from_millis(shown).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::testing::{at, finding};
+    use super::*;
+
+    fn incident(agent: &str, from: i64, to: Option<i64>) -> Incident {
+        let globs = BTreeMap::from([("agent".to_owned(), agent.to_owned())]);
+        Incident {
+            name: "x".to_owned(),
+            from: at(from),
+            to: to.map(at),
+            selector: Selector::new(&globs).unwrap(),
+            measure: None,
+            alerts: Vec::new(),
+        }
+    }
+
+    fn seen(incident: &Incident, findings: &[Finding]) -> Option<(String, i64, u64, u64)> {
+        let counts = CountsAt::from([(BTreeMap::from([("agent".to_owned(), "a".to_owned())]), (90, 40))]);
+        let seen = find(incident, findings.iter(), (at(0), &counts))?;
+        Some((seen.alert, seen.delay_ms / 1_000, seen.outputs, seen.labels))
+    }
+
+    #[test]
+    fn the_first_alert_in_time_on_a_stream_of_the_incident_finds_it() {
+        let findings = [
+            finding("g/Before", "a", (99, None)),
+            finding("g/Other", "b", (110, None)),
+            finding("g/Late", "a", (180, None)),
+            finding("g/First", "a", (120, Some(130))),
+        ];
+        assert_eq!(seen(&incident("a", 100, None), &findings), Some(("First".to_owned(), 20, 30, 20)));
+        assert_eq!(seen(&incident("*", 100, None), &findings), Some(("Other".to_owned(), 10, 110, 55)), "a new stream");
+        assert_eq!(seen(&incident("a", 100, Some(119)), &findings), None);
+        assert_eq!(seen(&incident("a", 100, Some(120)), &findings).map(|seen| seen.1), Some(20));
+        let named = Incident { alerts: vec!["Late".to_owned()], ..incident("a", 100, None) };
+        assert_eq!(seen(&named, &findings).map(|seen| seen.1), Some(80));
+        let latency = Incident { measure: Some("latency".to_owned()), ..incident("a", 100, None) };
+        assert_eq!(seen(&latency, &findings), None);
+        let slow = Finding { measure: "latency p95".to_owned(), ..findings[3].clone() };
+        assert!(seen(&latency, &[slow]).is_some(), "whatever the quantile");
+        // What fires in its time on its stream is no false alarm, whatever it watches.
+        assert!(explained(&findings[3], &[latency]) && !explained(&findings[0], &[incident("a", 100, None)]));
+    }
+
+    #[test]
+    fn what_was_firing_before_finds_nothing_and_is_told() {
+        let fires_on = [finding("g/A", "a", (50, Some(101)))];
+        let over = [finding("g/A", "a", (50, Some(100)))];
+        let of = |findings: &[Finding]| already(&incident("a", 100, None), findings.iter());
+        assert_eq!(of(&fires_on).as_deref(), Some("A since 1970-01-01T00:00:50Z"));
+        assert_eq!(of(&over), None);
+    }
+
+    #[test]
+    fn delays_are_summed_up_by_their_median_and_range() {
+        let score = |delay: Option<i64>| Score {
+            name: String::new(),
+            from: String::new(),
+            to: None,
+            injected: false,
+            found: delay.map(|seconds| Seen {
+                alert: String::new(),
+                stream: String::new(),
+                at: String::new(),
+                delay: String::new(),
+                delay_ms: seconds * 1_000 + 400,
+                outputs: 0,
+                labels: 0,
+            }),
+            already: None,
+            unwatched: false,
+            before: None,
+        };
+        let all = Incidents::of([Some(90), None, Some(10), Some(60)].map(score).to_vec());
+        assert_eq!((all.found, all.missed), (3, 1));
+        assert_eq!(all.median_delay.as_deref(), Some("1m"));
+        assert_eq!(all.delays, Some(["10s".to_owned(), "1m30s".to_owned()]));
+        assert_eq!(Incidents::of(vec![score(None)]).median_delay, None);
+    }
+}

@@ -10,6 +10,8 @@ mod incident;
 mod inject;
 mod selector;
 mod tally;
+#[cfg(test)]
+mod testing;
 mod trial;
 
 use std::collections::BTreeMap;
@@ -158,9 +160,12 @@ impl Replay {
 
     /// Notices when the first chart gets its limit: before, no alert about a level can fire.
     fn look(&mut self) {
+        if self.watched_from.is_some() {
+            return;
+        }
         let streams = self.engine.streams().len();
         let learnt = self.scratch.iter().any(|effect| matches!(effect, Effect::Learnt { .. }));
-        if self.watched_from.is_some() || (streams == self.looked_at && !learnt) {
+        if streams == self.looked_at && !learnt {
             return;
         }
         self.looked_at = streams;
@@ -175,7 +180,8 @@ impl Replay {
         self.watched_from
     }
 
-    /// False alarms that each rule's charts promised over the samples taken. Rules that read one chart each count it.
+    /// False alarms that each rule's charts promised over the samples taken since they were designed. Rules that read one
+    /// chart each count it.
     pub fn promised_by_rule(&self) -> BTreeMap<String, f64> {
         let mut promised = BTreeMap::new();
         let rules = self.engine.rules();
