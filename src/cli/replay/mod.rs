@@ -16,8 +16,8 @@ use crate::edge::ledger::{Commit, Identity, Ledger, NoPayloads, open_read_only};
 use crate::engine::Settings;
 use crate::engine::baseline::BaselineSet;
 use crate::engine::event::Why;
-use crate::engine::route::Route;
-use crate::engine::units::{Span, Timestamp};
+use crate::engine::route::{Pace, Policy, Route};
+use crate::engine::units::Timestamp;
 use crate::replay::{Bounds, Finding, Injector, Replay, Trial, Verdict};
 
 /// Records between two commits to `--db`, as many as a batch of the daemon holds.
@@ -96,19 +96,13 @@ fn trial(args: &ReplayArgs) -> anyhow::Result<Trial> {
         group_by: group_by.clone(),
         ..Settings::default()
     };
-    let replay = |rules| Replay::new(settings.clone(), rules, Arc::clone(&baselines), vec![route("replay")]);
+    let replay = |rules| Replay::new(settings.clone(), rules, Arc::clone(&baselines), policy("replay"));
     Ok(Trial::new((replay(rules), old.map(replay)), incidents, injector, &group_by))
 }
 
 /// Who would have been told: one imaginary receiver, so that the database shows the messages too.
-pub(super) fn route(receiver: &str) -> Route {
-    Route {
-        receiver: receiver.to_owned(),
-        group_by: vec!["alertname".to_owned(), "agent".to_owned()],
-        group_wait: Span::from_secs(30),
-        group_interval: Span::MINUTE.times(5),
-        repeat_interval: Span::HOUR.times(4),
-    }
+pub(super) fn policy(receiver: &str) -> Policy {
+    Policy::new(vec![Route::to(receiver, &["alertname", "agent"], Pace::default())])
 }
 
 fn baselines(args: &ReplayArgs) -> anyhow::Result<BaselineSet> {
@@ -141,7 +135,8 @@ fn commit(replay: &mut Replay, ledger: Option<&mut Ledger>) -> anyhow::Result<()
         effects: &effects,
         payload: &NoPayloads,
         messages: &messages,
-        router,
+        router: router.as_ref(),
+        acts: &[],
         gaps: &[],
         rule_set: None,
         now,

@@ -12,6 +12,8 @@ use crate::simulate::{Generator, Scenario};
 
 /// Where the events of a test come from.
 pub(super) enum Events {
+    /// There are none: the test is about routes alone.
+    None,
     /// A file of JSON lines.
     File(PathBuf),
     /// JSON as it stands in the test, from that time.
@@ -128,7 +130,7 @@ impl Events {
     /// When the events begin, where that is known before reading them.
     pub(super) fn start(&self) -> Option<Timestamp> {
         match self {
-            Self::File(_) => None,
+            Self::None | Self::File(_) => None,
             Self::Inline(_, start) => Some(*start),
             Self::Simulated { scenario, .. } => Some(scenario.start),
         }
@@ -137,6 +139,7 @@ impl Events {
     /// Calls `each` with every event, in order, until it says that it has enough.
     pub(super) fn each(&self, mut each: impl FnMut(&[u8]) -> bool) -> anyhow::Result<()> {
         match self {
+            Self::None => {}
             Self::File(path) => {
                 let mut more = true;
                 let each = |line: &[u8]| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::alert::{Crossing, State};
-use crate::engine::route::{Message, Occasion, Status};
+use crate::engine::route::{Message, Occasion, Policy, Status};
 
 /// Labels or annotations.
 pub(super) type Labels = BTreeMap<String, String>;
@@ -53,6 +53,14 @@ pub(super) struct Notice {
     occasion: Option<Occasion>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     alerts: Option<Vec<Labels>>,
+}
+
+/// Who is told of an alert with these labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteOf {
+    labels: Labels,
+    receivers: Vec<String>,
 }
 
 fn without_name(labels: &Labels) -> Labels {
@@ -130,4 +138,21 @@ pub(super) fn notices(messages: &[Message], expected: &[Notice]) -> Vec<Notice> 
             }
         })
         .collect()
+}
+
+/// Who is told of the alerts that are asked about, at first and in the order of the tree.
+pub(super) fn routes(policy: &Policy, asked: &[RouteOf]) -> Vec<RouteOf> {
+    let told = |labels: &Labels| policy.receivers_of(labels).into_iter().map(str::to_owned).collect();
+    asked.iter().map(|one| RouteOf { labels: one.labels.clone(), receivers: told(&one.labels) }).collect()
+}
+
+/// The alerts that fire and that others which fire keep quiet, by their labels, sorted.
+pub(super) fn inhibited<'c>(policy: &Policy, active: impl Iterator<Item = &'c Crossing>) -> Vec<Labels> {
+    let firing: Vec<&Labels> =
+        active.filter(|crossing| crossing.to == State::Firing).map(|crossing| &crossing.labels).collect();
+    let quiet = policy.inhibited(&firing);
+    let mut found: Vec<Labels> =
+        firing.iter().zip(quiet).filter(|(_, quiet)| *quiet).map(|(l, _)| (*l).clone()).collect();
+    found.sort();
+    found
 }

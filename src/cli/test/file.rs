@@ -7,15 +7,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::super::replay::route;
+use super::super::replay::policy;
 use super::events::{self, Events};
-use super::expect::{Alert, Notice, StateOf};
+use super::expect::{Alert, Labels, Notice, RouteOf, StateOf};
 use crate::config::Config;
 use crate::edge::reload;
 use crate::engine::Group;
 use crate::engine::Settings;
 use crate::engine::baseline::BaselineSet;
-use crate::engine::route::Route;
+use crate::engine::route::Policy;
 use crate::engine::rule::{Compiled, RuleSet, compile, render};
 use crate::engine::units::{Span, Timestamp};
 use crate::replay::time;
@@ -40,7 +40,9 @@ pub(super) struct Test {
     pub(super) events: Events,
     pub(super) settings: Settings,
     pub(super) baselines: Arc<BaselineSet>,
-    pub(super) routes: Vec<Route>,
+    pub(super) policy: Policy,
+    /// Who must be told of alerts, whether they fire or not.
+    pub(super) routes: Vec<RouteOf>,
     /// In the order of their times.
     pub(super) checks: Vec<Check>,
 }
@@ -53,6 +55,7 @@ pub(super) struct Check {
     pub(super) alerts: Option<Vec<Alert>>,
     pub(super) states: Option<Vec<StateOf>>,
     pub(super) notices: Option<Vec<Notice>>,
+    pub(super) inhibited: Option<Vec<Labels>>,
 }
 
 #[derive(Deserialize)]
@@ -71,10 +74,13 @@ struct RawTest {
     name: Option<String>,
     start: Option<Spanned<String>>,
     interval: Option<Spanned<String>>,
-    input_events: Spanned<Value>,
+    input_events: Option<Spanned<Value>>,
     baseline: Option<Spanned<RawBaseline>>,
     group_by: Option<Spanned<Vec<String>>>,
     route_config: Option<Spanned<String>>,
+    #[serde(default)]
+    exp_routes: Vec<RouteOf>,
+    #[serde(default)]
     alert_rule_test: Vec<Spanned<RawCheck>>,
 }
 
@@ -93,6 +99,7 @@ struct RawCheck {
     exp_alerts: Option<Vec<Alert>>,
     exp_state: Option<Vec<StateOf>>,
     exp_notices: Option<Vec<Notice>>,
+    exp_inhibited: Option<Vec<Labels>>,
 }
 
 /// Collects faults, each with its line.
@@ -186,8 +193,10 @@ fn check_test(at: usize, raw: Spanned<RawTest>, base: &Path, faults: &mut Faults
     let name = raw.name.unwrap_or_else(|| format!("test {}", at + 1));
     let start = raw.start.and_then(|text| faults.take(text.referenced.line(), time(&text.value)));
     let interval = raw.interval.map_or(Span::MINUTE, |text| faults.span(&text));
-    let input = (raw.input_events.value, raw.input_events.referenced.line());
-    let events = faults.take(input.1, events::read(input.0, base, start, interval));
+    let events = match raw.input_events {
+        None => Some(Events::None),
+        Some(input) => faults.take(input.referenced.line(), events::read(input.value, base, start, interval)),
+    };
     let mut settings = Settings { recent_outputs: 1_000_000, ..Settings::default() };
     let mut baselines = BaselineSet::default();
     if let Some(Spanned { value, referenced, .. }) = raw.baseline {
@@ -209,19 +218,23 @@ fn check_test(at: usize, raw: Spanned<RawTest>, base: &Path, faults: &mut Faults
             settings.group_by = groups;
         }
     }
-    let routes = match raw.route_config {
-        None => vec![route("default")],
+    let policy = match raw.route_config {
+        None => policy("default"),
         Some(Spanned { value, referenced, .. }) => {
-            let config = Config::load(&base.join(value));
-            faults.take(referenced.line(), config).map(|config| config.routes).unwrap_or_default()
+            let read = Config::load_policy(&base.join(value));
+            faults.take(referenced.line(), read).unwrap_or_else(|| Policy::new(Vec::new()))
         }
     };
-    if raw.alert_rule_test.is_empty() {
-        faults.say(line, format_args!("`{name}` expects nothing: alert_rule_test is empty"));
+    if raw.alert_rule_test.is_empty() && raw.exp_routes.is_empty() {
+        faults.say(line, format_args!("`{name}` expects nothing: give alert_rule_test, or exp_routes"));
+    }
+    if !raw.alert_rule_test.is_empty() && matches!(events, Some(Events::None)) {
+        faults.say(line, format_args!("`{name}` has no input_events"));
     }
     let mut checks: Vec<Check> = raw.alert_rule_test.into_iter().map(|raw| check(raw, faults)).collect();
     checks.sort_by_key(|check| check.at);
-    Some(Test { name, line, start, events: events?, settings, baselines: Arc::new(baselines), routes, checks })
+    let (baselines, routes) = (Arc::new(baselines), raw.exp_routes);
+    Some(Test { name, line, start, events: events?, settings, baselines, policy, routes, checks })
 }
 
 fn check(raw: Spanned<RawCheck>, faults: &mut Faults) -> Check {
@@ -231,11 +244,12 @@ fn check(raw: Spanned<RawCheck>, faults: &mut Faults) -> Check {
     if raw.alertname.is_none() && about_alerts {
         faults.say(line, "exp_alerts and exp_state need an `alertname`");
     }
-    if raw.alertname.is_none() && raw.exp_notices.is_none() {
-        faults.say(line, "nothing is expected: give `alertname` and `exp_alerts`, or `exp_notices`");
+    let about_all = raw.exp_notices.is_some() || raw.exp_inhibited.is_some();
+    if raw.alertname.is_none() && !about_all {
+        faults.say(line, "nothing is expected: give `alertname` and `exp_alerts`, `exp_notices` or `exp_inhibited`");
     }
     // As with promtool: a name alone says that nothing of that name fires.
-    let none_fires = raw.alertname.is_some() && !about_alerts && raw.exp_notices.is_none();
+    let none_fires = raw.alertname.is_some() && !about_alerts && !about_all;
     Check {
         line,
         at: faults.span(&raw.eval_time),
@@ -243,5 +257,6 @@ fn check(raw: Spanned<RawCheck>, faults: &mut Faults) -> Check {
         alerts: raw.exp_alerts.or_else(|| none_fires.then(Vec::new)),
         states: raw.exp_state,
         notices: raw.exp_notices,
+        inhibited: raw.exp_inhibited,
     }
 }

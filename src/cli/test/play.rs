@@ -11,8 +11,8 @@ use super::report::Failure;
 use crate::engine::Effect;
 use crate::engine::alert::{Crossing, Id, State};
 use crate::engine::event::{Event, decode};
-use crate::engine::route::Message;
-use crate::engine::units::Timestamp;
+use crate::engine::route::{Message, Policy};
+use crate::engine::units::{Span, Timestamp};
 use crate::replay::Replay;
 
 /// What became of a test.
@@ -24,8 +24,9 @@ pub(super) struct Outcome {
 }
 
 /// A test under way.
-struct Stage {
+struct Stage<'t> {
     replay: Replay,
+    policy: &'t Policy,
     /// The newest crossing of every alert that is pending or fires.
     active: BTreeMap<Id, Crossing>,
     messages: Vec<Message>,
@@ -37,11 +38,17 @@ pub(super) fn play(file: &TestFile, test: &Test) -> anyhow::Result<Outcome> {
     let settings = test.settings.clone();
     let (rules, baselines) = (Arc::clone(&file.rules), Arc::clone(&test.baselines));
     let mut stage = Stage {
-        replay: Replay::new(settings, rules, baselines, test.routes.clone()),
+        replay: Replay::new(settings, rules, baselines, test.policy.clone()),
+        policy: &test.policy,
         active: BTreeMap::new(),
         messages: Vec::new(),
         outcome: Outcome { failures: Vec::new(), fired: BTreeSet::new() },
     };
+    let routes = expect::routes(&test.policy, &test.routes);
+    compare((test.line, None), ("", "exp_routes"), &test.routes, &routes, &mut stage.outcome.failures);
+    if test.checks.is_empty() {
+        return Ok(stage.outcome);
+    }
     let mut base = test.start.or_else(|| test.events.start());
     let mut checks = test.checks.iter().peekable();
     test.events.each(|payload| {
@@ -70,7 +77,7 @@ fn time_of(payload: &[u8]) -> Option<Timestamp> {
     }
 }
 
-impl Stage {
+impl Stage<'_> {
     /// Takes in what the last step brought.
     fn listen(&mut self) {
         for (_, effect) in self.replay.take_effects() {
@@ -98,24 +105,31 @@ impl Stage {
         let named: Vec<&Crossing> =
             self.active.values().filter(|c| check.alertname.as_ref().is_some_and(|name| *name == c.alert)).collect();
         let name = check.alertname.as_deref().unwrap_or_default();
+        let place = (check.line, Some(check.at));
         let mut failures = Vec::new();
         if let Some(expected) = &check.alerts {
             let found = expect::alerts(named.iter().copied(), expected);
-            compare(check, (name, "exp_alerts"), &expect::expected_alerts(expected), &found, &mut failures);
+            compare(place, (name, "exp_alerts"), &expect::expected_alerts(expected), &found, &mut failures);
         }
         if let Some(expected) = &check.states {
-            compare(check, (name, "exp_state"), expected, &expect::states(&named, expected), &mut failures);
+            compare(place, (name, "exp_state"), expected, &expect::states(&named, expected), &mut failures);
         }
         if let Some(expected) = &check.notices {
             let found = expect::notices(&self.messages, expected);
-            compare(check, ("", "exp_notices"), expected, &found, &mut failures);
+            compare(place, ("", "exp_notices"), expected, &found, &mut failures);
+        }
+        if let Some(expected) = &check.inhibited {
+            let mut expected = expected.clone();
+            expected.sort();
+            let found = expect::inhibited(self.policy, self.active.values());
+            compare(place, ("", "exp_inhibited"), &expected, &found, &mut failures);
         }
         self.outcome.failures.extend(failures);
     }
 }
 
 fn compare<T: Serialize + PartialEq>(
-    check: &Check,
+    (line, at): (u64, Option<Span>),
     (name, what): (&str, &'static str),
     expected: &[T],
     found: &[T],
@@ -124,9 +138,9 @@ fn compare<T: Serialize + PartialEq>(
     if expected != found {
         let value = |side: &[T]| serde_json::to_value(side).unwrap_or_default();
         failures.push(Failure {
-            line: check.line,
+            line,
             alertname: name.to_owned(),
-            eval_time: check.at.to_string(),
+            eval_time: at.map(|at| at.to_string()),
             what,
             expected: value(expected),
             found: value(found),

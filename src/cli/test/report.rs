@@ -14,8 +14,8 @@ pub(super) struct Failure {
     pub(super) line: u64,
     /// The alert, where the check is about one.
     pub(super) alertname: String,
-    /// The check's time.
-    pub(super) eval_time: String,
+    /// The check's time; nothing where it is about no time.
+    pub(super) eval_time: Option<String>,
     /// The key whose value is not so.
     pub(super) what: &'static str,
     /// What was expected.
@@ -71,8 +71,11 @@ fn yaml(value: &Value) -> String {
 impl Failure {
     /// `AccuracyDegraded at 14h: exp_alerts`.
     fn title(&self) -> String {
-        let name = if self.alertname.is_empty() { String::new() } else { format!("{} ", self.alertname) };
-        format!("{name}at {}: {} not as expected", self.eval_time, self.what)
+        let name = Some(self.alertname.as_str()).filter(|name| !name.is_empty());
+        let at = self.eval_time.as_ref().map(|at| format!("at {at}"));
+        let place: Vec<&str> = name.into_iter().chain(at.as_deref()).collect();
+        let place = if place.is_empty() { String::new() } else { format!("{}: ", place.join(" ")) };
+        format!("{place}{} not as expected", self.what)
     }
 
     fn diff(&self) -> String {
