@@ -14,6 +14,7 @@ mod faults;
 mod gate;
 mod kafka;
 mod notify;
+mod operator;
 mod pictures;
 mod profile;
 mod real_data;
