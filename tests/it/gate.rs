@@ -129,6 +129,87 @@ fn states_names_alone_and_messages_are_checked_at_their_times() {
     }
 }
 
+/// A daemon's configuration with a tree of routes; the secret that it names is not here.
+const ROUTES: &str = "\
+kafka: { brokers: \"a:1\", topic: t, group: g }
+rules: [rules]
+receivers:
+  - { name: log, folder: { path: log } }
+  - { name: invoices, webhook: { url: \"https://invoices.example/hook\", secret_file: secrets/invoices } }
+route:
+  receiver: log
+  group_wait: 0s
+  routes:
+    - { matchers: [severity=critical], receiver: invoices, continue: true }
+    - { matchers: [severity=~\".+\"], receiver: log }
+inhibit_rules:
+  - { source_matchers: [alertname=AccuracyDegraded], target_matchers: [alertname=AccuracyDrifting], equal: [agent] }
+";
+
+/// Routes of labels, and messages of a fall that one alert tells for both.
+const ROUTED: &str = "\
+rule_files: [../rules/accuracy.yaml]
+tests:
+  - name: routes
+    route_config: ../shewhart.yaml
+    exp_routes:
+      - { labels: { severity: critical }, receivers: [invoices, log] }
+      - { labels: { severity: info }, receivers: [log] }
+      - { labels: {}, receivers: [log] }
+  - name: the page holds back the warning
+    route_config: ../shewhart.yaml
+    input_events:
+      simulate:
+        scenario:
+          length: 40h
+          agents:
+            - name: a
+              per_day: 2400
+              accuracy: 0.92
+              labels: { fraction: 1.0, delay: 0s }
+              changes: [ { at: 24h, accuracy: -30pp } ]
+    baseline: { first: 2000 }
+    alert_rule_test:
+      - eval_time: 39h
+        alertname: AccuracyDrifting
+        exp_alerts: [ { exp_labels: { agent: a, severity: warning } } ]
+        exp_inhibited: [ { alertname: AccuracyDrifting, agent: a, severity: warning } ]
+";
+
+#[test]
+fn routes_and_inhibitions_are_those_of_the_configuration() {
+    let folder = workshop();
+    write(&folder, "shewhart.yaml", ROUTES);
+    let run = |text_of_test: &str| {
+        write(&folder, "t/routes.yaml", text_of_test);
+        let done = shewhart(folder.path(), &["test", "t"]);
+        (done.status.code(), text(&done.stdout) + &text(&done.stderr))
+    };
+    let (code, said) = run(ROUTED);
+    assert_eq!(code, Some(0), "{said}");
+    for (from, to, fault) in [
+        ("receivers: [invoices, log]", "receivers: [log]", "routes.yaml:3: exp_routes not as expected"),
+        (
+            "exp_inhibited: [ { alertname: AccuracyDrifting, agent: a, severity: warning } ]",
+            "exp_inhibited: []",
+            "at 1d15h: exp_inhibited not",
+        ),
+        ("../shewhart.yaml", "../none.yaml", "none.yaml"),
+    ] {
+        let (code, said) = run(&ROUTED.replace(from, to));
+        assert!(code == Some(1) && said.contains(fault), "{from}: {said}");
+    }
+    // Who is told what: the page goes to both, and the warning, where it came first, to the log alone.
+    let told = ROUTED.replace(
+        "        exp_inhibited: [ { alertname: AccuracyDrifting, agent: a, severity: warning } ]\n",
+        "        exp_notices: []\n",
+    );
+    let (code, said) = run(&told);
+    assert_eq!(code, Some(1));
+    let page = said.split("AccuracyDegraded").count() - 1;
+    assert!(said.contains("\"receiver\":\"invoices\"") && page >= 2, "{said}");
+}
+
 #[test]
 fn faults_of_test_files_are_told_with_file_and_line() {
     let folder = workshop();
