@@ -87,3 +87,71 @@ impl Bounds {
         checks
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Incidents, Score, Seen, Tallies, Tally};
+    use super::*;
+
+    fn verdict(delays: &[Option<i64>], alarms: u64, weeks: f64) -> Verdict {
+        let score = |hours: &Option<i64>| Score {
+            name: format!("{hours:?}"),
+            from: String::new(),
+            to: None,
+            injected: false,
+            found: hours.map(|hours| Seen {
+                alert: String::new(),
+                stream: String::new(),
+                at: String::new(),
+                delay: String::new(),
+                delay_ms: hours * 3_600_000,
+                outputs: 0,
+                labels: 0,
+            }),
+            already: None,
+            unwatched: false,
+            before: None,
+        };
+        Verdict {
+            alarms_are_false: true,
+            tallies: Tallies { weeks, rules: Vec::new(), total: Tally::of("all rules", alarms, 0.0, weeks) },
+            incidents: Some(Incidents::of(delays.iter().map(score).collect())),
+            injected: Vec::new(),
+            against: None,
+            gate: Vec::new(),
+        }
+    }
+
+    fn kept(bounds: Bounds, verdict: &Verdict) -> Vec<bool> {
+        bounds.check(verdict).iter().map(|check| check.kept).collect()
+    }
+
+    #[test]
+    fn a_miss_is_later_than_any_delay_unless_misses_have_their_own_bound() {
+        let delay = Some(Span::HOUR.times(12));
+        let (one_late, one_missed) = (verdict(&[Some(12), Some(13)], 0, 1.0), verdict(&[Some(12), None], 0, 1.0));
+        let of_delay = Bounds { delay, ..Bounds::default() };
+        assert_eq!(kept(of_delay, &one_late), [false]);
+        assert_eq!(kept(of_delay, &one_missed), [false]);
+        assert_eq!(kept(of_delay, &verdict(&[Some(12)], 0, 1.0)), [true], "the bound itself is kept");
+        let both = Bounds { delay, missed: Some(1), ..Bounds::default() };
+        assert_eq!(kept(both, &one_missed), [true, true]);
+        assert_eq!(kept(Bounds { missed: Some(0), ..both }, &one_missed), [false, true]);
+    }
+
+    #[test]
+    fn a_rate_is_held_to_its_bound_as_it_stands_and_its_interval_is_told() {
+        let bounds = Bounds { false_alarms: Some("1 per 7d".parse().unwrap()), ..Bounds::default() };
+        for (alarms, weeks, is_kept, said) in [
+            (2, 2.0, true, "the interval includes the bound"),
+            (3, 2.0, false, "the interval includes the bound"),
+            (30, 10.0, false, "the interval excludes the bound"),
+            (0, 10.0, true, "the interval excludes the bound"),
+            (0, 0.0, false, "no time was watched"),
+        ] {
+            let check = bounds.check(&verdict(&[], alarms, weeks)).remove(0);
+            assert_eq!(check.kept, is_kept, "{check:?}");
+            assert!(check.found.contains(said), "{check:?}");
+        }
+    }
+}

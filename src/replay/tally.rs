@@ -70,7 +70,7 @@ impl Tallies {
 }
 
 impl Tally {
-    fn of(rule: &str, alarms: u64, promised: f64, weeks: f64) -> Self {
+    pub(super) fn of(rule: &str, alarms: u64, promised: f64, weeks: f64) -> Self {
         let a_week = |x: f64| (weeks > 0.0).then(|| x / weeks);
         let interval = poisson(alarms, CONFIDENCE);
         Self {

@@ -236,6 +236,14 @@ fn faults_of_test_files_are_told_with_file_and_line() {
         let err = text(&done.stderr);
         assert!(done.status.code() == Some(1) && err.contains(said), "{to}: {err}");
     }
+    // What a file holds that is no event is told, and is no fault: a test may be about it.
+    write(&folder, "t/events.jsonl", "{\"event_id\":\"1\",\"agent\":\"a\",\"ts\":1767225600000}\nnot json\n");
+    let of_file = good.split("    input_events:").next().unwrap().to_owned()
+        + "    input_events: { file: events.jsonl }\n    alert_rule_test: [ { eval_time: 1h, alertname: AgentSilent } ]\n";
+    write(&folder, "t/a.yaml", &of_file);
+    let done = shewhart(folder.path(), &["test", "t"]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(text(&done.stdout).contains("    1 events were not counted"), "{}", text(&done.stdout));
     write(&folder, "t/a.yaml", &good);
     for args in [&["test", "t", "--run", "nothing"][..], &["test", "fixtures/scenarios/none"], &["test", "empty"]] {
         fs::create_dir_all(folder.path().join("empty")).unwrap();
@@ -309,6 +317,18 @@ fn a_change_of_rules_is_held_to_its_bounds() {
         let broken = bound == "--max-delay";
         assert_eq!((code, kept), (Some(if broken { 3 } else { 0 }), Some(!broken)), "{report}");
     }
+    // Without any of the options nothing is judged, and the report is what it was.
+    let plain = replay(&folder, &["-o", "json"]);
+    let keys: Vec<String> = json(&plain).as_object().unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["alerts", "events", "feedback", "outputs", "rejected", "streams", "unjoined"]);
+    let bare = text(&replay(&folder, &[]).stdout);
+    assert!(bare.lines().count() == 5 && !bare.contains("Gate"), "{bare}");
+    // Standard input is read once for both rule sets.
+    let mut piped = Command::new(env!("CARGO_BIN_EXE_shewhart"));
+    piped.args(["replay", "-", "--baseline-first", "5000", "--group-by", "agent", "--rules", "rules/accuracy.yaml"]);
+    piped.args(["--against", "old.yaml", "--incidents", "incidents.yaml", "-o", "json"]).current_dir(folder.path());
+    let piped = piped.stdin(fs::File::open(folder.path().join("history.jsonl")).unwrap()).output().unwrap();
+    assert_eq!(json(&piped)["against"], judge(&[]).1["against"]);
     // The other way round, what the old rules have more is added.
     let swapped = ["replay", "history.jsonl", "--baseline-first", "5000", "--group-by", "agent", "--rules", "old.yaml"];
     let more = ["--against", "rules/accuracy.yaml", "--incidents", "incidents.yaml", "-o", "json"];

@@ -3,6 +3,9 @@
 
 use super::report::Section;
 
+/// Rows of a table that are shown: a comment may not be longer than a forge takes.
+const ROWS_MAX: usize = 50;
+
 /// The sections under a heading.
 pub(super) fn markdown(title: &str, sections: &[Section]) -> String {
     let mut out = vec![format!("## {title}\n")];
@@ -17,9 +20,12 @@ pub(super) fn markdown(title: &str, sections: &[Section]) -> String {
             }
             out.push(format!("\n| {} |\n", table.header.join(" | ")));
             out.push(format!("|{}\n", " --- |".repeat(table.header.len())));
-            for row in &table.rows {
+            for row in table.rows.iter().take(ROWS_MAX) {
                 let cells: Vec<String> = row.iter().map(|text| plain(text)).collect();
                 out.push(format!("| {} |\n", cells.join(" | ")));
+            }
+            if let Some(more) = table.rows.len().checked_sub(ROWS_MAX).filter(|more| *more > 0) {
+                out.push(format!("\nAnd {more} more.\n"));
             }
         }
     }
@@ -54,6 +60,17 @@ mod tests {
         for text in ["income-a", "1d2h later", "2026-01-01T00:00:00Z", "0.5 to 3.2", "Zoë"] {
             assert_eq!(plain(text), text);
         }
+    }
+
+    #[test]
+    fn long_tables_are_cut_and_say_so() {
+        use super::super::report::Table;
+        let rows = (0..53).map(|n| vec![format!("row {n}")]).collect();
+        let table = Table { caption: "all".to_owned(), header: vec!["x"], rows };
+        let text = markdown("T", &[Section { title: "S", lines: vec!["one.".to_owned()], tables: vec![table] }]);
+        assert_eq!(text.matches("| row ").count(), 50);
+        assert!(text.starts_with("## T\n\n### S\n\none.\n\n**all**\n\n| x |\n| --- |\n| row 0 |\n"), "{text}");
+        assert!(text.ends_with("| row 49 |\n\nAnd 3 more.\n"), "{text}");
     }
 
     #[test]

@@ -174,8 +174,11 @@ fn report(replay: &Replay, events: u64, verdict: Option<&Verdict>, format: Repor
     if counters.unjoined > 0 {
         say(&format!("{} verdicts found no output and count for their agent as a whole", counters.unjoined));
     }
-    let sections = verdict.map(report::sections).unwrap_or_default();
+    let mut sections = verdict.map(report::sections).unwrap_or_default();
     if format == ReportFormat::Markdown {
+        if !report.alerts.is_empty() {
+            sections.push(report::alerts(&report.alerts));
+        }
         print(&markdown::markdown(&format!("Rules tried on {counted}"), &sections));
         return Ok(());
     }

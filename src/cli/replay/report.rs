@@ -39,6 +39,16 @@ pub(super) fn sections(verdict: &Verdict) -> Vec<Section> {
     sections
 }
 
+/// The alerts, as a section of their own.
+pub(super) fn alerts(findings: &[&Finding]) -> Section {
+    let rows: Vec<Vec<String>> = findings.iter().map(|finding| finding_row(finding)).collect();
+    let table = Table { caption: String::new(), header: FINDING.to_vec(), rows };
+    Section { title: "Alerts", lines: Vec::new(), tables: vec![table] }
+}
+
+/// The columns of alerts.
+const FINDING: [&str; 6] = ["fired at", "severity", "alert", "stream", "outputs", "labels"];
+
 /// The sections for a terminal.
 pub(super) fn text(sections: &[Section]) -> String {
     let mut out = Vec::new();
@@ -155,8 +165,7 @@ fn comparison_section(comparison: &Comparison) -> Section {
     for (caption, findings) in [("added", added), ("removed", removed)] {
         if !findings.is_empty() {
             let rows = findings.iter().map(finding_row).collect();
-            let header = vec!["fired at", "severity", "alert", "stream", "outputs", "labels"];
-            tables.push(Table { caption: caption.to_owned(), header, rows });
+            tables.push(Table { caption: caption.to_owned(), header: FINDING.to_vec(), rows });
         }
     }
     if !moved.is_empty() {

@@ -33,6 +33,7 @@ pub(super) fn test(args: &TestArgs) -> anyhow::Result<u8> {
                 line: test.line,
                 name: test.name.clone(),
                 failures: outcome.failures,
+                rejected: outcome.rejected,
             });
         }
     }

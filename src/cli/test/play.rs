@@ -21,6 +21,8 @@ pub(super) struct Outcome {
     pub(super) failures: Vec<Failure>,
     /// The rules that fired.
     pub(super) fired: BTreeSet<String>,
+    /// Events that the engine did not count.
+    pub(super) rejected: u64,
 }
 
 /// A test under way.
@@ -42,7 +44,7 @@ pub(super) fn play(file: &TestFile, test: &Test) -> anyhow::Result<Outcome> {
         policy: &test.policy,
         active: BTreeMap::new(),
         messages: Vec::new(),
-        outcome: Outcome { failures: Vec::new(), fired: BTreeSet::new() },
+        outcome: Outcome { failures: Vec::new(), fired: BTreeSet::new(), rejected: 0 },
     };
     let routes = expect::routes(&test.policy, &test.routes);
     compare((test.line, None), ("", "exp_routes"), &test.routes, &routes, &mut stage.outcome.failures);
@@ -66,6 +68,7 @@ pub(super) fn play(file: &TestFile, test: &Test) -> anyhow::Result<Outcome> {
     for check in checks {
         stage.check(check, base.plus(check.at));
     }
+    stage.outcome.rejected = stage.replay.engine().position().counters.rejected.iter().sum();
     Ok(stage.outcome)
 }
 

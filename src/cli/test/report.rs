@@ -31,6 +31,8 @@ pub(super) struct Done {
     pub(super) line: u64,
     pub(super) name: String,
     pub(super) failures: Vec<Failure>,
+    /// Events that the engine did not count.
+    pub(super) rejected: u64,
 }
 
 /// The rules that tests made fire.
@@ -93,9 +95,14 @@ impl Results {
     pub(super) fn text(&self, diff: bool) -> String {
         let mut out = Vec::new();
         let indent = |text: &str| text.lines().map(|line| format!("      {line}\n")).collect::<Vec<_>>();
-        for Done { file, line, name, failures } in &self.done {
+        for Done { file, line, name, failures, rejected } in &self.done {
             let word = if failures.is_empty() { "ok    " } else { "FAILED" };
             out.push(format!("{word}  {file}:{line}: {name}\n"));
+            if *rejected > 0 {
+                out.push(format!(
+                    "    {rejected} events were not counted: malformed, known already, or out of range\n"
+                ));
+            }
             for failure in failures {
                 out.push(format!("    {file}:{}: {}\n", failure.line, failure.title()));
                 if diff {
@@ -119,7 +126,7 @@ impl Results {
         let each = |test: &Done| {
             serde_json::json!({
                 "file": test.file, "line": test.line, "name": test.name,
-                "ok": test.failures.is_empty(), "failures": test.failures,
+                "ok": test.failures.is_empty(), "failures": test.failures, "rejected": test.rejected,
             })
         };
         serde_json::json!({
