@@ -243,19 +243,20 @@ impl Injector {
 
     /// What was done.
     pub(super) fn report(&self) -> Vec<Injected> {
-        let unknown = |at: usize| {
-            let without =
-                self.levels.iter().filter(|((i, _), level)| *i == at && level.decided && level.chance.is_none());
-            let labels = without.filter_map(|((_, stream), _)| self.streams.get_index(*stream));
-            labels.map(|(_, labels)| labels.values().cloned().collect::<Vec<_>>().join(" / ")).collect()
-        };
+        let name = |labels: &BTreeMap<String, String>| labels.values().cloned().collect::<Vec<_>>().join(" / ");
         let each = self.injections.iter().zip(&self.changed).enumerate();
         each.map(|(at, (injection, changed))| Injected {
             what: injection.text.clone(),
             changed: *changed,
-            unknown: unknown(at),
+            unknown: self.unknown(at).map(name).collect(),
         })
         .collect()
+    }
+
+    /// The streams that an injection means and could not change, because nothing was known of their level before.
+    pub(super) fn unknown(&self, at: usize) -> impl Iterator<Item = &BTreeMap<String, String>> {
+        let without = self.levels.iter().filter(move |((i, _), l)| *i == at && l.decided && l.chance.is_none());
+        without.filter_map(|((_, stream), _)| self.streams.get_index(*stream)).map(|(_, labels)| labels)
     }
 
     /// The record as the injections leave it.

@@ -31,6 +31,14 @@ impl Selector {
         Ok(selector)
     }
 
+    /// The one stream with these labels.
+    #[must_use]
+    pub(super) fn exactly(labels: &BTreeMap<String, String>) -> Self {
+        let escaped = labels.iter().map(|(label, value)| (label.clone(), globset::escape(value))).collect();
+        // An escaped text is a glob, and streams have no other labels than events.
+        Self::new(&escaped).unwrap_or_default()
+    }
+
     /// Whether something with these labels is meant. A label that it lacks matches no glob.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.globs.iter().all(|(label, glob)| labels.get(label).is_some_and(|value| glob.is_match(value)))
@@ -70,5 +78,20 @@ pub fn time(text: &str) -> Result<Timestamp, String> {
         Ok(time) if (Timestamp::MIN..=Timestamp::MAX).contains(&time) => Ok(time),
         Ok(_) => Err(format!("`{text}` does not lie between the years 1980 and 2200")),
         Err(_) => Err(format!("`{text}` is not a time; write it like 2026-01-05T00:00:00Z")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_matches_itself_alone_whatever_it_is_called() {
+        for name in ["a", "a*", "[x]", "{a,b}", "a\\b", "a/b", "?", "!x", ""] {
+            let labels = |name: &str| BTreeMap::from([("agent".to_owned(), name.to_owned())]);
+            let own = Selector::exactly(&labels(name));
+            assert_eq!(own.labels().count(), 1, "{name}");
+            assert!(own.matches(&labels(name)) && !own.matches(&labels("ab")), "{name}: {own}");
+        }
     }
 }

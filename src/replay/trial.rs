@@ -1,11 +1,13 @@
 //! One pass over records under one rule set or two, with known incidents and injected changes.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::incident::{self, Before, CountsAt, Incident, Incidents, Score};
 use super::inject::{Injected, Injector};
 use super::tally::Tallies;
-use super::{Bounds, Check, Comparison, Finding, Replay};
+use super::{Bounds, Check, Comparison, Finding, Replay, Selector};
 use crate::engine::Group;
 use crate::engine::event::{Event, decode};
 use crate::engine::units::Timestamp;
@@ -27,7 +29,8 @@ pub struct Trial {
 #[derive(Debug)]
 struct Marked {
     incident: Incident,
-    injected: bool,
+    /// The injection that it is, where it is one.
+    injection: Option<usize>,
     counts: Option<CountsAt>,
 }
 
@@ -69,10 +72,10 @@ impl Trial {
         injector: Injector,
         group_by: &[Group],
     ) -> Self {
-        let marked = |injected| move |incident| Marked { incident, injected, counts: None };
+        let marked = |incident, injection| Marked { incident, injection, counts: None };
         let are_known = incidents.is_some();
-        let mut all: Vec<Marked> = incidents.into_iter().flatten().map(marked(false)).collect();
-        all.extend(injector.incidents(group_by).into_iter().map(marked(true)));
+        let mut all: Vec<Marked> = incidents.into_iter().flatten().map(|incident| marked(incident, None)).collect();
+        all.extend(injector.incidents(group_by).into_iter().enumerate().map(|(at, i)| marked(i, Some(at))));
         Self { new, old, injector, incidents: all, are_known, first: None }
     }
 
@@ -134,7 +137,7 @@ impl Trial {
             let rules = (self.new.engine().rules(), old.engine().rules());
             Comparison::of((&new, rules.0), (&findings, rules.1), tallies, &known)
         });
-        let scores: Vec<Score> = self.incidents.iter().map(|marked| self.score(marked)).collect();
+        let scores: Vec<Score> = self.incidents.iter().flat_map(|marked| self.scores(marked)).collect();
         let mut verdict = Verdict {
             alarms_are_false: self.are_known,
             tallies: Tallies::of(&self.new, &known, self.first),
@@ -147,16 +150,35 @@ impl Trial {
         verdict
     }
 
-    fn score(&self, marked: &Marked) -> Score {
-        let Marked { incident, injected, counts } = marked;
+    /// What became of an incident. An injection into several streams is one for each: the first of them to be noticed
+    /// says little about the others.
+    fn scores(&self, marked: &Marked) -> Vec<Score> {
+        let Some(at) = marked.injection else { return vec![self.score(marked, &marked.incident)] };
+        let unknown: Vec<_> = self.injector.unknown(at).collect();
+        let streams = self.new.engine().streams().map(|stream| &stream.labels);
+        let meant: Vec<_> =
+            streams.filter(|labels| marked.incident.selector.matches(labels) && !unknown.contains(labels)).collect();
+        if meant.len() < 2 {
+            return vec![self.score(marked, &marked.incident)];
+        }
+        let of_stream = |labels: &&BTreeMap<String, String>| {
+            let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let name = format!("{} on {}", marked.incident.name, pairs.join(", "));
+            let incident = Incident { name, selector: Selector::exactly(labels), ..marked.incident.clone() };
+            self.score(marked, &incident)
+        };
+        meant.iter().map(of_stream).collect()
+    }
+
+    fn score(&self, marked: &Marked, incident: &Incident) -> Score {
         let none = CountsAt::new();
-        let since = (self.first.unwrap_or(incident.from), counts.as_ref().unwrap_or(&none));
+        let since = (self.first.unwrap_or(incident.from), marked.counts.as_ref().unwrap_or(&none));
         let begun = incident.from.max(since.0);
         Score {
             name: incident.name.clone(),
             from: begun.to_string(),
             to: incident.to.map(|to| to.to_string()),
-            injected: *injected,
+            injected: marked.injection.is_some(),
             found: incident::find(incident, self.new.findings(), since),
             unwatched: self.new.watched_from().is_none_or(|from| begun < from),
             already: incident::already(incident, self.new.findings()),

@@ -95,13 +95,19 @@ fn incidents_section(incidents: &Incidents, verdict: &Verdict) -> Section {
     };
     let mut lines = vec![format!("{} of {total} incidents found{delays}.", incidents.found)];
     for injected in &verdict.injected {
-        let score = incidents.scores.iter().find(|score| score.injected && score.name == injected.what);
-        let seen = match score.and_then(|score| score.found.as_ref()) {
-            Some(seen) => format!(
+        let is_of = |score: &&Score| {
+            let name = score.name.strip_prefix(&injected.what);
+            score.injected && name.is_some_and(|rest| rest.is_empty() || rest.starts_with(" on "))
+        };
+        let scores: Vec<&Score> = incidents.scores.iter().filter(is_of).collect();
+        let found: Vec<&Seen> = scores.iter().filter_map(|score| score.found.as_ref()).collect();
+        let seen = match (scores.len(), found.as_slice()) {
+            (0 | 1, [seen]) => format!(
                 "would have been seen after {} labelled events, {} outputs, {}, by {}",
                 seen.labels, seen.outputs, seen.delay, seen.alert
             ),
-            None => "would not have been seen".to_owned(),
+            (0 | 1, _) => "would not have been seen".to_owned(),
+            (all, found) => format!("would have been seen on {} of {all} streams", found.len()),
         };
         lines.push(format!("Injected: {}: {} records changed; it {seen}.", injected.what, injected.changed));
         if !injected.unknown.is_empty() {
