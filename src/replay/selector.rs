@@ -12,6 +12,8 @@ use crate::engine::units::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub struct Selector {
     globs: BTreeMap<String, GlobMatcher>,
+    /// The labels of the one stream that is meant, where it is one.
+    stream: Option<BTreeMap<String, String>>,
 }
 
 impl Selector {
@@ -34,14 +36,13 @@ impl Selector {
     /// The one stream with these labels.
     #[must_use]
     pub(super) fn exactly(labels: &BTreeMap<String, String>) -> Self {
-        let escaped = labels.iter().map(|(label, value)| (label.clone(), globset::escape(value))).collect();
-        // An escaped text is a glob, and streams have no other labels than events.
-        Self::new(&escaped).unwrap_or_default()
+        Self { globs: BTreeMap::new(), stream: Some(labels.clone()) }
     }
 
     /// Whether something with these labels is meant. A label that it lacks matches no glob.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.globs.iter().all(|(label, glob)| labels.get(label).is_some_and(|value| glob.is_match(value)))
+            && self.stream.as_ref().is_none_or(|stream| stream == labels)
     }
 
     /// The labels that it names.
@@ -53,7 +54,8 @@ impl Selector {
     #[must_use]
     pub fn of_streams(&self, group_by: &[Group]) -> Self {
         let has = |label: &String| group_by.iter().any(|group| group.as_str() == label);
-        Self { globs: self.globs.iter().filter(|(label, _)| has(label)).map(|(l, g)| (l.clone(), g.clone())).collect() }
+        let globs = self.globs.iter().filter(|(label, _)| has(label)).map(|(l, g)| (l.clone(), g.clone())).collect();
+        Self { globs, stream: self.stream.clone() }
     }
 }
 
@@ -87,11 +89,27 @@ mod tests {
 
     #[test]
     fn a_stream_matches_itself_alone_whatever_it_is_called() {
+        let labels = |name: &str| BTreeMap::from([("agent".to_owned(), name.to_owned())]);
         for name in ["a", "a*", "[x]", "{a,b}", "a\\b", "a/b", "?", "!x", ""] {
-            let labels = |name: &str| BTreeMap::from([("agent".to_owned(), name.to_owned())]);
             let own = Selector::exactly(&labels(name));
-            assert_eq!(own.labels().count(), 1, "{name}");
-            assert!(own.matches(&labels(name)) && !own.matches(&labels("ab")), "{name}: {own}");
+            assert!(own.matches(&labels(name)) && !own.matches(&labels("ab")), "{name}");
         }
+    }
+
+    #[test]
+    fn globs_match_whole_values_and_what_streams_do_not_have_is_left_out() {
+        let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+        };
+        let selector = Selector::new(&pairs(&[("agent", "invoice-*"), ("task", "eu")])).unwrap();
+        assert!(selector.matches(&pairs(&[("agent", "invoice-a/b"), ("task", "eu")])));
+        assert!(!selector.matches(&pairs(&[("agent", "an-invoice-a"), ("task", "eu")])));
+        assert!(!selector.matches(&pairs(&[("agent", "invoice-a")])), "a label that is not there matches nothing");
+        let of_streams = selector.of_streams(&[Group::Agent]);
+        assert!(of_streams.matches(&pairs(&[("agent", "invoice-a")])));
+        assert_eq!(
+            (selector.to_string(), Selector::default().to_string()),
+            ("agent=invoice-*, task=eu".to_owned(), "every stream".to_owned())
+        );
     }
 }
