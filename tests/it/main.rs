@@ -18,6 +18,7 @@ mod operator;
 mod pictures;
 mod profile;
 mod real_data;
+mod reload;
 mod rules;
 mod simulate;
 mod state;
