@@ -16,6 +16,7 @@ mod replay;
 mod run;
 mod simulate;
 mod table;
+mod test;
 
 use std::process::ExitCode;
 
@@ -56,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Design(args) => design::design(&args),
         Command::Chart(args) => chart::run(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Test(args) => test::test(&args),
         Command::Baseline(args) => baseline::baseline(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Status(args) => console::status(&args),

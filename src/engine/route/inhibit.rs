@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::matcher::all_match;
-use super::policy::Inhibition;
+use super::policy::{Inhibition, Policy};
 
 /// The values that sources of each rule have in the labels of `equal`: those that are sources only, and all.
 #[derive(Debug, Default)]
@@ -43,6 +43,14 @@ impl Inhibited {
             let of = if all_match(&rule.source, labels) { &sources.only_sources } else { &sources.all };
             !of.is_empty() && all_match(&rule.target, labels) && of.contains(&key(rule, labels))
         })
+    }
+}
+
+impl Policy {
+    /// Which of these alerts, all of which fire, are kept quiet by others of them; in their order.
+    pub fn inhibited(&self, firing: &[&BTreeMap<String, String>]) -> Vec<bool> {
+        let inhibited = Inhibited::by(&self.inhibitions, firing.iter().copied());
+        firing.iter().map(|labels| inhibited.holds(&self.inhibitions, labels)).collect()
     }
 }
 
