@@ -520,7 +520,13 @@ impl Core {
                 Some(class)
             }
             Outcome::Dead { class, detail } => {
-                tracing::error!(receiver = settled.receiver, class, detail, message = %settled.message, "a message was given up");
+                tracing::error!(
+                    receiver = settled.receiver,
+                    class,
+                    detail,
+                    message = settled.message.map(tracing::field::display),
+                    "a message was given up"
+                );
                 Some(class)
             }
         };
@@ -528,7 +534,8 @@ impl Core {
         if let Some(class) = failure {
             *self.status.failed.entry((settled.kind, class.clone())).or_default() += 1;
         }
-        let (message, now) = (settled.message.to_string(), clock::now());
+        // What was told besides the outbox is in no table.
+        let (Some(message), now) = (settled.message.map(|id| id.to_string()), clock::now()) else { return Ok(()) };
         self.with_room(|core| core.ledger.settle(&message, &settled.outcome, now)).map(drop)
     }
 

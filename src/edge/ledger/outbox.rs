@@ -88,7 +88,8 @@ struct DueRow {
 }
 
 impl Ledger {
-    /// The messages of a receiver that are due, oldest first.
+    /// The messages of a receiver that are due: first those with a critical alert that fires, then the others, in each
+    /// the oldest first, so that what matters most does not wait behind a thousand others after an outage.
     ///
     /// # Errors
     /// What SQLite says. A message that cannot be read is given up, and said so, instead of blocking the others.
@@ -112,7 +113,11 @@ impl Ledger {
         self.db
             .prepare_cached(
                 "SELECT id, message, created_at_ms, attempts, fallback FROM outbox WHERE state = 'pending'
-                 AND receiver = ?1 AND next_at_ms <= ?2 ORDER BY next_at_ms, created_at_ms, id LIMIT ?3",
+                 AND receiver = ?1 AND next_at_ms <= ?2
+                 ORDER BY status = 'firing' AND EXISTS (SELECT 1 FROM outbox_alerts JOIN alerts
+                   ON alerts.id = outbox_alerts.alert_id
+                   WHERE outbox_alerts.message = outbox.id AND alerts.severity = 'critical') DESC,
+                 created_at_ms, next_at_ms, id LIMIT ?3",
             )?
             .query_map(params![receiver, now.as_millis(), most as i64], |row| {
                 Ok(DueRow {
