@@ -198,3 +198,135 @@ fn after_failure(error: &DeliveryError, due: &Due, now: Timestamp) -> Outcome {
 fn span(duration: Duration) -> Span {
     Span::from_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::mpsc::Receiver as Happenings;
+
+    use super::super::notify::{AlertmanagerSettings, FolderSettings};
+    use super::*;
+    use crate::engine::alert::{Reason, State};
+    use crate::engine::route::{Message, Occasion, Status};
+    use crate::engine::units::{Offset, Partition};
+
+    fn due(attempts: u32, fallback: bool) -> Due {
+        let message = Message {
+            id: Id(7),
+            thread: Id(7),
+            receiver: "r".to_owned(),
+            group_key: "g".to_owned(),
+            group_labels: BTreeMap::new(),
+            status: Status::Firing,
+            occasion: Occasion::First,
+            crossings: Vec::new(),
+            notes: Vec::new(),
+        };
+        Due { message, created_at: Timestamp::from_millis(0), attempts, fallback }
+    }
+
+    fn failure(kind: FailureKind) -> DeliveryError {
+        DeliveryError { kind, class: FailureClass::Command, detail: "no".to_owned() }
+    }
+
+    #[test]
+    fn a_doubtful_failure_is_tried_three_times_then_without_agents_text_then_never() {
+        let now = Timestamp::from_millis(60_000);
+        let ended = |attempts, fallback| after_failure(&failure(FailureKind::Doubtful), &due(attempts, fallback), now);
+        for attempts in 0..2 {
+            assert!(matches!(ended(attempts, false), Outcome::Retry { .. }), "{attempts}");
+        }
+        assert!(matches!(ended(2, false), Outcome::Fallback { .. }));
+        assert!(matches!(ended(3, true), Outcome::Dead { .. }));
+    }
+
+    #[test]
+    fn a_pause_that_is_asked_for_is_kept_and_a_day_is_the_end() {
+        let after = Some(Duration::from_secs(500));
+        let kind = FailureKind::Retry { after };
+        let now = Timestamp::from_millis(60_000);
+        let Outcome::Retry { at, .. } = after_failure(&failure(kind), &due(0, false), now) else { panic!("no retry") };
+        assert_eq!(at, now.plus(Span::from_millis(500_000)));
+        let late = Timestamp::from_millis(0).plus(Span::DAY);
+        assert!(matches!(after_failure(&failure(kind), &due(400, false), late), Outcome::Dead { .. }));
+    }
+
+    fn alertmanager(at: std::net::SocketAddr) -> Receiver {
+        let url = format!("http://{at}");
+        let settings = serde_json::json!({"url": url, "allow_http": true, "allow_private": true});
+        let settings: AlertmanagerSettings = serde_json::from_value(settings).unwrap();
+        Receiver::Alertmanager(settings)
+    }
+
+    fn crossing() -> Crossing {
+        Crossing {
+            alert_id: Id(1),
+            id: Id(2),
+            transition: 1,
+            rule: "g/Silent".to_owned(),
+            alert: "Silent".to_owned(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            from: State::Inactive,
+            to: State::Firing,
+            reason: Reason::Signalled,
+            at: Timestamp::from_millis(0),
+            started_at: Timestamp::from_millis(0),
+            position: (Partition(0), Offset(0)),
+            account: None,
+        }
+    }
+
+    fn workers(receivers: &[(&str, Receiver)]) -> (Workers, Happenings<Happening>) {
+        let receivers: Vec<_> = receivers.iter().map(|(name, r)| ((*name).to_owned(), r.clone())).collect();
+        let (send, happenings) = sync_channel(4);
+        (Workers::start(&receivers, &send).unwrap(), happenings)
+    }
+
+    fn settled(happenings: &Happenings<Happening>) -> Settled {
+        match happenings.recv_timeout(Duration::from_secs(60)) {
+            Ok(Happening::Settled(settled)) => settled,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_receiver_that_hangs_delays_no_other() {
+        let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let quick = Receiver::Folder(FolderSettings { path: folder.path().to_owned() });
+        let (mut workers, happenings) =
+            workers(&[("a-slow", alertmanager(hangs.local_addr().unwrap())), ("quick", quick)]);
+        workers.refresh("a-slow", vec![crossing()]);
+        assert_eq!(workers.idle(), ["quick"]);
+        workers.give("quick", due(0, false));
+        let first = settled(&happenings);
+        assert_eq!((first.receiver.as_str(), first.outcome), ("quick", Outcome::Delivered));
+        workers.done("quick");
+        // What is told besides the outbox is dropped while the receiver is busy.
+        workers.refresh("a-slow", Vec::new());
+        assert_eq!(workers.idle(), ["quick"]);
+    }
+
+    #[test]
+    fn a_receiver_that_has_too_much_is_left_alone_as_long_as_it_asks() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut workers, happenings) = workers(&[("am", alertmanager(server.local_addr().unwrap()))]);
+        std::thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            let mut request = [0; 65_536];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            let answer = "HTTP/1.1 429 X\r\nRetry-After: 300\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).unwrap();
+            drop(stream.read(&mut request));
+        });
+        workers.refresh("am", vec![crossing()]);
+        let told = settled(&happenings);
+        assert_eq!(told.message, None, "no row of the outbox");
+        assert!(matches!(&told.outcome, Outcome::Retry { class, .. } if class == "rate_limited"), "{told:?}");
+        workers.done("am");
+        assert!(workers.idle().is_empty(), "neither messages nor refreshes");
+        assert!(!workers.busy());
+    }
+}

@@ -49,7 +49,7 @@ pub struct Snapshot {
     /// False alarms a week that are allowed, where that is limited.
     pub budget_per_week: Option<f64>,
     /// Messages waiting, and messages given up.
-    pub outbox: (u64, u64),
+    pub outbox: BTreeMap<String, (u64, u64)>,
     /// Attempts by receiver kind: all, and those that failed by reason.
     pub sent: BTreeMap<&'static str, u64>,
     /// Failed attempts by receiver kind and reason.
@@ -286,8 +286,11 @@ fn alerts(page: &mut Page, snapshot: &Snapshot) {
 }
 
 fn delivery(page: &mut Page, snapshot: &Snapshot) {
-    page.gauge("shewhart_outbox_pending", "Messages waiting to be delivered.", snapshot.outbox.0 as f64);
-    page.gauge("shewhart_outbox_dead", "Messages given up.", snapshot.outbox.1 as f64);
+    let of = |(name, n): (&String, u64)| (labels(&[("receiver", name)]), n as f64);
+    let pending: Vec<_> = snapshot.outbox.iter().map(|(name, (pending, _))| of((name, *pending))).collect();
+    page.family("shewhart_outbox_pending", Kind::Gauge, "Messages waiting to be delivered.", &pending);
+    let dead: Vec<_> = snapshot.outbox.iter().map(|(name, (_, dead))| of((name, *dead))).collect();
+    page.family("shewhart_outbox_dead", Kind::Gauge, "Messages given up.", &dead);
     let sent: Vec<(String, f64)> =
         snapshot.sent.iter().map(|(kind, n)| (labels(&[("integration", kind)]), *n as f64)).collect();
     page.counter("shewhart_notifications", "Attempts to deliver.", &sent);

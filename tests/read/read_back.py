@@ -6,6 +6,7 @@ One JSON object a line comes in, `{"kind": ..., "text": ...}`, and one goes out 
 import csv
 import email
 import email.policy
+import html
 import html.parser
 import io
 import json
@@ -75,7 +76,7 @@ def read_markdown(text):
     """A table: cells between pipes that no backslash stands before, escapes undone."""
     rows = []
     for line in text.splitlines():
-        rows.append([re.sub(r"\\([\\|])", r"\1", cell).replace("&lt;", "<") for cell in split(line)])
+        rows.append([html.unescape(re.sub(r"\\([\\|])", r"\1", cell)) for cell in split(line)])
     return rows
 
 

@@ -117,7 +117,11 @@ impl Core {
         self.status.promised = promised(&self.engines);
         self.status.budget_per_week = self.shares.per_week();
         match self.ledger.outbox_counts() {
-            Ok(counts) => self.status.outbox = counts,
+            Ok(counts) => {
+                // A receiver for which nothing waits is 0, not missing.
+                let known = self.config.receivers.iter().map(|(name, _)| (name.clone(), (0, 0)));
+                self.status.outbox = known.chain(counts).collect();
+            }
             Err(error) => tracing::warn!(%error, "the outbox could not be counted"),
         }
         self.board.write(self.status.clone());

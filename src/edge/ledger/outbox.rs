@@ -1,5 +1,7 @@
 //! The outbox: messages that were decided, until they are out or dead.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Transaction, params};
 
 use super::rows::json;
@@ -144,16 +146,19 @@ impl Ledger {
             .map_err(|source| self.sqlite("reading the outbox", source))
     }
 
-    /// How many messages are pending and how many dead.
+    /// How many messages are pending and how many dead, by receiver; nothing of a receiver without either.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn outbox_counts(&self) -> Result<(u64, u64), LedgerError> {
-        self.db
-            .query_row("SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'dead') FROM outbox WHERE state <> 'delivered'", [], |row| {
-                Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
-            })
-            .map_err(|source| self.sqlite("counting the outbox", source))
+    pub fn outbox_counts(&self) -> Result<BTreeMap<String, (u64, u64)>, LedgerError> {
+        let select = "SELECT receiver, count(*) FILTER (WHERE state = 'pending'),
+             count(*) FILTER (WHERE state = 'dead') FROM outbox WHERE state <> 'delivered' GROUP BY receiver";
+        let read = |db: &rusqlite::Connection| -> rusqlite::Result<BTreeMap<String, (u64, u64)>> {
+            db.prepare_cached(select)?
+                .query_map([], |row| Ok((row.get(0)?, (row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64))))?
+                .collect()
+        };
+        read(&self.db).map_err(|source| self.sqlite("counting the outbox", source))
     }
 
     /// Writes down how an attempt ended.
@@ -191,4 +196,92 @@ fn settle(db: &Transaction<'_>, message: &str, outcome: &Outcome, now: Timestamp
     )?
     .execute(params![message, now.as_millis(), word, class, detail])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Commit, Identity, NoPayloads};
+    use super::*;
+    use crate::engine::Effect;
+    use crate::engine::alert::{Crossing, Id, Reason, State};
+    use crate::engine::route::{Occasion, Router, Status};
+    use crate::engine::units::{Offset, Partition, Span};
+
+    fn crossing(id: u128, severity: &str, to: State) -> Crossing {
+        let at = Timestamp::from_millis(1_790_863_500_000);
+        Crossing {
+            alert_id: Id(id),
+            id: Id(id + 1_000),
+            transition: 1,
+            rule: "g/A".to_owned(),
+            alert: "A".to_owned(),
+            labels: [("severity".to_owned(), severity.to_owned())].into(),
+            annotations: BTreeMap::new(),
+            from: State::Pending,
+            to,
+            reason: Reason::Signalled,
+            at,
+            started_at: at,
+            position: (Partition(0), Offset(0)),
+            account: None,
+        }
+    }
+
+    fn message(crossing: &Crossing) -> Message {
+        let over = crossing.to == State::Resolved;
+        Message {
+            id: crossing.alert_id,
+            thread: crossing.alert_id,
+            receiver: "ops".to_owned(),
+            group_key: crossing.alert_id.to_string(),
+            group_labels: BTreeMap::new(),
+            status: if over { Status::Resolved } else { Status::Firing },
+            occasion: Occasion::First,
+            crossings: vec![crossing.clone()],
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn after_an_outage_the_oldest_critical_alert_that_fires_goes_out_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let router = Router::new(Vec::new());
+        let start = Timestamp::from_millis(1_790_863_500_000);
+        let all = [
+            (1, "warning", State::Firing),
+            (2, "critical", State::Resolved),
+            (3, "critical", State::Firing),
+            (4, "", State::Firing),
+            (5, "critical", State::Firing),
+        ];
+        for (id, severity, to) in all {
+            let crossing = crossing(id, severity, to);
+            let messages = [message(&crossing)];
+            let effects = [(Partition(0), Effect::Crossed(Box::new(crossing)))];
+            let now = start.plus(Span::MINUTE.times(id as i64));
+            let commit = Commit {
+                engines: Vec::new(),
+                effects: &effects,
+                payload: &NoPayloads,
+                messages: &messages,
+                router: &router,
+                gaps: &[],
+                rule_set: None,
+                now,
+            };
+            ledger.commit(commit).unwrap();
+        }
+        let now = start.plus(Span::HOUR);
+        let order = |ledger: &mut Ledger| -> Vec<u128> {
+            ledger.due("ops", now, 10).unwrap().iter().map(|due| due.message.id.0).collect()
+        };
+        assert_eq!(order(&mut ledger), [3, 5, 1, 2, 4]);
+        // One that must wait keeps no other back.
+        let retry = Outcome::Retry { at: now.plus(Span::MINUTE), class: "timeout".to_owned(), detail: String::new() };
+        ledger.settle(&Id(3).to_string(), &retry, now).unwrap();
+        assert_eq!(order(&mut ledger), [5, 1, 2, 4]);
+        assert_eq!(ledger.outbox_counts().unwrap(), [("ops".to_owned(), (5, 0))].into());
+    }
 }

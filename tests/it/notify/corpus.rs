@@ -11,7 +11,9 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use shewhart::edge::ledger::{Identity, Ledger};
 use shewhart::edge::notify::clean::line;
-use shewhart::edge::notify::{Attempt, ExecSettings, MailSettings, Receiver, deliver, payload, render_eml, slack, text};
+use shewhart::edge::notify::{
+    Attempt, ExecSettings, MailSettings, Receiver, deliver, payload, render_eml, slack, text,
+};
 use shewhart::edge::telemetry::{Exposition, OpenAlert, Snapshot, metrics};
 use shewhart::engine::alert::{Account, Crossing};
 use shewhart::engine::route::Message;
@@ -193,8 +195,7 @@ fn read_back(kind: &str, texts: &[String]) -> Option<Vec<Value>> {
         return None;
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/read/read_back.py");
-    let mut python =
-        Command::new("python3").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut python = Command::new("python3").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let asked: String = texts.iter().map(|text| json!({"kind": kind, "text": text}).to_string() + "\n").collect();
     let mut stdin = python.stdin.take().unwrap();
     let feeder = std::thread::spawn(move || stdin.write_all(asked.as_bytes()));
@@ -208,10 +209,8 @@ fn read_back(kind: &str, texts: &[String]) -> Option<Vec<Value>> {
 }
 
 fn mail(message: &Message) -> String {
-    let settings = MailSettings {
-        from: "shewhart <alerts@example.com>".parse().unwrap(),
-        to: "ops@example.com".parse().unwrap(),
-    };
+    let settings =
+        MailSettings { from: "shewhart <alerts@example.com>".parse().unwrap(), to: "ops@example.com".parse().unwrap() };
     String::from_utf8(render_eml(message, &settings, attempt().now).unwrap()).unwrap()
 }
 
@@ -234,7 +233,8 @@ fn mails_are_read_back_by_another_parser() {
                 assert_eq!(found[constant], usual[constant], "{told}");
             }
             assert_eq!(found["defects"], json!([]), "{told}");
-            assert_eq!(found["subject"], json!(text::subject(message)), "{told}");
+            // What looks like an encoded word is taken apart, or some programs would decode it.
+            assert_eq!(found["subject"], json!(text::subject(message).replace("=?", "= ?")), "{told}");
             let [plain] = found["plain"].as_array().unwrap().as_slice() else { panic!("{told}: one text") };
             assert_eq!(squeezed(plain.as_str().unwrap()), squeezed(&text::body(message)), "{told}");
             let [page] = found["pages"].as_array().unwrap().as_slice() else { panic!("{told}: one page") };
@@ -250,8 +250,8 @@ fn mails_are_read_back_by_another_parser() {
 /// Only the tags and attributes of our own layout, and no address but https and the mail's own parts.
 fn check_page(page: &Value, told: &str) {
     const TAGS: [&str; 19] = [
-        "html", "head", "meta", "title", "style", "body", "div", "h1", "h2", "p", "table", "tr", "th", "td", "a", "img",
-        "tbody", "span", "br",
+        "html", "head", "meta", "title", "style", "body", "div", "h1", "h2", "p", "table", "tr", "th", "td", "a",
+        "img", "tbody", "span", "br",
     ];
     const ATTRIBUTES: [&str; 11] =
         ["lang", "charset", "name", "content", "class", "href", "rel", "src", "alt", "width", "height"];

@@ -97,10 +97,7 @@ fn occasions() -> Vec<Message> {
         of(Occasion::Acknowledged, vec![acknowledged((1, 1))]),
         of(Occasion::Acknowledged, vec![acknowledged((1, 3))]),
         of(Occasion::Escalated, vec![Note::Escalated { since: RAISED, told: "operations".to_owned() }]),
-        of(
-            Occasion::SilenceEnded,
-            vec![Note::SilenceEnded { silence: silence(), fired: 3, resolved: 1, firing: 2 }],
-        ),
+        of(Occasion::SilenceEnded, vec![Note::SilenceEnded { silence: silence(), fired: 3, resolved: 1, firing: 2 }]),
         of(Occasion::Changed, vec![Note::Digest { firing: 57, resolved: 2, by_alert }]),
         Message { crossings: Vec::new(), ..long },
     ]
@@ -314,7 +311,9 @@ fn every_occasion_is_told_in_every_format() {
         let posted = got(0, OK, &message);
         assert_eq!(posted.len(), usize::from(!message.crossings.is_empty()), "{told}");
         let alerts: Vec<_> = posted.iter().flat_map(|request| strict::alertmanager(&request.body)).collect();
-        assert!(alerts.iter().all(|alert| alert.annotations.contains_key("shewhart_notes") != message.notes.is_empty()));
+        assert!(
+            alerts.iter().all(|alert| alert.annotations.contains_key("shewhart_notes") != message.notes.is_empty())
+        );
 
         let shown = strict::slack(&got(1, OK, &message)[0].body);
         let sections = shown.sections.join("\n");
