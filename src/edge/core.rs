@@ -520,13 +520,7 @@ impl Core {
                 Some(class)
             }
             Outcome::Dead { class, detail } => {
-                tracing::error!(
-                    receiver = settled.receiver,
-                    class,
-                    detail,
-                    message = settled.message.map(tracing::field::display),
-                    "a message was given up"
-                );
+                tracing::error!(receiver = settled.receiver, class, detail, id = ?settled.message, "a message was given up");
                 Some(class)
             }
         };

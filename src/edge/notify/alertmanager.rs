@@ -170,7 +170,7 @@ fn posted(crossing: &Crossing, attempt: Attempt, said: &str) -> Posted {
     let mut annotations = valid(payload::annotations(crossing, attempt.fallback));
     annotations.insert("alert_id".to_owned(), crossing.alert_id.to_string());
     if !said.is_empty() {
-        annotations.insert("shewhart_notes".to_owned(), said.to_owned());
+        annotations.insert("message_notes".to_owned(), said.to_owned());
     }
     // Stream time may be ahead of the wall clock, and an end in the future is none.
     let ends = if is_over(crossing) { crossing.at.min(attempt.now) } else { attempt.now.plus(BELIEVED) };

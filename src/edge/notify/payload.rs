@@ -22,7 +22,7 @@ const TEXT_LIMIT: usize = 4_096;
 /// How Go prints a time that was never set; Alertmanager's end of an alert that is not over.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 /// The annotation that carries what a message says besides its alerts.
-const NOTES: &str = "shewhart_notes";
+const NOTES: &str = "message_notes";
 
 /// The body. Field names and order are Alertmanager's.
 #[derive(Serialize)]

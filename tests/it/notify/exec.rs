@@ -1,6 +1,7 @@
 //! Commands: what they get, what they may do, and that nothing is left of them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -178,4 +179,38 @@ fn commands_are_off_until_the_configuration_says_otherwise() {
     }
     let two = "receivers: [ { name: x, folder: { path: p }, slack: { url_file: u } } ]\nroute: { receiver: x }\n";
     assert!(load(two).unwrap_err().contains("exactly one of"), "{}", load(two).unwrap_err());
+}
+
+#[test]
+fn the_rollback_hook_of_the_manual_asks_once_an_incident() {
+    if !Path::new("/usr/bin/python3").exists() {
+        eprintln!("SKIPPED: /usr/bin/python3 is missing");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let manual = crate::docs::read("docs/operations.md");
+    let hook = manual.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let hook = hook.replace("/var/lib/shewhart/rollbacks", &at("done"));
+    fs::write(at("rollback.py"), hook.replace("/usr/local/bin/request-rollback", &at("request"))).unwrap();
+    let request = |code: u8| {
+        fs::write(at("request"), format!("#!/bin/sh\nprintf '%s\\n' \"$@\" >> '{}'\nexit {code}\n", at("asked")))
+            .unwrap();
+        fs::set_permissions(at("request"), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let mut settings: ExecSettings =
+        serde_json::from_value(json!({"command": ["/usr/bin/python3", "rollback.py"]})).unwrap();
+    settings.environment = vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())];
+    let receiver = Receiver::Exec(settings).relative_to(folder.path());
+    request(1);
+    let error = deliver(&receiver, &firing(), attempt()).unwrap_err();
+    assert!(error.detail.ends_with("later: request-rollback ended with code 1"), "{error}");
+    request(0);
+    let odd = "-rf; $(reboot)";
+    for _ in 0..2 {
+        deliver(&receiver, &message(vec![crossing("invoice-triage"), crossing(odd)]), attempt()).unwrap();
+    }
+    deliver(&receiver, &super::resolved(), attempt()).unwrap();
+    let asked = fs::read_to_string(at("asked")).unwrap();
+    assert_eq!(asked, format!("--\ninvoice-triage\n--\ninvoice-triage\n--\n{odd}\n"));
 }

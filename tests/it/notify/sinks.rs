@@ -311,9 +311,7 @@ fn every_occasion_is_told_in_every_format() {
         let posted = got(0, OK, &message);
         assert_eq!(posted.len(), usize::from(!message.crossings.is_empty()), "{told}");
         let alerts: Vec<_> = posted.iter().flat_map(|request| strict::alertmanager(&request.body)).collect();
-        assert!(
-            alerts.iter().all(|alert| alert.annotations.contains_key("shewhart_notes") != message.notes.is_empty())
-        );
+        assert!(alerts.iter().all(|alert| alert.annotations.contains_key("message_notes") != message.notes.is_empty()));
 
         let shown = strict::slack(&got(1, OK, &message)[0].body);
         let sections = shown.sections.join("\n");
@@ -328,7 +326,7 @@ fn every_occasion_is_told_in_every_format() {
         for fallback in [false, true] {
             let body = shewhart::edge::notify::payload::body(&message, fallback).unwrap();
             let webhook = strict::webhook(&body);
-            assert_eq!(webhook.common_annotations.contains_key("shewhart_notes"), !message.notes.is_empty(), "{told}");
+            assert_eq!(webhook.common_annotations.contains_key("message_notes"), !message.notes.is_empty(), "{told}");
             let shown = String::from_utf8(body).unwrap();
             assert!(!fallback || !["ana", "on it", "migration"].iter().any(|text| shown.contains(text)), "{shown}");
         }
