@@ -13,7 +13,7 @@ use shewhart::edge::ledger::{
     open_read_only,
 };
 use shewhart::engine::baseline::BaselineSet;
-use shewhart::engine::route::Route;
+use shewhart::engine::route::{Pace, Policy, Route};
 use shewhart::engine::rule::{RuleSet, Source, compile};
 use shewhart::engine::units::{Offset, Partition, Span, Timestamp};
 use shewhart::engine::{Engine, Settings};
@@ -147,6 +147,8 @@ fn note_rules(ledger: &mut Ledger, rules: &RuleSet) {
         hash: None,
         accepted: false,
         origin: "file change",
+        who: String::new(),
+        diff: String::new(),
         rules: 0,
         diagnostics: "accuracy.yaml:3: no such measure".to_owned(),
         sources: "{}".to_owned(),
@@ -157,14 +159,8 @@ fn note_rules(ledger: &mut Ledger, rules: &RuleSet) {
 }
 
 fn play(ledger: &mut Ledger, world: &mut World, rules: Arc<RuleSet>, baselines: BaselineSet) {
-    let route = Route {
-        receiver: "ops".to_owned(),
-        group_by: vec!["alertname".to_owned(), "agent".to_owned()],
-        group_wait: Span::from_secs(30),
-        group_interval: Span::MINUTE.times(5),
-        repeat_interval: Span::HOUR.times(4),
-    };
-    let mut replay = Replay::new(settings(2_000), rules, Arc::new(baselines), vec![route]);
+    let policy = Policy::new(vec![Route::to("ops", &["alertname", "agent"], Pace::default())]);
+    let mut replay = Replay::new(settings(2_000), rules, Arc::new(baselines), policy);
     for (at, line) in world.lines.iter().enumerate() {
         replay.record(line.as_bytes());
         // An odd size: hours and batches must not fall together.
@@ -183,7 +179,8 @@ fn play(ledger: &mut Ledger, world: &mut World, rules: Arc<RuleSet>, baselines: 
                 effects: &effects,
                 payload: &Lines(&world.lines),
                 messages: &messages,
-                router,
+                router: router.as_ref(),
+                acts: &[],
                 gaps: if last { std::slice::from_ref(&gap) } else { &[] },
                 rule_set: None,
                 now,

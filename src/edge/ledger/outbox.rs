@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::engine::Effect;
     use crate::engine::alert::{Crossing, Id, Reason, State};
-    use crate::engine::route::{Occasion, Router, Status};
+    use crate::engine::route::{Occasion, Status};
     use crate::engine::units::{Offset, Partition, Span};
 
     fn crossing(id: u128, severity: &str, to: State) -> Crossing {
@@ -247,7 +247,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
         let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
-        let router = Router::new(Vec::new());
         let start = Timestamp::from_millis(1_790_863_500_000);
         let all = [
             (1, "warning", State::Firing),
@@ -266,7 +265,8 @@ mod tests {
                 effects: &effects,
                 payload: &NoPayloads,
                 messages: &messages,
-                router: &router,
+                router: None,
+                acts: &[],
                 gaps: &[],
                 rule_set: None,
                 now,
