@@ -52,6 +52,14 @@ pub enum Outcome {
     },
 }
 
+/// A receiver's (`?1`) pending messages, each with whether it waits behind an older one of its group. Told out of order,
+/// an end before its beginning would open an incident that nobody ends. A message that failed thirty times, which takes
+/// an hour or more, keeps no other back: perhaps it is what it holds that the receiver cannot take.
+const IN_TURN: &str = "in_turn AS (
+  SELECT id, status, next_at_ms, created_at_ms, coalesce(max(attempts < 30) OVER (
+    PARTITION BY group_key ORDER BY created_at_ms, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS behind
+  FROM outbox WHERE state = 'pending' AND receiver = ?1)";
+
 /// Writes a message that was decided. A message that is there already (a replayed decision) stays as it is.
 pub(super) fn insert(db: &Transaction<'_>, message: &Message, now: Timestamp) -> rusqlite::Result<()> {
     let id = message.id.to_string();
@@ -90,8 +98,9 @@ struct DueRow {
 }
 
 impl Ledger {
-    /// The messages of a receiver that are due: first those with a critical alert that fires, then the others, in each
-    /// the oldest first, so that what matters most does not wait behind a thousand others after an outage.
+    /// The messages of a receiver that are due, of each group the oldest: first those with a critical alert that fires,
+    /// then the others, in each the oldest first, so that what matters most does not wait behind a thousand others after
+    /// an outage.
     ///
     /// # Errors
     /// What SQLite says. A message that cannot be read is given up, and said so, instead of blocking the others.
@@ -112,15 +121,18 @@ impl Ledger {
     }
 
     fn due_rows(&self, receiver: &str, now: Timestamp, most: usize) -> rusqlite::Result<Vec<DueRow>> {
-        self.db
-            .prepare_cached(
-                "SELECT id, message, created_at_ms, attempts, fallback FROM outbox WHERE state = 'pending'
-                 AND receiver = ?1 AND next_at_ms <= ?2
-                 ORDER BY status = 'firing' AND EXISTS (SELECT 1 FROM outbox_alerts JOIN alerts
+        let select = format!(
+            "WITH {IN_TURN}, first AS (
+               SELECT id, created_at_ms, status = 'firing' AND EXISTS (SELECT 1 FROM outbox_alerts JOIN alerts
                    ON alerts.id = outbox_alerts.alert_id
-                   WHERE outbox_alerts.message = outbox.id AND alerts.severity = 'critical') DESC,
-                 created_at_ms, next_at_ms, id LIMIT ?3",
-            )?
+                   WHERE outbox_alerts.message = in_turn.id AND alerts.severity = 'critical') AS worst
+               FROM in_turn WHERE NOT behind AND next_at_ms <= ?2
+               ORDER BY worst DESC, created_at_ms, id LIMIT ?3)
+             SELECT id, message, outbox.created_at_ms, attempts, fallback FROM first JOIN outbox USING (id)
+             ORDER BY worst DESC, first.created_at_ms, id"
+        );
+        self.db
+            .prepare_cached(&select)?
             .query_map(params![receiver, now.as_millis(), most as i64], |row| {
                 Ok(DueRow {
                     id: row.get(0)?,
@@ -138,9 +150,9 @@ impl Ledger {
     /// # Errors
     /// What SQLite says.
     pub fn next_due(&self, receiver: &str) -> Result<Option<Timestamp>, LedgerError> {
-        let select = "SELECT min(next_at_ms) FROM outbox WHERE state = 'pending' AND receiver = ?1";
+        let select = format!("WITH {IN_TURN} SELECT min(next_at_ms) FROM in_turn WHERE NOT behind");
         self.db
-            .prepare_cached(select)
+            .prepare_cached(&select)
             .and_then(|mut select| select.query_row([receiver], |row| row.get(0)))
             .map(|at: Option<i64>| at.map(Timestamp::from_millis))
             .map_err(|source| self.sqlite("reading the outbox", source))
@@ -278,10 +290,78 @@ mod tests {
             ledger.due("ops", now, 10).unwrap().iter().map(|due| due.message.id.0).collect()
         };
         assert_eq!(order(&mut ledger), [3, 5, 1, 2, 4]);
-        // One that must wait keeps no other back.
+        // One that must wait keeps no other group back.
         let retry = Outcome::Retry { at: now.plus(Span::MINUTE), class: "timeout".to_owned(), detail: String::new() };
         ledger.settle(&Id(3).to_string(), &retry, now).unwrap();
         assert_eq!(order(&mut ledger), [5, 1, 2, 4]);
         assert_eq!(ledger.outbox_counts().unwrap(), [("ops".to_owned(), (5, 0))].into());
+    }
+
+    fn insert_all(ledger: &mut Ledger, messages: &[Message], now: Timestamp) {
+        let commit = Commit {
+            engines: Vec::new(),
+            effects: &[],
+            payload: &NoPayloads,
+            messages,
+            router: None,
+            acts: &[],
+            gaps: &[],
+            rule_set: None,
+            now,
+        };
+        ledger.commit(commit).unwrap();
+    }
+
+    #[test]
+    fn the_end_of_an_incident_is_not_told_before_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let start = Timestamp::from_millis(1_790_863_500_000);
+        let group = |message: Message| Message { group_key: "g".to_owned(), ..message };
+        let begin = group(message(&crossing(1, "critical", State::Firing)));
+        let end = group(message(&crossing(2, "critical", State::Resolved)));
+        let other = message(&crossing(3, "warning", State::Firing));
+        insert_all(&mut ledger, &[begin], start);
+        insert_all(&mut ledger, &[end], start.plus(Span::MINUTE));
+        insert_all(&mut ledger, &[other], start.plus(Span::MINUTE.times(2)));
+        let now = start.plus(Span::HOUR);
+        let order = |ledger: &mut Ledger, now: Timestamp| -> Vec<u128> {
+            ledger.due("ops", now, 10).unwrap().iter().map(|due| due.message.id.0).collect()
+        };
+        assert_eq!(order(&mut ledger, now), [1, 3]);
+        let later = now.plus(Span::MINUTE.times(5));
+        let retry = Outcome::Retry { at: later, class: "timeout".to_owned(), detail: String::new() };
+        let first = Id(1).to_string();
+        ledger.settle(&first, &retry, now).unwrap();
+        ledger.settle(&Id(3).to_string(), &Outcome::Delivered, now).unwrap();
+        // Nothing is due, and nothing is waited for in a hurry.
+        assert_eq!(order(&mut ledger, now), [0; 0]);
+        assert_eq!(ledger.next_due("ops").unwrap(), Some(later));
+        for _ in 0..28 {
+            ledger.settle(&first, &retry, now).unwrap();
+        }
+        assert_eq!(order(&mut ledger, now), [0; 0]);
+        ledger.settle(&first, &retry, now).unwrap();
+        assert_eq!(order(&mut ledger, now), [2], "thirty failures are enough");
+        ledger.settle(&first, &Outcome::Delivered, now).unwrap();
+        assert_eq!(order(&mut ledger, now), [2]);
+    }
+
+    #[test]
+    fn five_thousand_messages_that_wait_are_found_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let start = Timestamp::from_millis(1_790_863_500_000);
+        let messages: Vec<Message> = (0..5_000).map(|id| message(&crossing(id, "warning", State::Firing))).collect();
+        insert_all(&mut ledger, &messages, start);
+        let mut told = Vec::new();
+        while told.len() < 100 {
+            let due = ledger.due("ops", start, 1).unwrap().pop().unwrap();
+            ledger.settle(&due.message.id.to_string(), &Outcome::Delivered, start).unwrap();
+            told.push(due.message.id.0);
+        }
+        assert_eq!(told, (0..100).collect::<Vec<u128>>());
     }
 }
