@@ -103,12 +103,7 @@ fn settings(provisional_outputs: u64) -> Settings {
 
 /// Learns and promotes a baseline of the one agent from its own outputs.
 fn promote(path: &Path, lines: &[String]) -> BaselineSet {
-    let mut replay = Replay::new(
-        settings(u64::MAX),
-        Arc::new(RuleSet::new(Vec::new())),
-        Arc::default(),
-        shewhart::engine::route::Policy::new(Vec::new()),
-    );
+    let mut replay = Replay::new(settings(u64::MAX), Arc::new(RuleSet::new(Vec::new())), Arc::default(), Policy::new(Vec::new()));
     for line in lines.iter().filter(|line| line.contains("\"address-matching\"")) {
         replay.record(line.as_bytes());
     }
@@ -143,8 +138,8 @@ fn note_rules(ledger: &mut Ledger, rules: &RuleSet) {
         hash: Some("5eed".to_owned()),
         accepted: true,
         origin: "start",
-        who: String::new(),
-        diff: String::new(),
+        who: "ann".to_owned(),
+        diff: "+ - alert: A\n".to_owned(),
         rules: rules.rules.len(),
         diagnostics: String::new(),
         sources: "{}".to_owned(),

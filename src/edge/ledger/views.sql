@@ -227,8 +227,8 @@ FROM acknowledgements k JOIN alerts a ON a.id = k.alert_id;
 -- Silences, with what happened under them. What stands in `state` is judged by the clock of whoever asks.
 CREATE VIEW v_silences AS
 SELECT id AS silence_id, matchers, author, comment, made_by,
-  CASE WHEN ends_at_ms <= CAST(strftime('%s', 'now') AS INTEGER) * 1000 THEN 'expired'
-    WHEN starts_at_ms > CAST(strftime('%s', 'now') AS INTEGER) * 1000 + 999 THEN 'pending' ELSE 'active' END AS state,
+  CASE WHEN ends_at_ms <= (julianday('now') - 2440587.5) * 86400000 THEN 'expired'
+    WHEN starts_at_ms > (julianday('now') - 2440587.5) * 86400000 + 1 THEN 'pending' ELSE 'active' END AS state,
   strftime('%Y-%m-%dT%H:%M:%fZ', created_at_ms / 1000.0, 'unixepoch') AS created_at, created_at_ms,
   strftime('%Y-%m-%dT%H:%M:%fZ', starts_at_ms / 1000.0, 'unixepoch') AS starts_at, starts_at_ms,
   strftime('%Y-%m-%dT%H:%M:%fZ', ends_at_ms / 1000.0, 'unixepoch') AS ends_at, ends_at_ms, ended_by, fired, resolved
