@@ -285,7 +285,7 @@ mod tests {
     }
 
     fn settled(happenings: &Happenings<Happening>) -> Settled {
-        match happenings.recv_timeout(Duration::from_secs(60)) {
+        match happenings.recv_timeout(Duration::from_mins(1)) {
             Ok(Happening::Settled(settled)) => settled,
             other => panic!("{other:?}"),
         }
@@ -315,7 +315,7 @@ mod tests {
         let (mut workers, happenings) = workers(&[("am", alertmanager(server.local_addr().unwrap()))]);
         std::thread::spawn(move || {
             let (mut stream, _) = server.accept().unwrap();
-            let mut request = [0; 65_536];
+            let mut request = [0; 8_192];
             assert!(stream.read(&mut request).unwrap() > 0);
             let answer = "HTTP/1.1 429 X\r\nRetry-After: 300\r\nContent-Length: 0\r\n\r\n";
             stream.write_all(answer.as_bytes()).unwrap();

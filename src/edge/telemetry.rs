@@ -310,7 +310,8 @@ fn delivery(page: &mut Page, snapshot: &Snapshot) {
     page.counter("shewhart_notifications_failed", "Attempts that failed.", &failed);
 }
 
-/// Sets up logs: text on a terminal, JSON otherwise; `SHEWHART_LOG` filters as `RUST_LOG` does elsewhere.
+/// Sets up logs: text on a terminal, JSON otherwise; `SHEWHART_LOG` filters as `RUST_LOG` does elsewhere. Of
+/// libraries that log by the `log` crate nothing below info is written, whatever the filter.
 pub fn logs() {
     use std::io::IsTerminal as _;
     use tracing_subscriber::EnvFilter;
@@ -326,6 +327,9 @@ pub fn logs() {
     };
     // A second call in one process (tests, the demo) keeps the first.
     drop(set);
+    // The HTTP client tells this crate whole requests, keys included, at debug and trace. No filter of an operator may
+    // bring them into the log.
+    log::set_max_level(log::LevelFilter::Info);
 }
 
 #[cfg(test)]

@@ -103,7 +103,8 @@ fn settings(provisional_outputs: u64) -> Settings {
 
 /// Learns and promotes a baseline of the one agent from its own outputs.
 fn promote(path: &Path, lines: &[String]) -> BaselineSet {
-    let mut replay = Replay::new(settings(u64::MAX), Arc::new(RuleSet::new(Vec::new())), Arc::default(), Policy::new(Vec::new()));
+    let mut replay =
+        Replay::new(settings(u64::MAX), Arc::new(RuleSet::new(Vec::new())), Arc::default(), Policy::new(Vec::new()));
     for line in lines.iter().filter(|line| line.contains("\"address-matching\"")) {
         replay.record(line.as_bytes());
     }

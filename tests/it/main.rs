@@ -17,6 +17,7 @@ mod operator;
 mod pictures;
 mod profile;
 mod real_data;
+mod receivers;
 mod rules;
 mod simulate;
 mod state;

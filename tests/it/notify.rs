@@ -6,7 +6,7 @@ mod exec;
 mod mail;
 mod settings;
 mod sinks;
-mod strict;
+pub(crate) mod strict;
 mod text;
 mod webhook;
 

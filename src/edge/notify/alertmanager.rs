@@ -60,11 +60,10 @@ pub struct AlertmanagerSettings {
 impl AlertmanagerSettings {
     /// Everything wrong with the settings.
     pub(super) fn faults(&self) -> Vec<SettingsError> {
-        let mut faults: Vec<_> = address::check(self.url.expose(), self.policy()).err().into_iter().collect::<Vec<_>>();
-        if faults.is_empty() && self.url.expose().contains(['?', '#']) {
-            faults.push(address::UrlError::Syntax);
-        }
-        let mut faults: Vec<SettingsError> = faults.into_iter().map(SettingsError::Url).collect();
+        let refused = address::check(self.url.expose(), self.policy()).err();
+        // The path of the API is put behind it.
+        let open_ended = self.url.expose().contains(['?', '#']).then_some(address::UrlError::Syntax);
+        let mut faults: Vec<SettingsError> = refused.or(open_ended).map(SettingsError::Url).into_iter().collect();
         if self.username.is_some() != self.password_file.is_some() {
             faults.push(SettingsError::HalfLogin);
         }

@@ -110,7 +110,8 @@ impl PagerdutySettings {
 #[derive(Serialize)]
 struct Event<'a> {
     routing_key: &'a str,
-    event_action: &'static str,
+    #[serde(rename = "event_action")]
+    action: &'static str,
     dedup_key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Payload>,
@@ -187,7 +188,7 @@ fn event(
     for shown in [page.blocks.len(), 5, 1, 0] {
         let bytes = serde_json::to_vec(&Event {
             routing_key: key,
-            event_action: action,
+            action,
             dedup_key: dedup_key(message),
             // The others need none, and what is not there cannot be refused.
             payload: (action == "trigger").then(|| payload(settings, message, (&page, shown), attempt)),

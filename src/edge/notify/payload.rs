@@ -85,8 +85,8 @@ pub(super) fn hook(message: &Message, fallback: bool) -> Result<Vec<u8>, serde_j
 }
 
 fn payload(message: &Message, fallback: bool) -> Payload {
-    let notes = notes::sentences(message, fallback).join(" ");
-    let noted = (!notes.is_empty()).then(|| (NOTES.to_owned(), notes));
+    let said = notes::sentences(message, fallback).join(" ");
+    let noted = (!said.is_empty()).then(|| (NOTES.to_owned(), said));
     let alerts: Vec<Alert> =
         message.crossings.iter().take(ALERTS_SENT).map(|c| alert(c, fallback, noted.as_ref())).collect();
     Payload {

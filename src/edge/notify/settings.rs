@@ -259,10 +259,9 @@ impl Receiver {
             Self::Alertmanager(settings) => settings.faults(),
             Self::Pagerduty(settings) => settings.faults(),
             Self::Exec(settings) => settings.faults(),
-            // Its address is a secret, and secrets are read when they are used.
-            Self::Slack(_) => Vec::new(),
             Self::Folder(settings) if settings.path.as_os_str().is_empty() => vec![SettingsError::Path],
-            Self::Folder(_) => Vec::new(),
+            // Slack's address is a secret, and secrets are read when they are used.
+            Self::Slack(_) | Self::Folder(_) => Vec::new(),
         };
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }

@@ -11,18 +11,18 @@ use serde_json::Value;
 /// Alertmanager's `postableAlert` (api/v2/openapi.yaml of 0.25), with the rules of its validation.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct PostableAlert {
-    pub(super) labels: BTreeMap<String, String>,
+pub(crate) struct PostableAlert {
+    pub(crate) labels: BTreeMap<String, String>,
     #[serde(default)]
-    pub(super) annotations: BTreeMap<String, String>,
-    pub(super) starts_at: String,
-    pub(super) ends_at: String,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) starts_at: String,
+    pub(crate) ends_at: String,
     #[serde(rename = "generatorURL")]
     generator_url: String,
 }
 
 /// Milliseconds since the epoch of a time in RFC 3339.
-pub(super) fn millis(time: &str) -> i64 {
+pub(crate) fn millis(time: &str) -> i64 {
     time.parse::<jiff::Timestamp>().unwrap_or_else(|e| panic!("{time}: {e}")).as_millisecond()
 }
 
@@ -32,7 +32,7 @@ fn is_label_name(name: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-pub(super) fn alertmanager(body: &[u8]) -> Vec<PostableAlert> {
+pub(crate) fn alertmanager(body: &[u8]) -> Vec<PostableAlert> {
     let alerts: Vec<PostableAlert> = serde_json::from_slice(body).unwrap();
     assert!(alerts.len() <= 500, "{} alerts", alerts.len());
     for alert in &alerts {
@@ -49,41 +49,41 @@ pub(super) fn alertmanager(body: &[u8]) -> Vec<PostableAlert> {
 /// Alertmanager's webhook, version 4.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Webhook {
+pub(crate) struct Webhook {
     version: String,
-    pub(super) group_key: String,
-    pub(super) truncated_alerts: u64,
-    pub(super) status: Status,
-    pub(super) receiver: String,
-    pub(super) group_labels: BTreeMap<String, String>,
-    pub(super) common_labels: BTreeMap<String, String>,
-    pub(super) common_annotations: BTreeMap<String, String>,
+    pub(crate) group_key: String,
+    pub(crate) truncated_alerts: u64,
+    pub(crate) status: Status,
+    pub(crate) receiver: String,
+    pub(crate) group_labels: BTreeMap<String, String>,
+    pub(crate) common_labels: BTreeMap<String, String>,
+    pub(crate) common_annotations: BTreeMap<String, String>,
     #[serde(rename = "externalURL")]
     external_url: String,
-    pub(super) alerts: Vec<WebhookAlert>,
+    pub(crate) alerts: Vec<WebhookAlert>,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Status {
+pub(crate) enum Status {
     Firing,
     Resolved,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct WebhookAlert {
-    pub(super) status: Status,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) annotations: BTreeMap<String, String>,
-    pub(super) starts_at: String,
-    pub(super) ends_at: String,
+pub(crate) struct WebhookAlert {
+    pub(crate) status: Status,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) starts_at: String,
+    pub(crate) ends_at: String,
     #[serde(rename = "generatorURL")]
     generator_url: String,
-    pub(super) fingerprint: String,
+    pub(crate) fingerprint: String,
 }
 
-pub(super) fn webhook(body: &[u8]) -> Webhook {
+pub(crate) fn webhook(body: &[u8]) -> Webhook {
     let webhook: Webhook = serde_json::from_slice(body).unwrap();
     assert_eq!(webhook.version, "4");
     for alert in &webhook.alerts {
@@ -103,15 +103,15 @@ pub(super) fn webhook(body: &[u8]) -> Webhook {
 
 /// What a command reads: the webhook's body and four fields more.
 #[derive(Debug)]
-pub(super) struct Hook {
-    pub(super) id: String,
-    pub(super) occasion: String,
-    pub(super) fallback: bool,
-    pub(super) notes: Vec<Value>,
-    pub(super) webhook: Webhook,
+pub(crate) struct Hook {
+    pub(crate) id: String,
+    pub(crate) occasion: String,
+    pub(crate) fallback: bool,
+    pub(crate) notes: Vec<Value>,
+    pub(crate) webhook: Webhook,
 }
 
-pub(super) fn hook(body: &[u8]) -> Hook {
+pub(crate) fn hook(body: &[u8]) -> Hook {
     let mut fields: BTreeMap<String, Value> = serde_json::from_slice(body).unwrap();
     let mut take = |name: &str| fields.remove(name).unwrap_or_else(|| panic!("no {name}"));
     let (id, occasion) = (take("id"), take("occasion"));
@@ -160,13 +160,13 @@ enum RawText {
 
 /// What people see of a Slack message.
 #[derive(Debug)]
-pub(super) struct Slack {
-    pub(super) text: String,
-    pub(super) colour: String,
+pub(crate) struct Slack {
+    pub(crate) text: String,
+    pub(crate) colour: String,
     /// The plain sections, as read.
-    pub(super) sections: Vec<String>,
+    pub(crate) sections: Vec<String>,
     /// Addresses of links.
-    pub(super) links: Vec<String>,
+    pub(crate) links: Vec<String>,
 }
 
 /// Text as Slack shows it. A control sequence, or an ampersand that begins none of the three escapes, ends the test.
@@ -189,7 +189,7 @@ fn shown(text: &str, limit: usize) -> String {
     out + rest
 }
 
-pub(super) fn slack(body: &[u8]) -> Slack {
+pub(crate) fn slack(body: &[u8]) -> Slack {
     let raw: RawSlack = serde_json::from_slice(body).unwrap();
     assert!(!raw.mrkdwn && !raw.unfurl_links && !raw.unfurl_media, "formatting and previews are off");
     assert_eq!(raw.attachments.len(), 1);
@@ -228,23 +228,23 @@ pub(super) fn slack(body: &[u8]) -> Slack {
 /// An event of PagerDuty's Events API v2.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Event {
-    pub(super) routing_key: String,
-    pub(super) event_action: Action,
-    pub(super) dedup_key: String,
+pub(crate) struct Event {
+    pub(crate) routing_key: String,
+    pub(crate) event_action: Action,
+    pub(crate) dedup_key: String,
     #[serde(default)]
-    pub(super) payload: Option<EventPayload>,
+    pub(crate) payload: Option<EventPayload>,
     #[serde(default)]
-    pub(super) links: Vec<EventLink>,
+    pub(crate) links: Vec<EventLink>,
     #[serde(default)]
     client: Option<String>,
     #[serde(default)]
-    pub(super) client_url: Option<String>,
+    pub(crate) client_url: Option<String>,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Action {
+pub(crate) enum Action {
     Trigger,
     Acknowledge,
     Resolve,
@@ -252,23 +252,23 @@ pub(super) enum Action {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EventPayload {
-    pub(super) summary: String,
-    pub(super) source: String,
-    pub(super) severity: EventSeverity,
-    pub(super) timestamp: String,
+pub(crate) struct EventPayload {
+    pub(crate) summary: String,
+    pub(crate) source: String,
+    pub(crate) severity: EventSeverity,
+    pub(crate) timestamp: String,
     #[serde(default)]
-    pub(super) component: Option<String>,
+    pub(crate) component: Option<String>,
     #[serde(default)]
-    pub(super) group: Option<String>,
+    pub(crate) group: Option<String>,
     #[serde(default)]
-    pub(super) class: Option<String>,
-    pub(super) custom_details: BTreeMap<String, Value>,
+    pub(crate) class: Option<String>,
+    pub(crate) custom_details: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum EventSeverity {
+pub(crate) enum EventSeverity {
     Critical,
     Error,
     Warning,
@@ -277,12 +277,12 @@ pub(super) enum EventSeverity {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EventLink {
-    pub(super) href: String,
+pub(crate) struct EventLink {
+    pub(crate) href: String,
     text: String,
 }
 
-pub(super) fn pagerduty(body: &[u8]) -> Event {
+pub(crate) fn pagerduty(body: &[u8]) -> Event {
     assert!(body.len() <= 512 * 1024, "{} bytes", body.len());
     let event: Event = serde_json::from_slice(body).unwrap();
     assert_eq!(event.routing_key.len(), 32);
