@@ -11,10 +11,10 @@ mod matcher;
 mod message;
 mod people;
 mod policy;
+#[cfg(test)]
+mod route_tests;
 mod silence;
 mod storm;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
