@@ -123,7 +123,7 @@ fn every_kind_of_receiver_is_told_in_its_format_and_no_secret_is_shown() {
     let mut incidents: BTreeMap<String, Vec<Action>> = BTreeMap::new();
     for body in bodies(&servers.pagerduty) {
         let event = strict::pagerduty(&body);
-        incidents.entry(event.dedup_key).or_default().push(event.event_action);
+        incidents.entry(event.dedup_key).or_default().push(event.action);
     }
     for (key, actions) in &incidents {
         assert_eq!(actions.first(), Some(&Action::Trigger), "{key}: {actions:?}");

@@ -1,5 +1,7 @@
 //! Debian's own Alertmanager: it takes our alerts, groups them, silences them, and believes their end.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use shewhart::engine::route::{Message, Note, Occasion};
 use shewhart::engine::units::Span;
 
 use super::{crossing, message};
+use crate::broker::skipped;
 use crate::fake_http::{FakeHttp, Reply};
 
 /// Where Debian's package puts it.
@@ -41,7 +44,8 @@ impl Alertmanager {
     /// One with a folder of its own, that tells this address; nothing where the package is not installed.
     fn start(told: &str) -> Option<Self> {
         if !Path::new(BINARY).exists() {
-            eprintln!("SKIPPED: {BINARY} is missing; install the Debian package prometheus-alertmanager");
+            let why = format!("{BINARY} is missing; install the Debian package prometheus-alertmanager");
+            skipped("tests with an Alertmanager", &why);
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,7 @@
 //! Commands: what they get, what they may do, and that nothing is left of them.
 
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -184,7 +186,7 @@ fn commands_are_off_until_the_configuration_says_otherwise() {
 #[test]
 fn the_rollback_hook_of_the_manual_asks_once_an_incident() {
     if !Path::new("/usr/bin/python3").exists() {
-        eprintln!("SKIPPED: /usr/bin/python3 is missing");
+        crate::broker::skipped("the rollback hook of the manual", "/usr/bin/python3 is missing");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,7 @@
 //! Alertmanager, Slack and PagerDuty by HTTP: what they get, what they may answer, what is kept secret.
 
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -231,7 +233,7 @@ fn pagerduty_gets_its_own_format() {
     let requests = got(2, ACCEPTED, &firing());
     assert_eq!(requests[0].line, "POST /v2/enqueue HTTP/1.1");
     let event = strict::pagerduty(&requests[0].body);
-    assert_eq!((event.event_action, event.routing_key.as_str()), (Action::Trigger, KEY));
+    assert_eq!((event.action, event.routing_key.as_str()), (Action::Trigger, KEY));
     assert_eq!(event.links[0].href, "https://runbooks.example/agents/accuracy");
     assert_eq!(event.client_url.as_deref(), Some("https://shewhart.example/"));
     let payload = event.payload.unwrap();
@@ -243,7 +245,7 @@ fn pagerduty_gets_its_own_format() {
     assert!(payload.custom_details["alerts"][0]["what"].as_str().unwrap().contains("89.1 %"), "{payload:?}");
 
     let end = strict::pagerduty(&got(2, ACCEPTED, &resolved())[0].body);
-    assert_eq!((end.event_action, end.dedup_key), (Action::Resolve, event.dedup_key));
+    assert_eq!((end.action, end.dedup_key), (Action::Resolve, event.dedup_key));
     let other = Message { group_key: "other".to_owned(), ..firing() };
     assert_ne!(pagerduty::dedup_key(&other), pagerduty::dedup_key(&firing()));
 }
@@ -306,7 +308,7 @@ fn every_occasion_is_told_in_every_format() {
     for (message, action) in occasions().into_iter().zip(expected) {
         let told = format!("{:?} {:?}", message.occasion, message.notes);
         let events = got(2, ACCEPTED, &message);
-        assert_eq!(events.first().map(|request| strict::pagerduty(&request.body).event_action), action, "{told}");
+        assert_eq!(events.first().map(|request| strict::pagerduty(&request.body).action), action, "{told}");
 
         let posted = got(0, OK, &message);
         assert_eq!(posted.len(), usize::from(!message.crossings.is_empty()), "{told}");

@@ -2,6 +2,7 @@
 //! field, a wrong type, a value beyond a limit ends the test.
 
 #![expect(dead_code, reason = "some fields are there to be read, not to be used")]
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::collections::BTreeMap;
 
@@ -230,7 +231,8 @@ pub(crate) fn slack(body: &[u8]) -> Slack {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Event {
     pub(crate) routing_key: String,
-    pub(crate) event_action: Action,
+    #[serde(rename = "event_action")]
+    pub(crate) action: Action,
     pub(crate) dedup_key: String,
     #[serde(default)]
     pub(crate) payload: Option<EventPayload>,
@@ -287,7 +289,7 @@ pub(crate) fn pagerduty(body: &[u8]) -> Event {
     let event: Event = serde_json::from_slice(body).unwrap();
     assert_eq!(event.routing_key.len(), 32);
     assert!((1..=255).contains(&event.dedup_key.chars().count()), "{}", event.dedup_key);
-    assert_eq!(event.event_action == Action::Trigger, event.payload.is_some());
+    assert_eq!(event.action == Action::Trigger, event.payload.is_some());
     if let Some(payload) = &event.payload {
         assert!((1..=1_024).contains(&payload.summary.chars().count()), "{}", payload.summary);
         assert!(!payload.source.is_empty());
