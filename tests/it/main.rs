@@ -1,6 +1,7 @@
 //! The one integration binary.
 
 mod analyst;
+mod around;
 mod broker;
 mod chart;
 mod crash;

@@ -164,7 +164,7 @@ fn posted(crossing: &Crossing, attempt: Attempt, said: &str) -> Posted {
         labels.insert("stream".to_owned(), stream_id(crossing));
         labels
     } else {
-        valid(payload::labels(crossing))
+        bounded(valid(payload::labels(crossing)))
     };
     let mut annotations = valid(payload::annotations(crossing, attempt.fallback));
     annotations.insert("alert_id".to_owned(), crossing.alert_id.to_string());
@@ -202,11 +202,16 @@ fn valid(texts: BTreeMap<String, String>) -> BTreeMap<String, String> {
         }
         valid.insert(mapped, value);
     }
-    while valid.len() > LABELS_MAX {
-        let last = valid.keys().rfind(|name| !matches!(name.as_str(), "alertname" | "severity" | "summary")).cloned();
-        valid.remove(&last.unwrap_or_default());
-    }
     valid
+}
+
+/// As many labels as an alert may have, its name and severity among them.
+fn bounded(mut labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    while labels.len() > LABELS_MAX {
+        let last = labels.keys().rfind(|name| !matches!(name.as_str(), "alertname" | "severity")).cloned();
+        labels.remove(&last.unwrap_or_default());
+    }
+    labels
 }
 
 /// The name with everything else than `[a-zA-Z0-9_]` as `_`, and not beginning with a digit.
@@ -239,7 +244,7 @@ mod tests {
             .map(|i| (format!("a{i:02}"), "x".to_owned()))
             .chain([("alertname".to_owned(), "A".to_owned())])
             .collect();
-        let kept = valid(many);
+        let kept = bounded(valid(many));
         assert!(kept.len() == LABELS_MAX && kept.contains_key("alertname"), "{kept:?}");
     }
 }

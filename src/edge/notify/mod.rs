@@ -6,10 +6,13 @@
 
 pub mod address;
 pub mod alertmanager;
+mod canvas;
+pub mod chart;
 pub mod clean;
 mod email;
 mod eml;
 mod exec;
+mod facts;
 mod figures;
 mod folder;
 pub mod html;
@@ -31,7 +34,8 @@ use std::time::Duration;
 pub use self::alertmanager::AlertmanagerSettings;
 pub use self::eml::{NotifyError, render_eml, render_fallback_eml};
 pub use self::exec::ExecSettings;
-pub use self::page::ALERTS_SHOWN;
+pub use self::facts::facts;
+pub use self::page::{ALERTS_SHOWN, told};
 pub use self::pagerduty::PagerdutySettings;
 pub use self::secret::{Opened, Secret, SecretError};
 pub use self::settings::{

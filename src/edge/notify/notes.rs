@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::clean::line;
 use super::figures::moment;
+use super::page::{Page, told};
 use crate::engine::route::{Message, Note, SilenceSummary};
 
 /// Longest text by people that is passed on, in characters.
@@ -16,45 +17,18 @@ pub(super) fn sentences(message: &Message, fallback: bool) -> Vec<String> {
     message.notes.iter().map(if fallback { plain } else { told }).collect()
 }
 
+/// What a page says before its alerts, in one list; a fallback's page knows of no notes.
+pub(super) fn before(page: &Page, message: &Message, fallback: bool) -> Vec<String> {
+    let plain = if fallback { sentences(message, true) } else { Vec::new() };
+    page.notes.iter().cloned().chain(plain).collect()
+}
+
 /// The notes of a message as data: the kind, the sentence, what it was made from; times in RFC 3339.
 pub(super) fn data(message: &Message) -> Vec<Value> {
     message.notes.iter().map(datum).collect()
 }
 
-fn told(note: &Note) -> String {
-    let told = match note {
-        Note::Acknowledged { by, note, at, of: (theirs, firing) } => {
-            let what = if theirs < firing { format!(" for {theirs} of {firing} alerts") } else { String::new() };
-            let words = if note.is_empty() { String::new() } else { format!(": {note}") };
-            format!("Acknowledged by {by} at {}{what}{words}", moment(*at))
-        }
-        Note::Escalated { since, told } => {
-            format!("Escalated: unacknowledged since {}; told first: {told}.", moment(*since))
-        }
-        Note::SilenceEnded { silence, fired, resolved, firing } => format!(
-            "The silence {} by {} on {} ended. Under it {fired} alerts fired and {resolved} ended; {firing} fire still.",
-            silence.id,
-            silence.author,
-            silence.matchers.join(", "),
-        ),
-        Note::SilenceLong { silence, quiet } => format!(
-            "The silence {} by {} on {} began at {} and lasts until {}. It keeps {quiet} alerts quiet now. Reason given: {}",
-            silence.id,
-            silence.author,
-            silence.matchers.join(", "),
-            moment(silence.starts_at),
-            moment(silence.ends_at),
-            silence.comment,
-        ),
-        Note::Digest { firing, resolved, by_alert } => {
-            let by: Vec<String> = by_alert.iter().map(|(alert, n)| format!("{n} {alert}")).collect();
-            format!("{firing} alerts fire and {resolved} ended: {}. Only the worst are told here.", by.join(", "))
-        }
-    };
-    line(&told, TEXT_LIMIT)
-}
-
-/// The same without anything that people or agents wrote.
+/// What a note says, without anything that people or agents wrote.
 fn plain(note: &Note) -> String {
     match note {
         Note::Acknowledged { at, of: (theirs, firing), .. } => {

@@ -11,7 +11,7 @@ use super::clean::{line, token};
 use super::figures::measure_name;
 use super::http::{Target, post};
 use super::links::{is_link, runbooks};
-use super::notes::sentences;
+use super::notes::before;
 use super::page::{Block, Page, is_over, severity};
 use super::secret::Secret;
 use super::settings::{HttpTimeouts, SettingsError, Url};
@@ -237,7 +237,7 @@ fn payload(
 
 fn details(message: &Message, (page, shown): (&Page, usize), withheld: bool) -> Map<String, Value> {
     let firing = message.crossings.iter().filter(|crossing| !is_over(crossing)).count();
-    let noted: Vec<String> = page.note.iter().cloned().chain(sentences(message, withheld)).collect();
+    let noted = before(page, message, withheld);
     let mut details = Map::new();
     let mut tell = |name: &str, value: Value| details.insert(name.to_owned(), value);
     tell("firing", json!(firing.to_string()));

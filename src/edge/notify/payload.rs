@@ -9,6 +9,7 @@ use serde::Serialize;
 use sha2::Sha256;
 
 use super::clean::{line, token};
+use super::facts::facts;
 use super::notes;
 use super::page::{FALLBACK_NOTE, has_gaps, is_over, lead, severity};
 use crate::engine::alert::Crossing;
@@ -153,6 +154,9 @@ pub(super) fn annotations(crossing: &Crossing, fallback: bool) -> BTreeMap<Strin
     annotations.retain(|name, _| !has_gaps(crossing, name));
     // The numbers travel in annotations only; without one the receiver would learn that something is wrong but not what.
     annotations.entry("summary".to_owned()).or_insert_with(|| lead(crossing));
+    for (name, text) in facts(crossing) {
+        annotations.entry(name.to_owned()).or_insert_with(|| line(&text, TEXT_LIMIT));
+    }
     annotations
 }
 

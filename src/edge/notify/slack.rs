@@ -12,7 +12,7 @@ use super::address::Policy;
 use super::clean::line;
 use super::http::{Target, post, printable};
 use super::links::runbooks;
-use super::notes::sentences;
+use super::notes::before;
 use super::page::{Block, Page, Row};
 use super::secret::Secret;
 use super::settings::{HttpTimeouts, Url};
@@ -78,7 +78,7 @@ fn repairable(error: DeliveryError, settings: &SlackSettings) -> DeliveryError {
 pub fn body(message: &Message, attempt: Attempt) -> Value {
     let page = if attempt.fallback { Page::fallback(message, attempt.now) } else { Page::of(message) };
     let mut blocks = Vec::new();
-    let noted: Vec<String> = page.note.iter().cloned().chain(sentences(message, attempt.fallback)).collect();
+    let noted = before(&page, message, attempt.fallback);
     if !noted.is_empty() {
         blocks.push(section(&noted.join("\n")));
     }
