@@ -11,7 +11,7 @@ use sha2::Sha256;
 use super::clean::{line, token};
 use super::facts::facts;
 use super::notes;
-use super::page::{FALLBACK_NOTE, has_gaps, is_over, lead, severity};
+use super::page::{FALLBACK_NOTE, has_gaps, is_over, severity};
 use crate::engine::alert::Crossing;
 use crate::engine::route::{Message, Occasion, Status};
 use crate::engine::units::Timestamp;
@@ -152,9 +152,10 @@ pub(super) fn annotations(crossing: &Crossing, fallback: bool) -> BTreeMap<Strin
     }
     let mut annotations = cleaned(&crossing.annotations);
     annotations.retain(|name, _| !has_gaps(crossing, name));
-    // The numbers travel in annotations only; without one the receiver would learn that something is wrong but not what.
-    annotations.entry("summary".to_owned()).or_insert_with(|| lead(crossing));
+    // The numbers travel in annotations only; without them the receiver would learn that something is wrong but not what.
+    let told = if annotations.contains_key("summary") { "told" } else { "summary" };
     for (name, text) in facts(crossing) {
+        let name = if name == "told" { told } else { name };
         annotations.entry(name.to_owned()).or_insert_with(|| line(&text, TEXT_LIMIT));
     }
     annotations

@@ -222,14 +222,24 @@ fn squeezed(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+fn without_chart(mut message: Message) -> Message {
+    for account in message.crossings.iter_mut().filter_map(|crossing| crossing.account.as_mut()) {
+        account.around.course = None;
+    }
+    message
+}
+
 #[test]
 fn mails_are_read_back_by_another_parser() {
     for field in FIELDS {
-        let given = all(field);
-        let mut mails = vec![mail(&with(field, "usual"))];
-        mails.extend(given.iter().map(|(_, message)| mail(message)));
+        // Drawing a chart for each would take a minute: only those of one field are drawn.
+        let plain = |message: Message| if field == "version" { message } else { without_chart(message) };
+        let given: Vec<_> = all(field).into_iter().map(|(text, message)| (text, plain(message))).collect();
+        let mut mails: Vec<String> = given.iter().map(|(_, message)| mail(message)).collect();
+        // What the others are compared with.
+        mails.push(mail(&plain(with(field, "usual"))));
         let Some(mut found) = read_back("mail", &mails) else { return };
-        let usual = found.remove(0);
+        let usual = found.pop().unwrap();
         for ((raw, message), found) in given.iter().zip(found) {
             let told = format!("{field} {:?}", raw.chars().take(60).collect::<String>());
             for constant in ["headers", "from", "to", "kinds"] {
