@@ -19,6 +19,7 @@ mod pictures;
 mod profile;
 mod real_data;
 mod receivers;
+mod reload;
 mod rules;
 mod simulate;
 mod state;
