@@ -278,7 +278,8 @@ SELECT e.id AS notice_id, e.alert_id, a.alert, a.severity, json_extract(a.labels
   json_extract(e.crossing, '$.account.samples') AS samples, e.partition, e.offset
 FROM alert_events e JOIN alerts a ON a.id = e.alert_id;
 
--- What was told to whom: one row for each change of state in each message, with how the message fared.
+-- What was told to whom: one row for each change of state in each message, with how the message fared. A message that
+-- tells of no alert, as that a silence is long, has one row without one.
 CREATE VIEW v_notices AS
 SELECT m.id AS message_id, n.notice AS notice_id, n.alert_id, a.alert, a.severity,
   json_extract(a.labels, '$.agent') AS agent, json_extract(a.labels, '$.task') AS task, e.to_state AS told_state,
@@ -291,7 +292,7 @@ SELECT m.id AS message_id, n.notice AS notice_id, n.alert_id, a.alert, a.severit
   CASE m.state WHEN 'pending' THEN strftime('%Y-%m-%dT%H:%M:%fZ', m.next_at_ms / 1000.0, 'unixepoch') END
     AS next_attempt_at,
   m.fallback, m.last_error
-FROM outbox m JOIN outbox_alerts n ON n.message = m.id
+FROM outbox m LEFT JOIN outbox_alerts n ON n.message = m.id
 LEFT JOIN alerts a ON a.id = n.alert_id LEFT JOIN alert_events e ON e.id = n.notice;
 
 -- Every attempt to deliver a message.

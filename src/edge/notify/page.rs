@@ -158,7 +158,7 @@ fn occasion_word(message: &Message) -> String {
 }
 
 /// Alerts that the message is about, those included that it does not tell one by one.
-fn alerts(message: &Message) -> usize {
+pub(super) fn about(message: &Message) -> usize {
     let digest = message.notes.iter().find_map(|note| match note {
         Note::Digest { firing, resolved, .. } => usize::try_from(firing.saturating_add(*resolved)).ok(),
         _ => None,
@@ -168,7 +168,7 @@ fn alerts(message: &Message) -> usize {
 
 fn headline(message: &Message) -> String {
     if let Some(Note::Digest { by_alert, .. }) = message.notes.iter().find(|n| matches!(n, Note::Digest { .. })) {
-        return format!("{} alerts: {}", count(alerts(message) as u64), by_name(by_alert));
+        return format!("{} alerts: {}", count(about(message) as u64), by_name(by_alert));
     }
     let Some(first) = message.crossings.first() else { return silence_headline(message) };
     let severity = severity(first).map_or(String::new(), |s| format!("{s} "));

@@ -94,7 +94,7 @@ fn payload(message: &Message, fallback: bool) -> Payload {
         version: "4",
         // The group's key may hold label values.
         group_key: if fallback { message.thread.to_string() } else { line(&message.group_key, TEXT_LIMIT) },
-        truncated_alerts: message.crossings.len() - alerts.len(),
+        truncated_alerts: about(message).saturating_sub(alerts.len()),
         status: message.status,
         receiver: line(&message.receiver, TEXT_LIMIT),
         group_labels: if fallback { BTreeMap::new() } else { cleaned(&message.group_labels) },
