@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::design::args::DesignArgs;
+use super::rules::args::RulesArgs;
 use crate::engine::Group;
 
 /// Watches AI agents in production by statistical process control.
@@ -26,8 +27,15 @@ pub enum Command {
     #[command(after_help = "Example: shewhart run -c /etc/shewhart/shewhart.yaml")]
     Run(RunArgs),
     /// Check rule files and the configuration; exit 1 with every fault
-    #[command(after_help = "Example: shewhart check rules/ -c shewhart.yaml")]
+    #[command(
+        after_help = "Examples:\n  shewhart check rules/ -c shewhart.yaml\n  shewhart check --schema > rules.schema.json"
+    )]
     Check(CheckArgs),
+    /// List rules; change values of rule files and leave the rest of them alone
+    #[command(
+        after_help = "Example: shewhart rules set rules/accuracy.yaml AccuracyDegraded detect.drop=3pp --dry-run"
+    )]
+    Rules(RulesArgs),
     /// What every rule is worth on every stream: its limit, its promise, how long it takes to see changes
     #[command(
         after_help = "Examples:\n  shewhart explain rules/ --db data/shewhart.db\n  shewhart explain --accuracy 0.92 --labels 2000 --per-day 500"
@@ -115,6 +123,9 @@ pub struct CheckArgs {
     /// Exit with 3 where a rule cannot do what it is there for
     #[arg(long)]
     pub strict: bool,
+    /// Print the JSON Schema of rule files, for editors, and check nothing
+    #[arg(long, conflicts_with_all = ["rules", "config", "db", "strict"])]
+    pub schema: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::edge::reload;
 use crate::engine::detect::DesignCache;
 use crate::engine::reach::out_of_reach;
+use crate::engine::rule::schema::schema;
 use crate::engine::rule::{Diagnostic, Rule, compile, render};
 
 /// Findings that are shown as text; the rest is counted.
@@ -30,6 +31,10 @@ struct Useless {
 }
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
+    if args.schema {
+        print(&format!("{}\n", serde_json::to_string_pretty(&schema())?));
+        return Ok(OK);
+    }
     if args.rules.is_empty() && args.config.is_none() {
         return Err(
             Invalid("nothing to check: name rule files or folders, or a configuration with -c".to_owned()).into()
@@ -48,18 +53,19 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
             Err(error) => config_fault = Some(error.to_string()),
         }
     }
-    let (diagnostics, rules) = match reload::read(&paths) {
+    let (diagnostics, rules, disabled) = match reload::read(&paths) {
         Ok(sources) => {
             let compiled = compile(&sources);
-            (compiled.diagnostics, compiled.rules.map(|set| set.rules).unwrap_or_default())
+            let disabled = compiled.disabled();
+            (compiled.diagnostics, compiled.rules.map(|set| set.rules).unwrap_or_default(), disabled)
         }
-        Err(diagnostics) => (diagnostics, Vec::new()),
+        Err(diagnostics) => (diagnostics, Vec::new(), 0),
     };
     let useless = useless(&rules, database)?;
     let failed = config_fault.is_some() || diagnostics.iter().any(Diagnostic::is_error);
     match args.output {
         Format::Json => {
-            let report = json(&diagnostics, config_fault.as_deref(), rules.len(), &useless);
+            let report = json(&diagnostics, config_fault.as_deref(), (rules.len(), disabled), &useless);
             print(&format!("{}\n", serde_json::to_string_pretty(&report)?));
         }
         Format::Text => {
@@ -80,7 +86,8 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
             if failed {
                 say(&format!("{errors} errors, {warnings} warnings"));
             } else {
-                print(&format!("{} rules are good, {warnings} warnings\n", rules.len()));
+                let off = if disabled > 0 { format!(", {disabled} disabled") } else { String::new() };
+                print(&format!("{} rules are good{off}, {warnings} warnings\n", rules.len()));
             }
         }
     }
@@ -123,7 +130,12 @@ fn line(finding: &Useless) -> String {
     format!("  ! {} on {place}: {}", finding.rule, finding.message)
 }
 
-fn json(diagnostics: &[Diagnostic], config: Option<&str>, rules: usize, useless: &[Useless]) -> serde_json::Value {
+fn json(
+    diagnostics: &[Diagnostic],
+    config: Option<&str>,
+    (rules, disabled): (usize, usize),
+    useless: &[Useless],
+) -> serde_json::Value {
     let each = |d: &Diagnostic| {
         serde_json::json!({
             "severity": d.severity.as_str(), "file": d.file, "line": d.line, "column": d.column,
@@ -131,7 +143,7 @@ fn json(diagnostics: &[Diagnostic], config: Option<&str>, rules: usize, useless:
         })
     };
     serde_json::json!({
-        "rules": rules, "config": config, "diagnostics": diagnostics.iter().map(each).collect::<Vec<_>>(),
+        "rules": rules, "disabled": disabled, "config": config, "diagnostics": diagnostics.iter().map(each).collect::<Vec<_>>(),
         "findings": useless,
     })
 }

@@ -11,6 +11,7 @@ pub mod design;
 mod explain;
 mod input;
 mod replay;
+pub mod rules;
 mod run;
 mod simulate;
 mod table;
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Rules(args) => rules::rules(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Design(args) => design::design(&args),
         Command::Chart(args) => chart::run(&args),

@@ -43,7 +43,7 @@ pub(super) fn offer(config: &Config, origin: &'static str) -> (Option<RuleSet>, 
             let texts = serde_json::to_string(&texts).unwrap_or_default();
             (compile(&sources), texts)
         }
-        Err(diagnostics) => (Compiled { rules: None, diagnostics }, "{}".to_owned()),
+        Err(diagnostics) => (Compiled { rules: None, diagnostics, listed: Vec::new() }, "{}".to_owned()),
     };
     let lines: Vec<String> = compiled.diagnostics.iter().map(ToString::to_string).collect();
     let row = RuleSetRow {

@@ -8,6 +8,7 @@ pub mod alert;
 pub mod baseline;
 pub mod batches;
 pub mod budget;
+mod burn;
 pub mod cases;
 pub mod chart;
 mod contract;
