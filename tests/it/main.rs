@@ -2,6 +2,7 @@
 
 mod analyst;
 mod broker;
+mod burn;
 mod chart;
 mod crash;
 mod daemon;
