@@ -240,8 +240,8 @@ pub(super) fn bound(sink: &mut Sink<'_>, raw: &RawDetect, measure: &Measure) -> 
     match key.value.as_str() {
         "drop" => amount(sink, measure, key, text).map(Bound::Drop),
         "rise" => amount(sink, measure, key, text).map(Bound::Rise),
-        "target" => level(sink, measure, key, text).map(Bound::Target),
-        "limit" => level(sink, measure, key, text).map(Bound::Limit),
+        "target" => level(sink, key, text).map(Bound::Target),
+        "limit" => level(sink, key, text).map(Bound::Limit),
         _ => absence(sink, text).map(Bound::Absence),
     }
 }
@@ -381,20 +381,20 @@ fn too_far(measure: &Measure, key: &Text, amount: Amount) -> Option<(String, Str
 }
 
 /// `target` and `limit`: a share as `92%` or `0.92`.
-fn level(sink: &mut Sink<'_>, measure: &Measure, key: &Text, text: &Text) -> Option<f64> {
-    let quantity = quantity(sink, measure, key, text)?;
-    let level = match quantity.unit {
-        Unit::Percent => quantity.number / 100.0,
-        Unit::None => quantity.number,
+fn level(sink: &mut Sink<'_>, key: &Text, text: &Text) -> Option<f64> {
+    let written = amount::quantity(&text.value).ok();
+    let level = match written {
+        Some(Quantity { number, unit: Unit::Percent }) => number / 100.0,
+        Some(Quantity { number, unit: Unit::None }) => number,
         _ => f64::NAN,
     };
     if level > 0.0 && level < 1.0 {
         return Some(level);
     }
     let message = format!("`{}` is a share between 0 and 1, found {}", key.value, quoted(&text.value));
-    let help = match quantity.unit {
-        Unit::None | Unit::Points if quantity.number > 1.0 && quantity.number < 100.0 => {
-            format!("write `{}: {}%`", key.value, quantity.number)
+    let help = match written {
+        Some(Quantity { number, unit: Unit::None | Unit::Points }) if number > 1.0 && number < 100.0 => {
+            format!("write `{}: {number}%`", key.value)
         }
         _ => format!("write it like `{0}: 92%` or `{0}: 0.92`", key.value),
     };

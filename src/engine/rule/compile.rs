@@ -289,7 +289,7 @@ fn labels(sink: &mut Sink<'_>, group: &RawGroup, raw: &RawRule) -> BTreeMap<Stri
     check_labels(sink, &raw.labels);
     let mut labels = owned(&group.labels);
     labels.extend(owned(&raw.labels));
-    if !labels.contains_key("severity") {
+    if !labels.contains_key("severity") && !group.labels_reported && !raw.labels_reported {
         let help = "write `labels: { severity: warning }`, or it goes to the default route";
         sink.warning(name_or_line(raw), "the rule has no severity", help);
     }

@@ -12,6 +12,8 @@ pub(super) struct RawGroup {
     pub(super) span: Range<usize>,
     pub(super) name: Option<Text>,
     pub(super) labels: Vec<(Text, Text)>,
+    /// Whether its labels, or some, could not be read, which has been reported.
+    pub(super) labels_reported: bool,
     pub(super) rules: Vec<RawRule>,
 }
 
@@ -26,6 +28,8 @@ pub(super) struct RawRule {
     pub(super) hold: Option<Text>,
     pub(super) keep_firing_for: Option<Text>,
     pub(super) labels: Vec<(Text, Text)>,
+    /// Whether its labels, or some, could not be read, which has been reported.
+    pub(super) labels_reported: bool,
     pub(super) annotations: Vec<(Text, Text)>,
 }
 
@@ -120,7 +124,7 @@ fn group(sink: &mut Sink<'_>, node: Node) -> RawGroup {
     for (key, node) in mapping(sink, node, "a group") {
         match key.value.as_str() {
             "name" => group.name = Some(scalar(sink, &key, node)),
-            "labels" => group.labels = words(sink, node, "labels"),
+            "labels" => (group.labels, group.labels_reported) = labels(sink, node),
             "rules" => {
                 for item in list(sink, node, "rules") {
                     let rule = rule(sink, item);
@@ -151,7 +155,7 @@ fn rule(sink: &mut Sink<'_>, node: Node) -> RawRule {
             "detect" => rule.detect = Some(detect(sink, &key, node)),
             "for" => rule.hold = Some(scalar(sink, &key, node)),
             "keep_firing_for" => rule.keep_firing_for = Some(scalar(sink, &key, node)),
-            "labels" => rule.labels = words(sink, node, "labels"),
+            "labels" => (rule.labels, rule.labels_reported) = labels(sink, node),
             "annotations" => rule.annotations = words(sink, node, "annotations"),
             _ => unknown(sink, &key, "a rule", RULE_KEYS),
         }
@@ -246,6 +250,13 @@ fn words(sink: &mut Sink<'_>, node: Node, owner: &str) -> Vec<(Text, Text)> {
         }
     }
     found
+}
+
+/// `labels`, and whether some of it could not be read.
+fn labels(sink: &mut Sink<'_>, node: Node) -> (Vec<(Text, Text)>, bool) {
+    let faults = sink.errors();
+    let labels = words(sink, node, "labels");
+    (labels, sink.errors() > faults)
 }
 
 /// Unquoted `{{ agent }}` is YAML for a mapping in a mapping, and everybody writes it once.

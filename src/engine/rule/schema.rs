@@ -188,6 +188,8 @@ fn detect() -> Value {
             |_| Value::Bool(false),
         ) } },
         "allOf": conditions(),
+        "if": { "properties": { "burn_rate": { "const": "default" } }, "required": ["burn_rate"] },
+        "then": { "properties": { "long": false, "short": false } },
     })
 }
 
