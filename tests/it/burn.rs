@@ -1,7 +1,5 @@
 //! Burn rates in the engine: against a count of every record, through silence, late verdicts, reloads and restarts.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -66,12 +66,12 @@ impl BurnChart {
             let long = burns.then(|| sum(rate.long))?;
             (long.hits >= BAD_LEAST && exceeds(long, rate.rate)).then_some((rate, long))
         });
-        self.burning = found.map(|(rate, long)| match self.burning {
-            Some(burning) => Burning { rate, long, ..burning },
-            None => {
-                let (began, between) = dated(&panes(rate.long), allowed).unwrap_or((now, (now, now)));
-                Burning { rate, long, began, between }
+        self.burning = found.map(|(rate, long)| {
+            if let Some(burning) = self.burning {
+                return Burning { rate, long, ..burning };
             }
+            let (began, between) = dated(&panes(rate.long), allowed).unwrap_or((now, (now, now)));
+            Burning { rate, long, began, between }
         });
     }
 
@@ -196,7 +196,9 @@ mod tests {
         };
         let sum = |span: Span| {
             let mut sum = Counts::default();
-            of(span).iter().for_each(|(_, counts)| sum.merge(*counts));
+            for (_, counts) in of(span) {
+                sum.merge(counts);
+            }
             sum
         };
         let mut chart = BurnChart::new(BURN);

@@ -174,13 +174,11 @@ type Change = (Range<usize>, String);
 
 /// Sets a key of a mapping, whether it is there or not.
 fn in_mapping(text: &str, map: &Node, (key, order): (&str, &[&str]), value: &str, free: bool) -> Option<Change> {
-    match entry(map, key) {
-        Some((name, node)) => replace(text, is_flow(text, map), (name, node), value, free),
-        None => {
-            let piece = format!("{key}: {}", word(value, is_flow(text, map), free));
-            insert(text, map, (key, order), &piece)
-        }
+    let in_flow = is_flow(text, map);
+    if let Some(there) = entry(map, key) {
+        return replace(text, in_flow, there, value, free);
     }
+    insert(text, map, (key, order), &format!("{key}: {}", word(value, in_flow, free)))
 }
 
 fn is_flow(text: &str, map: &Node) -> bool {
@@ -198,9 +196,8 @@ fn replace(text: &str, in_flow: bool, (name, node): (&Text, &Node), value: &str,
     let header = between.find(['|', '>']).map(|at| name.span.end + at);
     let with = match (header, old.chars().next()?) {
         (Some(header), _) => return in_block(text, header, node, value),
-        (None, '"') => double(value),
         (None, '\'') if !value.chars().any(char::is_control) => format!("'{}'", value.replace('\'', "''")),
-        (None, '\'') => double(value),
+        (None, '"' | '\'') => double(value),
         (None, _) => word(value, in_flow, free),
     };
     Some((node.span.start..node.span.start + old.trim_end().len(), with))
@@ -317,7 +314,10 @@ fn double(value: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
             c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                // Hexadecimal digits, four of them: all such signs lie in the basic plane.
+                out.push_str("\\u");
+                let code = u32::from(c);
+                out.extend([12, 8, 4, 0].map(|shift| char::from_digit(code >> shift & 0xf, 16).unwrap_or('0')));
             }
             c => out.push(c),
         }
@@ -341,7 +341,7 @@ fn flat(node: &Node, place: &mut Vec<String>, out: &mut Vec<(Vec<String>, String
     let mut below = |step: String, node: &Node| {
         place.push(step);
         flat(node, place, out);
-        _ = place.pop();
+        place.truncate(place.len() - 1);
     };
     match &node.value {
         Value::Scalar(text) => out.push((place.clone(), text.clone())),
@@ -375,7 +375,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::rule::compile;
+    use crate::engine::rule::{Compiled, Listed, compile};
 
     fn source(text: &str) -> Source {
         Source { name: "r.yaml".to_owned(), text: text.to_owned() }
@@ -502,8 +502,8 @@ mod tests {
             let (old, new) = (compile(&[source(&text)]), compile(&[source(&edited)]));
             if old.rules.is_some() {
                 prop_assert!(new.rules.is_some(), "{:?}", new.diagnostics);
-                let other = |listed: &super::super::compile::Listed| listed.rule.alert == "B";
-                let of = |compiled: &super::super::compile::Compiled| compiled.listed.iter().find(|l| other(l)).map(|l| l.rule.clone());
+                let other = |listed: &Listed| listed.rule.alert == "B";
+                let of = |compiled: &Compiled| compiled.listed.iter().find(|l| other(l)).map(|l| l.rule.clone());
                 prop_assert_eq!(of(&old), of(&new));
                 prop_assert_ne!((&old.listed[0].rule, old.listed[0].enabled), (&new.listed[0].rule, new.listed[0].enabled));
             }

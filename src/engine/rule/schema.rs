@@ -119,67 +119,72 @@ fn span(text: &str) -> Value {
     json!({ "description": text, "type": "string", "pattern": format!("^(?!0+[a-z]*$){DURATION}$") })
 }
 
-fn detect() -> Value {
+/// What stands beside a key of `detect`, whatever the measure.
+fn of_detect(key: &str) -> Value {
     let words = |words: Vec<&str>| Value::from(words);
+    match key {
+        "measure" => json!({
+            "description": "What is watched.",
+            "anyOf": [{ "enum": WORDS }, { "type": "string", "pattern": r"^(metrics|flags)\..+$" }],
+        }),
+        "quantile" => json!({
+            "description": "The quantile of the baseline's latency that is the bar.",
+            "enum": words(QUANTILES.iter().map(|(word, _)| *word).collect()),
+        }),
+        "component" => json!({
+            "description": "A part of the latency; left out, the whole.",
+            "enum": words(COMPONENTS.iter().map(|(word, _)| *word).collect()),
+        }),
+        "drop" => json!({ "description": "How far below the baseline matters, like 2pp, 10% or 0.5sd." }),
+        "rise" => json!({ "description": "How far above the baseline matters, like 2pp, 10% or 0.5sd." }),
+        "target" => level("The share must stay at or above this, like 99.5%, whatever the baseline."),
+        "limit" => level("The share must stay at or below this, like 1%, whatever the baseline."),
+        "absent" => span("The least silence that counts, like 6h."),
+        "false_alarms" => json!({
+            "description": "What an alarm may cost on one stream, like 1 per 90d.",
+            "type": "string", "pattern": format!("^{NUMBER} per (?!0+[a-z]*$){DURATION}$"), "default": "1 per 90d",
+        }),
+        "arl0" => json!({
+            "description": "The same in samples: one false alarm per so many.",
+            "anyOf": [
+                { "type": "number", "minimum": 100, "maximum": 1e9 },
+                { "type": "string", "pattern": format!("^{NUMBER}$") },
+            ],
+        }),
+        "grade" => json!({
+            "description": "How sure the chart must be about the size; shares only.",
+            "enum": words(GRADES.iter().map(|(word, _)| *word).collect()), "default": "degraded",
+        }),
+        "chart" => json!({
+            "description": "The chart by name, where the one that follows from measure and baseline is not wanted.",
+            "enum": words(CHARTS.iter().map(|(word, _)| *word).collect()),
+        }),
+        "guarantee" => json!({
+            "description": "The probability that the promise is kept although the baseline is an estimate.",
+            "anyOf": [
+                { "type": "number", "minimum": 0.5, "maximum": 0.999 },
+                { "type": "string", "pattern": r"^([5-9][0-9](\.[0-9]+)?%|0?\.[5-9][0-9]*)$" },
+            ],
+            "default": "75%",
+        }),
+        "burn_rate" => json!({
+            "description": "How fast a target or limit may be used up: a number, or default (14.4 over 1h and 5m, or 6 over 6h and 30m).",
+            "anyOf": [
+                { "const": "default" },
+                { "type": "number", "exclusiveMinimum": 1 },
+                { "type": "string", "pattern": format!("^{NUMBER}$") },
+            ],
+        }),
+        "long" => window("The burn rate's long window; 1h where not written."),
+        _ => window("The burn rate's short window; a twelfth of the long one where not written."),
+    }
+}
+
+fn detect() -> Value {
     json!({
         "type": "object",
         "required": ["measure"],
-        "properties": keyed(DETECT_KEYS, |key| match key {
-            "measure" => json!({
-                "description": "What is watched.",
-                "anyOf": [{ "enum": WORDS }, { "type": "string", "pattern": r"^(metrics|flags)\..+$" }],
-            }),
-            "quantile" => json!({
-                "description": "The quantile of the baseline's latency that is the bar.",
-                "enum": words(QUANTILES.iter().map(|(word, _)| *word).collect()),
-            }),
-            "component" => json!({
-                "description": "A part of the latency; left out, the whole.",
-                "enum": words(COMPONENTS.iter().map(|(word, _)| *word).collect()),
-            }),
-            "drop" => json!({ "description": "How far below the baseline matters, like 2pp, 10% or 0.5sd." }),
-            "rise" => json!({ "description": "How far above the baseline matters, like 2pp, 10% or 0.5sd." }),
-            "target" => level("The share must stay at or above this, like 99.5%, whatever the baseline."),
-            "limit" => level("The share must stay at or below this, like 1%, whatever the baseline."),
-            "absent" => span("The least silence that counts, like 6h."),
-            "false_alarms" => json!({
-                "description": "What an alarm may cost on one stream, like 1 per 90d.",
-                "type": "string", "pattern": format!("^{NUMBER} per (?!0+[a-z]*$){DURATION}$"), "default": "1 per 90d",
-            }),
-            "arl0" => json!({
-                "description": "The same in samples: one false alarm per so many.",
-                "anyOf": [
-                    { "type": "number", "minimum": 100, "maximum": 1e9 },
-                    { "type": "string", "pattern": format!("^{NUMBER}$") },
-                ],
-            }),
-            "grade" => json!({
-                "description": "How sure the chart must be about the size; shares only.",
-                "enum": words(GRADES.iter().map(|(word, _)| *word).collect()), "default": "degraded",
-            }),
-            "chart" => json!({
-                "description": "The chart by name, where the one that follows from measure and baseline is not wanted.",
-                "enum": words(CHARTS.iter().map(|(word, _)| *word).collect()),
-            }),
-            "guarantee" => json!({
-                "description": "The probability that the promise is kept although the baseline is an estimate.",
-                "anyOf": [
-                    { "type": "number", "minimum": 0.5, "maximum": 0.999 },
-                    { "type": "string", "pattern": r"^([5-9][0-9](\.[0-9]+)?%|0?\.[5-9][0-9]*)$" },
-                ],
-                "default": "75%",
-            }),
-            "burn_rate" => json!({
-                "description": "How fast a target or limit may be used up: a number, or default (14.4 over 1h and 5m, or 6 over 6h and 30m).",
-                "anyOf": [
-                    { "const": "default" },
-                    { "type": "number", "exclusiveMinimum": 1 },
-                    { "type": "string", "pattern": format!("^{NUMBER}$") },
-                ],
-            }),
-            "long" => window("The burn rate's long window; 1h where not written."),
-            _ => window("The burn rate's short window; a twelfth of the long one where not written."),
-        }),
+        "properties": keyed(DETECT_KEYS, of_detect),
         "additionalProperties": false,
         "not": { "required": ["false_alarms", "arl0"] },
         "dependentRequired": { "long": ["burn_rate"], "short": ["burn_rate"] },

@@ -45,16 +45,16 @@ fn what_compiles_is_valid() {
 #[test]
 fn most_of_what_does_not_compile_is_not_valid_and_the_rest_is_listed() {
     let validator = validator();
-    let (mut refused, mut passed) = (0, String::new());
+    let (mut refused, mut passed) = (0, Vec::new());
     for path in files("fixtures/rules", ".bad.yaml") {
         let source = source(&path);
         let Some(value) = json(&source.text) else { continue };
         if validator.is_valid(&value) {
-            passed += &format!("{}\n", source.name);
+            passed.push(source.name);
         } else {
             refused += 1;
         }
     }
-    assert!(refused > 2 * passed.lines().count(), "{refused} refused, passed:\n{passed}");
-    insta::assert_snapshot!("rules_only_the_compiler_refuses", passed);
+    assert!(refused > 2 * passed.len(), "{refused} refused, passed: {passed:?}");
+    insta::assert_snapshot!("rules_only_the_compiler_refuses", passed.join("\n"));
 }
