@@ -204,7 +204,7 @@ fn level(text: &str) -> Value {
         "description": text,
         "anyOf": [
             { "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1 },
-            { "type": "string", "pattern": r"^([0-9]{1,2}(\.[0-9]+)? ?%|0?\.[0-9]+)$" },
+            { "type": "string", "pattern": r"^(?!0*\.?0* ?%?$)([0-9]{1,2}(\.[0-9]+)? ?%|0?\.[0-9]+)$" },
         ],
     })
 }
