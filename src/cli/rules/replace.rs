@@ -42,3 +42,33 @@ impl Drop for Temporary {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_changed_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.yaml");
+        fs::write(&path, "theirs").unwrap();
+        let fault = replace(&path, b"mine before", b"mine after").unwrap_err();
+        assert!(fault.to_string().contains("meanwhile"), "{fault}");
+        assert_eq!(fs::read(&path).unwrap(), b"theirs");
+        replace(&path, b"theirs", b"mine after").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"mine after");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_second_edit_at_the_same_time_fails_and_leaves_the_file_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.yaml");
+        fs::write(&path, "old").unwrap();
+        let taken = folder.path().join(format!(".rules.yaml.{}.tmp", std::process::id()));
+        fs::write(&taken, "of another").unwrap();
+        assert!(replace(&path, b"old", b"new").is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert!(replace(&folder.path().join("gone.yaml"), b"", b"").is_err());
+    }
+}

@@ -205,8 +205,10 @@ fn replace(text: &str, in_flow: bool, (name, node): (&Text, &Node), value: &str,
 
 /// Another value for a block scalar (`|` or `>`): its lines where they fit, quoted text in place of all of it where not.
 fn in_block(text: &str, header: usize, node: &Node, value: &str) -> Option<Change> {
-    let content = text.get(node.span.clone())?.trim_end();
-    let end = node.span.start + content.len();
+    // Blanks at the end of the last line belong to it, what follows does not.
+    let content = node.span.start + text.get(node.span.clone())?.trim_end().len();
+    let line = text.get(content..)?.lines().next().unwrap_or_default();
+    let end = content + line.len();
     let sign = text.get(header..node.span.start)?;
     let folded_lines = sign.starts_with('>') && value.contains('\n');
     let indicator = sign.lines().next()?.contains(|c: char| c.is_ascii_digit());
@@ -437,6 +439,8 @@ mod tests {
             edit(&dos, "detect.grade", "drifting"),
             edit(BLOCK, "detect.grade", "drifting").replace('\n', "\r\n")
         );
+        let marked = format!("\u{feff}{BLOCK}");
+        assert_eq!(edit(&marked, "for", "1h"), marked.replace("5m", "1h"));
         let open = "groups:\n- name: g\n  rules:\n  - alert: A\n    for: 5m";
         assert_eq!(edit(open, "keep_firing_for", "1h"), format!("{open}\n    keep_firing_for: 1h"));
     }
@@ -464,10 +468,10 @@ mod tests {
         let value = prop_oneof![
             "\"[a-z #:]{0,9}\"",
             "'[a-z #:]{0,9}'",
-            "[a-z]{1,5}",
+            "v[a-z]{1,5}",
             Just("|\n            x\n            y\n".to_owned())
         ];
-        let comment = prop_oneof![Just(String::new()), Just(" # why".to_owned())];
+        let comment = prop_oneof![Just(String::new()), Just(" # w\u{e9}\u{1f600}".to_owned())];
         (value, comment, any::<bool>(), any::<bool>()).prop_map(|(summary, comment, flow, dos)| {
             let comment = if summary.ends_with('\n') { String::new() } else { comment };
             let detect = if flow { " { measure: accuracy, drop: 2pp }" } else { "\n          measure: accuracy\n          drop: 2pp" };

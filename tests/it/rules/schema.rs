@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use shewhart::engine::rule::schema::schema;
+use shewhart::engine::rule::{Source, compile};
 
 use super::{files, source};
 
@@ -57,4 +58,95 @@ fn most_of_what_does_not_compile_is_not_valid_and_the_rest_is_listed() {
     }
     assert!(refused > 2 * passed.len(), "{refused} refused, passed: {passed:?}");
     insta::assert_snapshot!("rules_only_the_compiler_refuses", passed.join("\n"));
+}
+
+/// Every measure with every bound, unit and key beside them: the schema and the compiler agree on all of it.
+#[test]
+fn schema_and_compiler_agree_on_every_combination() {
+    const MEASURES: [&str; 15] = [
+        "accuracy",
+        "confidence",
+        "confidence_distribution",
+        "escalation_rate",
+        "override_rate",
+        "error_rate",
+        "availability",
+        "latency",
+        "latency, quantile: p95",
+        "cost",
+        "tokens",
+        "profile",
+        "silence",
+        "metrics.recall",
+        "flags.grounded",
+    ];
+    const BOUNDS: [&str; 22] = [
+        "",
+        ", drop: 2pp",
+        ", drop: 2 pp",
+        ", drop: 10%",
+        ", drop: 0.5sd",
+        ", drop: 0.5",
+        ", drop: 200ms",
+        ", drop: -2pp",
+        ", drop: 0pp",
+        ", rise: 2pp",
+        ", rise: 10%",
+        ", rise: 1sd",
+        ", rise: 0.05",
+        ", target: 99.5%",
+        ", target: 0.995",
+        ", target: 99.5",
+        ", target: 2pp",
+        ", limit: 1%",
+        ", limit: 0.01",
+        ", absent: 6h",
+        ", absent: 0",
+        ", drop: 2pp, target: 92%",
+    ];
+    const MORE: [&str; 26] = [
+        "",
+        ", false_alarms: 1 per 90d",
+        ", false_alarms: often",
+        ", arl0: 20000",
+        ", arl0: 20",
+        ", false_alarms: 1 per 90d, arl0: 20000",
+        ", chart: esr",
+        ", chart: cusum",
+        ", chart: ewma",
+        ", chart: laney",
+        ", chart: lstm",
+        ", grade: drifting",
+        ", grade: sure",
+        ", guarantee: 90%",
+        ", guarantee: 20%",
+        ", component: llm",
+        ", quantile: p99, component: llm",
+        ", burn_rate: 14.4",
+        ", burn_rate: default",
+        ", burn_rate: 6, long: 6h, short: 30m",
+        ", burn_rate: 6, long: 3d",
+        ", burn_rate: 0.5",
+        ", burn_rate: 14.4, chart: cusum",
+        ", burn_rate: default, long: 1h",
+        ", long: 1h",
+        ", measur: cost",
+    ];
+    let validator = validator();
+    let mut right = 0;
+    for (measure, bound, more) in
+        MEASURES.iter().flat_map(|m| BOUNDS.iter().flat_map(move |b| MORE.iter().map(move |more| (m, b, more))))
+    {
+        let twice = measure.contains("quantile") && more.contains("quantile");
+        if twice {
+            continue;
+        }
+        let detect = format!("measure: {measure}{bound}{more}");
+        let text = format!("groups: [{{ name: g, rules: [{{ alert: A, detect: {{ {detect} }} }}] }}]");
+        let compiles = compile(&[Source { name: "r".to_owned(), text: text.clone() }]).rules.is_some();
+        let value = json(&text).unwrap_or_else(|| panic!("{text} is YAML"));
+        assert_eq!(validator.is_valid(&value), compiles, "{detect}");
+        right += usize::from(compiles);
+    }
+    assert!(right > 200, "{right} of them are right");
 }
