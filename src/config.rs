@@ -1,14 +1,17 @@
 //! Daemon settings: raw -> typed, all faults at once.
 
+mod route;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use self::route::{RawInhibition, RawNamedInterval, RawPolicy, RawRoute};
 use crate::edge::kafka::KafkaSettings;
-use crate::edge::notify::{EmailSettings, FolderSettings, Receiver, WebhookSettings};
+use crate::edge::notify::{EmailSettings, FolderSettings, Receiver, Secret, WebhookSettings};
 use crate::engine::budget::Budget;
-use crate::engine::route::Route;
+use crate::engine::route::{Pace, Policy, Route};
 use crate::engine::units::Span;
 use crate::engine::{Group, Settings};
 
@@ -35,12 +38,23 @@ pub struct Config {
     pub engine: Settings,
     /// The false alarms that all streams and rules may raise together, where that is limited.
     pub budget: Option<Budget>,
-    /// Where /metrics and health answer.
+    /// Where /metrics, health and the API answer.
     pub listen: Option<SocketAddr>,
+    /// What may be done there.
+    pub access: Access,
     /// Who can be told, by name.
     pub receivers: Vec<(String, Receiver)>,
-    /// Who is told what.
-    pub routes: Vec<Route>,
+    /// Who is told what, when.
+    pub policy: Policy,
+}
+
+/// What may be done over the network; over the socket in `data_dir`, whoever may open it may do everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The token that those show who silence and acknowledge; nobody may without one.
+    pub token: Option<Secret>,
+    /// Whether `POST /-/reload` is answered.
+    pub reload: bool,
 }
 
 /// The file as it is written.
@@ -66,6 +80,12 @@ struct RawConfig {
     receivers: Vec<RawReceiver>,
     #[serde(default)]
     route: Option<RawRoute>,
+    #[serde(default)]
+    inhibit_rules: Vec<RawInhibition>,
+    #[serde(default)]
+    time_intervals: Vec<RawNamedInterval>,
+    digest_over: Option<usize>,
+    silence_reminder: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,11 +93,15 @@ struct RawConfig {
 struct RawHttp {
     #[serde(default = "default_listen")]
     listen: String,
+    #[serde(default)]
+    token_file: Option<Secret>,
+    #[serde(default)]
+    reload: bool,
 }
 
 impl Default for RawHttp {
     fn default() -> Self {
-        Self { listen: default_listen() }
+        Self { listen: default_listen(), token_file: None, reload: false }
     }
 }
 
@@ -105,28 +129,6 @@ struct RawReceiver {
     folder: Option<FolderSettings>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRoute {
-    receiver: RawNames,
-    #[serde(default = "default_route_group")]
-    group_by: Vec<String>,
-    #[serde(default = "default_wait")]
-    group_wait: String,
-    #[serde(default = "default_interval")]
-    group_interval: String,
-    #[serde(default = "default_repeat")]
-    repeat_interval: String,
-}
-
-/// One receiver or several.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum RawNames {
-    One(String),
-    Several(Vec<String>),
-}
-
 fn default_data_dir() -> PathBuf {
     PathBuf::from("/var/lib/shewhart")
 }
@@ -137,22 +139,6 @@ fn default_group_by() -> Vec<Group> {
 
 fn default_listen() -> String {
     "127.0.0.1:9464".to_owned()
-}
-
-fn default_route_group() -> Vec<String> {
-    vec!["alertname".to_owned(), "agent".to_owned()]
-}
-
-fn default_wait() -> String {
-    "30s".to_owned()
-}
-
-fn default_interval() -> String {
-    "5m".to_owned()
-}
-
-fn default_repeat() -> String {
-    "4h".to_owned()
 }
 
 impl Config {
@@ -172,18 +158,20 @@ impl Config {
 }
 
 impl Config {
-    /// Tells a folder everything too, as the configured route groups it, or at once where there is none.
+    /// Where the daemon listens for this machine's users.
+    pub fn socket(&self) -> PathBuf {
+        self.data_dir.join("shewhart.sock")
+    }
+
+    /// Tells a folder everything too, at the pace of the configured route, or at once where there is none.
     pub fn add_mail_dir(&mut self, folder: &Path) {
         let name = "mail-dir".to_owned();
-        let at_once = Route {
-            receiver: String::new(),
-            group_by: default_route_group(),
-            group_wait: Span::ZERO,
-            group_interval: Span::MINUTE,
-            repeat_interval: Span::HOUR.times(4),
+        let at_once = Pace { wait: Span::ZERO, interval: Span::MINUTE, ..Pace::default() };
+        let route = match self.policy.root() {
+            Some(root) => Route { group_by: root.group_by.clone(), ..Route::to(&name, &[], root.pace) },
+            None => Route::to(&name, &["alertname", "agent"], at_once),
         };
-        let route = self.routes.first().cloned().unwrap_or(at_once);
-        self.routes.push(Route { receiver: name.clone(), ..route });
+        self.policy.add_root(route);
         self.receivers.push((name, Receiver::Folder(FolderSettings { path: folder.to_owned() })));
     }
 }
@@ -199,6 +187,11 @@ impl RawConfig {
         }
         let engine = self.engine_settings(faults);
         let listen = self.http.check(faults);
+        let mut token = self.http.token_file.clone();
+        if let Some(token) = &mut token {
+            token.relative_to(base);
+        }
+        let access = Access { token, reload: self.http.reload };
         let budget = self.false_alarm_budget.as_deref().and_then(|text| budget(text, faults));
         let mut receivers: Vec<(String, Receiver)> = Vec::new();
         for raw in self.receivers {
@@ -215,8 +208,17 @@ impl RawConfig {
                 "rules is empty: name rule files or folders of them; the shipped ones are in `rules/`".to_owned(),
             );
         }
-        let routes = self.route.map(|route| route.check(&receivers, faults)).unwrap_or_default();
-        if routes.is_empty() && faults.is_empty() && !receivers.is_empty() {
+        let names: Vec<(String, bool)> = receivers.iter().map(|(name, _)| (name.clone(), false)).collect();
+        let has_route = self.route.is_some();
+        let policy = RawPolicy {
+            route: self.route,
+            inhibit_rules: self.inhibit_rules,
+            time_intervals: self.time_intervals,
+            digest_over: self.digest_over,
+            silence_reminder: self.silence_reminder,
+        };
+        let policy = policy.check(&names, faults);
+        if !has_route && faults.is_empty() && !receivers.is_empty() {
             faults.push("receivers are given but no route: add `route: { receiver: NAME }`".to_owned());
         }
         Config {
@@ -226,8 +228,9 @@ impl RawConfig {
             engine,
             budget,
             listen,
+            access,
             receivers,
-            routes,
+            policy,
         }
     }
 
@@ -322,40 +325,6 @@ impl RawReceiver {
             faults.extend(found.into_iter().map(|fault| format!("receivers: `{name}`: {fault}")));
         }
         Some((name, receiver))
-    }
-}
-
-impl RawRoute {
-    fn check(&self, receivers: &[(String, Receiver)], faults: &mut Vec<String>) -> Vec<Route> {
-        let names = match &self.receiver {
-            RawNames::One(name) => std::slice::from_ref(name),
-            RawNames::Several(names) => names.as_slice(),
-        };
-        let mut span = |key: &str, text: &str| {
-            text.parse::<Span>().unwrap_or_else(|error| {
-                faults.push(format!("route.{key}: {error}"));
-                Span::ZERO
-            })
-        };
-        let group_wait = span("group_wait", &self.group_wait);
-        let group_interval = span("group_interval", &self.group_interval);
-        let repeat_interval = span("repeat_interval", &self.repeat_interval);
-        if repeat_interval < Span::MINUTE {
-            faults.push(format!("route.repeat_interval is {repeat_interval}; at least 1m"));
-        }
-        for name in names {
-            if !receivers.iter().any(|(known, _)| known == name) {
-                faults.push(format!("route.receiver: `{name}` is not among the receivers"));
-            }
-        }
-        let route = |name: &String| Route {
-            receiver: name.clone(),
-            group_by: self.group_by.clone(),
-            group_wait,
-            group_interval,
-            repeat_interval,
-        };
-        names.iter().map(route).collect()
     }
 }
 

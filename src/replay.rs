@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::engine::alert::{Account, Crossing, Id, State};
 use crate::engine::baseline::BaselineSet;
-use crate::engine::route::{Message, Route, Router, Signal};
+use crate::engine::route::{Message, Policy, Router, RouterMemory, Signal};
 use crate::engine::rule::RuleSet;
 use crate::engine::units::{Estimate, Offset, Partition, Timestamp};
 use crate::engine::{Effect, Engine, Input, Settings};
@@ -70,10 +70,10 @@ const PARTITION: Partition = Partition(0);
 
 impl Replay {
     /// A replay that has read nothing.
-    pub fn new(settings: Settings, rules: Arc<RuleSet>, baselines: Arc<BaselineSet>, routes: Vec<Route>) -> Self {
+    pub fn new(settings: Settings, rules: Arc<RuleSet>, baselines: Arc<BaselineSet>, policy: Policy) -> Self {
         Self {
             engine: Engine::new(PARTITION, Arc::new(settings), rules, baselines),
-            router: Router::new(routes),
+            router: Router::new(policy),
             next: 0,
             effects: Vec::new(),
             messages: Vec::new(),
@@ -144,9 +144,10 @@ impl Replay {
         &self.engine
     }
 
-    /// The engine and the router, for those who write them down.
-    pub const fn parts(&mut self) -> (&mut Engine, &Router) {
-        (&mut self.engine, &self.router)
+    /// The engine, and the router's memory where it changed since the last call, for those who write them down.
+    pub fn parts(&mut self) -> (&mut Engine, Option<RouterMemory>) {
+        let router = self.router.take_changed().then(|| self.router.memory());
+        (&mut self.engine, router)
     }
 }
 

@@ -64,8 +64,20 @@ pub enum Command {
     #[command(after_help = "Example: shewhart status -c shewhart.yaml")]
     Status(ConsoleArgs),
     /// Alerts, newest first
-    #[command(after_help = "Example: shewhart alerts --db data/shewhart.db -o json")]
-    Alerts(ConsoleArgs),
+    #[command(
+        after_help = "Examples:\n  shewhart alerts -c shewhart.yaml --open\n  shewhart alerts --db data/shewhart.db -o json"
+    )]
+    Alerts(AlertsArgs),
+    /// Take alerts on, or say what they turned out to be
+    #[command(
+        after_help = "Examples:\n  shewhart ack -c shewhart.yaml 5f0c2a91 --note 'looking at the release'\n  shewhart ack -c shewhart.yaml 5f0c2a91 --verdict false"
+    )]
+    Ack(AckArgs),
+    /// Silences: not to be told of some alerts for a time
+    #[command(
+        after_help = "Examples:\n  shewhart silence add -c shewhart.yaml 'agent=\"invoice-triage\"' --for 2h --comment 'release 41'\n  shewhart silence list -c shewhart.yaml\n  shewhart silence expire -c shewhart.yaml 8a3f21c0"
+    )]
+    Silence(SilenceArgs),
     /// The SQLite file: check, backup, query
     #[command(after_help = "Example: shewhart db query data/shewhart.db 'SELECT * FROM v_alerts'")]
     Db(DbArgs),
@@ -345,18 +357,140 @@ pub struct SimulateArgs {
     pub topic: String,
 }
 
-/// `status` and `alerts`.
-#[derive(Debug, Args)]
-pub struct ConsoleArgs {
+/// Which daemon.
+#[derive(Clone, Debug, Args)]
+pub struct PlaceArgs {
     /// The configuration of the daemon
     #[arg(short, long, required_unless_present = "db")]
     pub config: Option<PathBuf>,
-    /// The database, read only
+    /// Its database; what is only looked at needs no running daemon
     #[arg(long, conflicts_with = "config")]
     pub db: Option<PathBuf>,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct ConsoleArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+}
+
+/// `alerts`.
+#[derive(Debug, Args)]
+pub struct AlertsArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Only those that are pending or firing
+    #[arg(long)]
+    pub open: bool,
+    /// How many, the newest
+    #[arg(long)]
+    pub last: Option<usize>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// `ack`.
+#[derive(Debug, Args)]
+pub struct AckArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Ids of alerts, or enough of their beginnings
+    #[arg(required = true)]
+    pub alerts: Vec<String>,
+    /// What there is to say
+    #[arg(long, default_value = "")]
+    pub note: String,
+    /// Whose they are now; you, where not given
+    #[arg(long)]
+    pub by: Option<String>,
+    /// What they turned out to be
+    #[arg(long, value_enum)]
+    pub verdict: Option<Told>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// What an alert turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Told {
+    /// Something was wrong.
+    True,
+    /// Nothing was wrong.
+    False,
+    /// Something had changed, and it did not matter.
+    Noise,
+}
+
+/// `silence`.
+#[derive(Debug, Args)]
+pub struct SilenceArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: SilenceCommand,
+}
+
+/// The verbs of `silence`.
+#[derive(Debug, Subcommand)]
+pub enum SilenceCommand {
+    /// Make one
+    Add {
+        /// Which daemon.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// What alerts must meet, all of it: 'agent="invoice-triage"', 'team=~"invoices|contracts"'
+        #[arg(required = true)]
+        matchers: Vec<String>,
+        /// For how long: 2h, 3d
+        #[arg(long = "for", conflicts_with = "until")]
+        last: Option<String>,
+        /// Until when, RFC 3339
+        #[arg(long)]
+        until: Option<String>,
+        /// From when, RFC 3339; now where not given
+        #[arg(long)]
+        from: Option<String>,
+        /// Why
+        #[arg(long)]
+        comment: String,
+        /// Who answers for it; you, where not given
+        #[arg(long)]
+        author: Option<String>,
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Those in force or to come
+    List {
+        /// Which daemon.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Those that are over too
+        #[arg(long)]
+        all: bool,
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// End one before its time
+    Expire {
+        /// Which daemon.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Its id, or enough of its beginning
+        id: String,
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
 }
 
 /// `db`.

@@ -16,6 +16,7 @@ use crate::edge::ledger::{Act, BaselineRow, Baselines, LearntStream, baselines, 
 use crate::engine::baseline::BaselineSet;
 use crate::engine::detect::design::interval::clopper_pearson;
 use crate::engine::detect::labels_needed;
+use crate::engine::route::Policy;
 use crate::engine::rule::RuleSet;
 use crate::engine::units::Timestamp;
 use crate::engine::{Group, Settings};
@@ -76,7 +77,7 @@ pub(super) fn learn(from: &[PathBuf], group_by: &[Group]) -> anyhow::Result<BTre
     let settings =
         Settings { group_by, provisional_outputs: u64::MAX, recent_outputs: 10_000_000, ..Settings::default() };
     let rules = Arc::new(RuleSet::new(Vec::new()));
-    let mut replay = Replay::new(settings, rules, Arc::default(), Vec::new());
+    let mut replay = Replay::new(settings, rules, Arc::default(), Policy::new(Vec::new()));
     let bar = input::progress_bar(from);
     let each = |line: &[u8]| {
         replay.record(line);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 
-use super::args::{ConsoleArgs, Format, QueryFormat};
+use super::args::{AlertsArgs, ConsoleArgs, Format, PlaceArgs, QueryFormat};
 use super::table::table;
 use super::{INVALID, OK, print, say};
 use crate::config::Config;
@@ -35,6 +35,8 @@ struct Status {
     alerts: Vec<AlertLine>,
     false_alarms: FalseAlarms,
     outbox: Outbox,
+    silences: i64,
+    precision: Vec<Precision>,
     rejects: i64,
     gaps: i64,
     rules: Option<Rules>,
@@ -49,6 +51,18 @@ struct FalseAlarms {
     promised: f64,
     promised_per_week: f64,
     alerts_raised: i64,
+}
+
+/// What people said of a rule's alerts.
+#[derive(Serialize)]
+struct Precision {
+    rule: String,
+    fired: i64,
+    judged: i64,
+    judged_true: i64,
+    precision: f64,
+    low: f64,
+    high: f64,
 }
 
 /// What the daemon says of itself.
@@ -107,18 +121,15 @@ struct AlertLine {
     estimate: Option<f64>,
     baseline: Option<f64>,
     labelled: Option<i64>,
+    acknowledged_by: Option<String>,
+    verdict: Option<String>,
 }
 
 /// What an `AlertLine` is read from.
-macro_rules! alert_lines {
-    ($rest:literal) => {
-        concat!(
-            "SELECT alert_id, state, severity, alert, agent, task, started_at, measure, estimate, baseline_value, labelled
-             FROM v_alerts ",
-            $rest
-        )
-    };
-}
+const ALERT_LINES: &str = "SELECT alert_id, state, severity, alert, agent, task, started_at, measure, estimate,
+    baseline_value, labelled, acknowledged_by, verdict FROM v_alerts";
+/// Dead letters that are shown one by one.
+const DEAD_SHOWN: usize = 5;
 
 impl AlertLine {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -134,6 +145,8 @@ impl AlertLine {
             estimate: row.get(8)?,
             baseline: row.get(9)?,
             labelled: row.get(10)?,
+            acknowledged_by: row.get(11)?,
+            verdict: row.get(12)?,
         })
     }
 
@@ -153,12 +166,40 @@ impl AlertLine {
             levels,
             self.labelled.map_or_else(|| "-".to_owned(), |n| n.to_string()),
             self.id.chars().take(8).collect(),
+            self.whose(),
         ]
     }
 }
 
-const ALERT_HEADER: [&str; 8] =
-    ["state", "severity", "alert", "stream", "since", "estimate and baseline", "labels", "id"];
+const ALERT_HEADER: [&str; 9] =
+    ["state", "severity", "alert", "stream", "since", "estimate and baseline", "labels", "id", "owner"];
+
+impl AlertLine {
+    /// Who has it, and what it turned out to be.
+    fn whose(&self) -> String {
+        let owner = self.acknowledged_by.as_deref().unwrap_or("-");
+        self.verdict.as_deref().map_or_else(|| owner.to_owned(), |verdict| format!("{owner} ({verdict})"))
+    }
+}
+
+/// Messages that were given up, the newest first, and how many there are.
+fn dead_letters(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut select = db.prepare(
+        "SELECT receiver, group_key, last_error, strftime('%Y-%m-%dT%H:%M:%SZ', done_at_ms / 1000, 'unixepoch')
+         FROM outbox WHERE state = 'dead' ORDER BY done_at_ms DESC",
+    )?;
+    let rows = select.query_map([], |row| {
+        let text = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(at)?.unwrap_or_default());
+        Ok(format!("UNDELIVERED to {}, given up at {}: {} ({})", text(0)?, text(3)?, text(1)?, text(2)?))
+    })?;
+    let mut dead = rows.collect::<rusqlite::Result<Vec<String>>>()?;
+    if dead.len() > DEAD_SHOWN {
+        let more = dead.len() - DEAD_SHOWN;
+        dead.truncate(DEAD_SHOWN);
+        dead.push(format!("... and {more} more messages that were given up; v_notices has them"));
+    }
+    Ok(dead)
+}
 
 /// A level of a measure as people read it, from the measure's word.
 fn level(measure: &str, x: f64) -> String {
@@ -173,7 +214,7 @@ fn level(measure: &str, x: f64) -> String {
 }
 
 pub(super) fn status(args: &ConsoleArgs) -> anyhow::Result<u8> {
-    let (path, listen) = place(args)?;
+    let (path, listen) = place(&args.place)?;
     let daemon = listen.map(ask);
     let status = match gather(&path, daemon) {
         Ok(status) => status,
@@ -191,7 +232,7 @@ pub(super) fn status(args: &ConsoleArgs) -> anyhow::Result<u8> {
 }
 
 /// The database, and where the daemon answers.
-fn place(args: &ConsoleArgs) -> anyhow::Result<(PathBuf, Option<SocketAddr>)> {
+fn place(args: &PlaceArgs) -> anyhow::Result<(PathBuf, Option<SocketAddr>)> {
     if let Some(db) = &args.db {
         return Ok((db.clone(), None));
     }
@@ -216,7 +257,10 @@ fn gather(path: &Path, daemon: Option<Daemon>) -> anyhow::Result<Status> {
         daemon,
         partitions: partitions(&db)?,
         streams: streams(&db)?,
-        alerts: lines(&db, alert_lines!("WHERE state IN ('pending', 'firing') ORDER BY started_at_ms DESC, alert_id"))?,
+        alerts: lines(
+            &db,
+            &format!("{ALERT_LINES} WHERE state IN ('pending', 'firing') ORDER BY started_at_ms DESC, alert_id"),
+        )?,
         false_alarms: db.query_row(
             "SELECT coalesce(sum(promised), 0), coalesce(sum(promised_week), 0), coalesce(sum(raised), 0) FROM streams",
             [],
@@ -226,6 +270,8 @@ fn gather(path: &Path, daemon: Option<Daemon>) -> anyhow::Result<Status> {
             pending: count("SELECT count(*) FROM outbox WHERE state = 'pending'")?,
             dead: count("SELECT count(*) FROM outbox WHERE state = 'dead'")?,
         },
+        silences: count("SELECT count(*) FROM v_silences WHERE state = 'active'")?,
+        precision: precision(&db)?,
         rejects: count("SELECT count(*) FROM rejects")?,
         gaps: count("SELECT count(*) FROM gaps")?,
         rules: rules(&db)?,
@@ -291,6 +337,26 @@ fn rules(db: &Connection) -> rusqlite::Result<Option<Rules>> {
     rows.next().transpose()
 }
 
+/// Rules whose alerts were judged, the least precise first.
+fn precision(db: &Connection) -> rusqlite::Result<Vec<Precision>> {
+    let mut select = db.prepare(
+        "SELECT rule, fired, judged, judged_true, precision, precision_low, precision_high FROM v_precision
+         WHERE judged > 0 ORDER BY precision, rule",
+    )?;
+    let rows = select.query_map([], |row| {
+        Ok(Precision {
+            rule: row.get(0)?,
+            fired: row.get(1)?,
+            judged: row.get(2)?,
+            judged_true: row.get(3)?,
+            precision: row.get(4)?,
+            low: row.get(5)?,
+            high: row.get(6)?,
+        })
+    })?;
+    rows.collect()
+}
+
 fn lines(db: &Connection, sql: &str) -> rusqlite::Result<Vec<AlertLine>> {
     db.prepare(sql)?.query_map([], AlertLine::read)?.collect()
 }
@@ -333,6 +399,7 @@ fn text(status: &Status) -> String {
         ("baseline".to_owned(), baseline_text(status)),
         ("alarms".to_owned(), alarms_text(&status.false_alarms)),
         ("outbox".to_owned(), format!("{} pending, {} dead", status.outbox.pending, status.outbox.dead)),
+        ("silences".to_owned(), format!("{} active", status.silences)),
         ("input".to_owned(), format!("{} rejected records kept, {} gaps", status.rejects, status.gaps)),
     ];
     for p in &status.partitions {
@@ -344,6 +411,16 @@ fn text(status: &Status) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect();
     let mut text = format!("{}\n", lines.join("\n"));
+    if !status.precision.is_empty() {
+        let percent = |x: f64| format!("{:.0} %", x * 100.0);
+        let row = |p: &Precision| {
+            let worth = format!("{} ({} to {})", percent(p.precision), percent(p.low), percent(p.high));
+            vec![p.rule.clone(), p.fired.to_string(), p.judged.to_string(), p.judged_true.to_string(), worth]
+        };
+        let rows: Vec<Vec<String>> = status.precision.iter().map(row).collect();
+        text.push('\n');
+        text.push_str(&table(&["rule", "fired", "judged", "true", "worth telling"], &rows));
+    }
     if status.alerts.is_empty() {
         text.push_str("\nno open alerts\n");
     } else {
@@ -418,16 +495,22 @@ fn baseline_text(status: &Status) -> String {
     format!("{promoted}; {} streams on provisional ones", status.streams.provisional)
 }
 
-pub(super) fn alerts(args: &ConsoleArgs) -> anyhow::Result<u8> {
-    let (path, _) = place(args)?;
+pub(super) fn alerts(args: &AlertsArgs) -> anyhow::Result<u8> {
+    let (path, _) = place(&args.place)?;
+    let open = if args.open { "WHERE state IN ('pending', 'firing')" } else { "" };
+    let last = args.last.map_or(String::new(), |last| format!("LIMIT {last}"));
+    let rest = format!("{open} ORDER BY started_at_ms DESC, alert_id {last}");
     if args.output == Format::Json {
-        let sql = "SELECT * FROM v_alerts ORDER BY started_at_ms DESC, alert_id";
         let mut text = Vec::new();
-        super::db::run(&path, sql, QueryFormat::Json, &mut text)?;
+        super::db::run(&path, &format!("SELECT * FROM v_alerts {rest}"), QueryFormat::Json, &mut text)?;
         print(&String::from_utf8_lossy(&text));
         return Ok(OK);
     }
-    let alerts = lines(&super::db::open(&path)?, alert_lines!("ORDER BY started_at_ms DESC, alert_id"))?;
+    let db = super::db::open(&path)?;
+    let alerts = lines(&db, &format!("{ALERT_LINES} {rest}"))?;
+    for dead in dead_letters(&db)? {
+        say(&dead);
+    }
     if alerts.is_empty() {
         print("no alerts\n");
         return Ok(OK);

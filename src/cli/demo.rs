@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use self::story::Story;
 use super::args::DemoArgs;
 use super::{Invalid, OK, print, say};
-use crate::config::Config;
+use crate::config::{Access, Config};
 use crate::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
 use crate::edge::kafka::{KafkaSettings, Tuning};
 use crate::edge::ledger::{Act, Baselines};
@@ -23,7 +23,7 @@ use crate::edge::mock::MockBroker;
 use crate::edge::notify::{FolderSettings, Receiver};
 use crate::edge::telemetry::Board;
 use crate::edge::{self, Control, clock};
-use crate::engine::route::Route;
+use crate::engine::route::{Pace, Policy, Route};
 use crate::engine::units::{Span, Timestamp};
 use crate::engine::{Group, Settings};
 
@@ -133,13 +133,7 @@ fn validate(story: &Story, folder: &Path) -> anyhow::Result<()> {
 }
 
 fn config(brokers: &str, folder: &Path, port: u16) -> Config {
-    let route = Route {
-        receiver: "operations".to_owned(),
-        group_by: vec!["alertname".to_owned(), "agent".to_owned()],
-        group_wait: Span::from_millis(500),
-        group_interval: Span::SECOND,
-        repeat_interval: Span::HOUR.times(4),
-    };
+    let pace = Pace { wait: Span::from_millis(500), interval: Span::SECOND, ..Pace::default() };
     Config {
         budget: None,
         kafka: KafkaSettings {
@@ -162,8 +156,9 @@ fn config(brokers: &str, folder: &Path, port: u16) -> Config {
         rules: vec![write_rules(folder)],
         engine: Settings { group_by: vec![Group::Agent], ..Settings::default() },
         listen: Some(std::net::SocketAddr::from(([127, 0, 0, 1], port))),
+        access: Access::default(),
         receivers: vec![("operations".to_owned(), Receiver::Folder(FolderSettings { path: folder.join("mail") }))],
-        routes: vec![route],
+        policy: Policy::new(vec![Route::to("operations", &["alertname", "agent"], pace)]),
     }
 }
 

@@ -5,11 +5,13 @@ mod baseline;
 mod chart;
 mod check;
 mod console;
+mod daemon;
 mod db;
 mod demo;
 pub mod design;
 mod explain;
 mod input;
+mod people;
 mod replay;
 pub mod rules;
 mod run;
@@ -29,6 +31,8 @@ const OK: u8 = 0;
 const INVALID: u8 = 1;
 /// A gate found something: the input is right, but what it says is not good enough.
 const FINDING: u8 = 3;
+/// Somebody else does not answer.
+const UNAVAILABLE: u8 = 69;
 /// Something inside is broken.
 const INTERNAL: u8 = 70;
 
@@ -36,6 +40,11 @@ const INTERNAL: u8 = 70;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Invalid(pub(crate) String);
+
+/// The daemon that was asked is not there, or could not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unavailable(pub(crate) String);
 
 /// Runs the command line of the process.
 pub fn main() -> ExitCode {
@@ -53,6 +62,8 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Status(args) => console::status(&args),
         Command::Alerts(args) => console::alerts(&args),
+        Command::Ack(args) => people::ack(&args),
+        Command::Silence(args) => people::silence(&args),
         Command::Db(args) => db::db(&args),
     };
     match done {
@@ -86,6 +97,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
     use crate::edge::ledger::LedgerError;
     if let Some(edge) = error.downcast_ref::<EdgeError>() {
         return edge.exit_code();
+    }
+    if error.is::<Unavailable>() {
+        return UNAVAILABLE;
     }
     if error.is::<ConfigError>() || error.is::<LedgerError>() { INVALID } else { INTERNAL }
 }

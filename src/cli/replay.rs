@@ -12,8 +12,8 @@ use crate::edge::ledger::{Commit, Identity, Ledger, NoPayloads, open_read_only};
 use crate::engine::Settings;
 use crate::engine::baseline::BaselineSet;
 use crate::engine::event::Why;
-use crate::engine::route::Route;
-use crate::engine::units::{Span, Timestamp};
+use crate::engine::route::{Pace, Policy, Route};
+use crate::engine::units::Timestamp;
 use crate::replay::{Finding, Replay};
 
 /// Records between two commits to `--db`, as many as a batch of the daemon holds.
@@ -43,7 +43,7 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         ..Settings::default()
     };
     let mut ledger = args.db.as_deref().map(|path| new_ledger(path, args)).transpose()?;
-    let mut replay = Replay::new(settings, rules, baselines, vec![route()]);
+    let mut replay = Replay::new(settings, rules, baselines, policy());
     let bar = input::progress_bar(&args.events);
     let mut since_commit = 0;
     let each = |line: &[u8]| {
@@ -63,14 +63,8 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
 }
 
 /// Who would have been told: one imaginary receiver, so that the database shows the messages too.
-fn route() -> Route {
-    Route {
-        receiver: "replay".to_owned(),
-        group_by: vec!["alertname".to_owned(), "agent".to_owned()],
-        group_wait: Span::from_secs(30),
-        group_interval: Span::MINUTE.times(5),
-        repeat_interval: Span::HOUR.times(4),
-    }
+fn policy() -> Policy {
+    Policy::new(vec![Route::to("replay", &["alertname", "agent"], Pace::default())])
 }
 
 fn baselines(args: &ReplayArgs) -> anyhow::Result<BaselineSet> {
@@ -103,7 +97,8 @@ fn commit(replay: &mut Replay, ledger: Option<&mut Ledger>) -> anyhow::Result<()
         effects: &effects,
         payload: &NoPayloads,
         messages: &messages,
-        router,
+        router: router.as_ref(),
+        acts: &[],
         gaps: &[],
         rule_set: None,
         now,

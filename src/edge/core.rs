@@ -1,7 +1,9 @@
 //! The loop: one thread that owns the engines, the router and the database.
 
+mod command;
 mod tick;
 
+pub use self::command::{Answer, Ask, Command, NewAck, NewSilence, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,8 +14,8 @@ use std::time::{Duration, Instant};
 use super::budget::Shares;
 use super::deliver::{Settled, Workers};
 use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, OnGap, StartAt};
-use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, NoPayloads, Outcome, RuleSetRow};
-use super::offer::{first_rules, offer};
+use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, NoPayloads, OperatorAct, Outcome, RuleSetRow};
+use super::offer::first_rules;
 use super::payload::Records;
 use super::show::tell;
 use super::telemetry::{Board, Snapshot};
@@ -33,8 +35,10 @@ pub enum Happening {
     Kafka(KafkaEvent),
     /// An attempt to deliver ended.
     Settled(Settled),
-    /// Rule files are to be read again, and who says so.
+    /// Rule files are to be read again, and why.
     Reload(&'static str),
+    /// Somebody asks for something and waits for the answer.
+    Asked(Command),
     /// Look at what was asked for: to stop, to read the rules again.
     Wake,
 }
@@ -82,11 +86,7 @@ impl Core {
         let rules = first_rules(&config, &mut ledger, &mut status)?;
         let baselines = Arc::new(ledger.promoted()?);
         let shares = Shares::new(config.budget);
-        let router = Router::new(config.routes.clone());
-        let router = match ledger.restore_router()? {
-            Some(written) => router.resume(written),
-            None => router,
-        };
+        let router = restored_router(&config, &ledger)?;
         let workers = Workers::start(&config.receivers, &send)?;
         status.baseline.clone_from(&baselines.id);
         let now = clock::instant();
@@ -139,7 +139,7 @@ impl Core {
                 break;
             }
             if self.asked_to_reload.swap(false, Ordering::SeqCst) {
-                self.reload("signal")?;
+                self.reload("signal", None).map(drop)?;
             }
             self.tick()?;
             if watchdog.elapsed() > TICK {
@@ -190,7 +190,8 @@ impl Core {
         match happening {
             Happening::Kafka(event) => self.kafka_event(event),
             Happening::Settled(settled) => self.settle(&settled),
-            Happening::Reload(origin) => self.reload(origin),
+            Happening::Reload(origin) => self.reload(origin, None).map(drop),
+            Happening::Asked(command) => self.obey(command),
             Happening::Wake => Ok(()),
         }
     }
@@ -279,12 +280,14 @@ impl Core {
         let effects: Vec<(Partition, Effect)> = effects.into_iter().map(|effect| (partition, effect)).collect();
         let now = clock::now();
         let messages = route(&mut self.router, &effects, now);
+        let router = self.router.take_changed().then(|| self.router.memory());
         self.ledger.commit(Commit {
             engines: vec![(engine, None)],
             effects: &effects,
             payload: &NoPayloads,
             messages: &messages,
-            router: &self.router,
+            router: router.as_ref(),
+            acts: &[],
             gaps: &[],
             rule_set: None,
             now,
@@ -411,11 +414,7 @@ impl Core {
     fn reset(&mut self) -> Result<(), LedgerError> {
         // Engines stay until they are replaced: a partition that fell out here would be passed over in silence.
         let partitions: Vec<Partition> = self.engines.keys().copied().collect();
-        if let Some(written) = self.ledger.restore_router()? {
-            self.router = Router::new(self.config.routes.clone()).resume(written);
-        } else {
-            self.router = Router::new(self.config.routes.clone());
-        }
+        self.router = restored_router(&self.config, &self.ledger)?;
         for partition in partitions {
             let engine = self.restore(partition)?;
             self.engines.insert(partition, engine);
@@ -426,6 +425,7 @@ impl Core {
     fn commit_batch(&mut self, batch: &Batch, effects: &[(Partition, Effect)]) -> Result<(), LedgerError> {
         let now = clock::now();
         let messages = route(&mut self.router, effects, now);
+        let router = self.router.take_changed().then(|| self.router.memory());
         let ends = batch.ends();
         let anchor = |partition: &Partition| ends.get(partition).map(|(_, a)| Anchor { offset: a.offset, crc: a.crc });
         let engines = self
@@ -439,7 +439,8 @@ impl Core {
             effects,
             payload: &Records(batch),
             messages: &messages,
-            router: &self.router,
+            router: router.as_ref(),
+            acts: &[],
             gaps: &[],
             rule_set: None,
             now,
@@ -450,27 +451,28 @@ impl Core {
         Ok(())
     }
 
-    /// Commits what the engines changed outside a batch.
-    fn commit_all(
-        &mut self,
-        effects: &[(Partition, Effect)],
-        gaps: &[GapRow],
-        rule_set: Option<&RuleSetRow>,
-    ) -> Result<(), LedgerError> {
+    /// Commits what changed outside a batch.
+    fn commit_all(&mut self, change: &Change<'_>) -> Result<(), LedgerError> {
         let now = clock::now();
-        let messages = route(&mut self.router, effects, now);
+        let mut messages = Vec::new();
+        for signal in change.signals {
+            self.router.step(signal.clone(), now, &mut messages);
+        }
+        messages.extend(route(&mut self.router, change.effects, now));
+        let router = self.router.take_changed().then(|| self.router.memory());
         self.ledger.commit(Commit {
             engines: self.engines.values_mut().map(|engine| (engine, None)).collect(),
-            effects,
+            effects: change.effects,
             payload: &NoPayloads,
             messages: &messages,
-            router: &self.router,
-            gaps,
-            rule_set,
+            router: router.as_ref(),
+            acts: change.acts,
+            gaps: change.gaps,
+            rule_set: change.rule_set,
             now,
         })?;
         self.status.committed_at = Some(now);
-        tell(effects);
+        tell(change.effects);
         Ok(())
     }
 
@@ -488,13 +490,13 @@ impl Core {
         let goes_on = self.config.kafka.on_gap != OnGap::Stop;
         self.with_room(|core| {
             if !goes_on {
-                return core.commit_all(&[], std::slice::from_ref(&row), None);
+                return core.commit_all(&Change { gaps: std::slice::from_ref(&row), ..Change::default() });
             }
             if let Some(engine) = core.engines.get_mut(&gap.partition) {
                 engine.go_on_from(gap.to);
             }
             core.anchors.remove(&gap.partition);
-            core.commit_all(&[], std::slice::from_ref(&row), None)
+            core.commit_all(&Change { gaps: std::slice::from_ref(&row), ..Change::default() })
         })
         .map(drop)
     }
@@ -532,41 +534,6 @@ impl Core {
         self.with_room(|core| core.ledger.settle(&message, &settled.outcome, now)).map(drop)
     }
 
-    /// Compiles the rule files and swaps the whole set, or keeps the old one.
-    fn reload(&mut self, origin: &'static str) -> Result<(), EdgeError> {
-        let now = clock::now();
-        match offer(&self.config, origin) {
-            (Some(rules), row) => {
-                if rules.hash == self.rules.hash {
-                    tracing::info!(origin, "the rules are what they were");
-                    self.status.reload_ok = true;
-                    return Ok(());
-                }
-                tracing::info!(origin, rules = rules.rules.len(), hash = %rules.hash, "new rules in force");
-                self.rules = Arc::new(rules);
-                let rules = Arc::clone(&self.rules);
-                self.rules_taken(now);
-                self.with_room(|core| {
-                    let effects = core.step_all(|| Input::Rules(Arc::clone(&rules)));
-                    core.commit_all(&effects, &[], Some(&row))
-                })
-                .map(drop)
-            }
-            (None, row) => {
-                tracing::error!(origin, "the rule files were refused; the old rules stay:\n{}", row.diagnostics);
-                self.status.reload_ok = false;
-                self.with_room(|core| core.ledger.note_rules(&row, now)).map(drop)
-            }
-        }
-    }
-
-    fn rules_taken(&mut self, now: Timestamp) {
-        self.status.reload_ok = true;
-        self.status.reloaded_at = Some(now);
-        self.status.rules_hash = self.rules.hash.to_string();
-        self.status.rules = self.rules.rules.len();
-    }
-
     fn step_all<'i>(&mut self, input: impl Fn() -> Input<'i>) -> Vec<(Partition, Effect)> {
         let mut all = Vec::new();
         let mut effects = Vec::new();
@@ -576,6 +543,30 @@ impl Core {
         }
         all
     }
+}
+
+/// What is committed outside a batch.
+#[derive(Debug, Default)]
+struct Change<'c> {
+    /// What the engines asked for.
+    effects: &'c [(Partition, Effect)],
+    /// Holes found.
+    gaps: &'c [GapRow],
+    /// The rule set that took effect.
+    rule_set: Option<&'c RuleSetRow>,
+    /// What people did, for the file.
+    acts: &'c [OperatorAct],
+    /// The same, for the router.
+    signals: &'c [Signal],
+}
+
+/// The router as it was committed, under the policy in force.
+fn restored_router(config: &Config, ledger: &Ledger) -> Result<Router, LedgerError> {
+    let router = Router::new(config.policy.clone());
+    Ok(match ledger.restore_router()? {
+        Some((written, crossings)) => router.resume(written, crossings, clock::now()),
+        None => router,
+    })
 }
 
 /// Passes crossings to the router, and lets it say what was due.

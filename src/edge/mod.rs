@@ -17,6 +17,7 @@ mod payload;
 pub mod reload;
 mod show;
 pub mod telemetry;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use self::core::Core;
-pub use self::core::Happening;
+pub use self::core::{Answer, Ask, Command, Happening, NewAck, NewSilence, Refusal};
 use self::kafka::EndReason;
 use self::ledger::{Identity, Ledger, LedgerError};
 use self::telemetry::Board;
@@ -108,9 +109,16 @@ pub fn run(config: Config, started: impl FnOnce(Control, Arc<Board>)) -> Result<
     let control = Control { stop: Arc::clone(&stop), reload: Arc::clone(&reload), happenings: send.clone() };
     let mut core = Core::start(config, ledger, Arc::clone(&board), (send.clone(), receive), (stop, reload))?;
     let config = core.config();
-    if let Some(address) = config.listen {
-        let bound = http::serve(address, Arc::clone(&board))
-            .map_err(|source| EdgeError::System { doing: format!("listening on {address} (http.listen)"), source })?;
+    let api = http::api::Api {
+        board: Arc::clone(&board),
+        database: config.data_dir.join("shewhart.db"),
+        access: config.access.clone(),
+        asks: send.clone(),
+    };
+    let places = http::Places { address: config.listen, socket: Some(config.socket()) };
+    let doing = || format!("listening on {} (http.listen)", config.listen.map(|a| a.to_string()).unwrap_or_default());
+    let bound = http::serve(&places, api).map_err(|source| EdgeError::System { doing: doing(), source })?;
+    if let Some(bound) = bound {
         board.listening(bound);
     }
     let kafka = kafka::start(&config.kafka, forward(send.clone())?)?;

@@ -1,17 +1,25 @@
-//! Rule files as an offer: compiled and taken whole, or refused and written down.
+//! Rule files as an offer: compiled and taken whole, or refused; either way written down, with who changed what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::ledger::{Ledger, RuleSetRow, encode_rules};
+use similar::TextDiff;
+
+use super::ledger::{Ledger, LedgerError, RuleSetRow, encode_rules};
 use super::telemetry::Snapshot;
-use super::{EdgeError, clock, reload};
+use super::{EdgeError, clock, reload, users};
 use crate::config::Config;
-use crate::engine::rule::{Compiled, RuleSet, compile};
+use crate::engine::rule::{Compiled, RuleSet, Source, compile};
+
+/// Longest difference that is written down, in bytes.
+const DIFF_MAX: usize = 256 << 10;
 
 /// The rules to start with: the files', or the last good ones where the files are broken, and said so.
 pub(super) fn first_rules(config: &Config, ledger: &mut Ledger, status: &mut Snapshot) -> Result<RuleSet, EdgeError> {
     let now = clock::now();
-    let (rules, row) = offer(config, "start");
+    let (rules, row) = offer(config, ledger, "start", None)?;
     let rules = if let Some(rules) = rules {
         let known = ledger.last_good_rules()?.is_some_and(|good| good.hash == rules.hash);
         if !known {
@@ -31,29 +39,77 @@ pub(super) fn first_rules(config: &Config, ledger: &mut Ledger, status: &mut Sna
         good
     };
     status.rules_hash = rules.hash.to_string();
-    status.rules = rules.rules.len();
+    status.rules = Some(Arc::new(rules.clone()));
     Ok(rules)
 }
 
-/// Reads and compiles the rule files: the set, where there is one, and what to write down of it.
-pub(super) fn offer(config: &Config, origin: &'static str) -> (Option<RuleSet>, RuleSetRow) {
+/// Reads and compiles the rule files: the set, where there is one, and what to write down of it. `by` asked for it; where
+/// nobody did, it is the owners of the files that changed.
+pub(super) fn offer(
+    config: &Config,
+    ledger: &Ledger,
+    origin: &'static str,
+    by: Option<&str>,
+) -> Result<(Option<RuleSet>, RuleSetRow), LedgerError> {
     let (compiled, sources) = match reload::read(&config.rules) {
-        Ok(sources) => {
-            let texts: BTreeMap<&str, &str> = sources.iter().map(|s| (s.name.as_str(), s.text.as_str())).collect();
-            let texts = serde_json::to_string(&texts).unwrap_or_default();
-            (compile(&sources), texts)
-        }
-        Err(diagnostics) => (Compiled { rules: None, diagnostics, listed: Vec::new() }, "{}".to_owned()),
+        Ok(sources) => (compile(&sources), sources),
+        Err(diagnostics) => (Compiled { rules: None, diagnostics, listed: Vec::new() }, Vec::new()),
+    };
+    let texts: BTreeMap<&str, &str> = sources.iter().map(|s| (s.name.as_str(), s.text.as_str())).collect();
+    let before = ledger.last_good_sources()?;
+    let changes = changes(&before, &sources);
+    let owners = || {
+        let owners = changes.iter().filter_map(|change| users::owner(Path::new(&change.name)));
+        owners.collect::<BTreeSet<String>>().into_iter().collect::<Vec<String>>().join(", ")
     };
     let lines: Vec<String> = compiled.diagnostics.iter().map(ToString::to_string).collect();
     let row = RuleSetRow {
         hash: compiled.rules.as_ref().map(|rules| rules.hash.to_string()),
         accepted: compiled.rules.is_some(),
         origin,
+        who: by.map_or_else(owners, ToOwned::to_owned),
+        diff: shown(&changes),
         rules: compiled.rules.as_ref().map_or(0, |rules| rules.rules.len()),
         diagnostics: lines.join("\n"),
-        sources,
+        sources: serde_json::to_string(&texts).unwrap_or_default(),
         compiled: compiled.rules.as_ref().map(encode_rules),
     };
-    (compiled.rules, row)
+    Ok((compiled.rules, row))
+}
+
+/// A file that is not what it was.
+struct Change<'c> {
+    name: String,
+    before: &'c str,
+    after: &'c str,
+}
+
+fn changes<'c>(before: &'c BTreeMap<String, String>, after: &'c [Source]) -> Vec<Change<'c>> {
+    let names: BTreeSet<&str> =
+        before.keys().map(String::as_str).chain(after.iter().map(|source| source.name.as_str())).collect();
+    let change = |name: &str| {
+        let old = before.get(name).map_or("", String::as_str);
+        let new = after.iter().find(|source| source.name == name).map_or("", |source| source.text.as_str());
+        (old != new).then(|| Change { name: name.to_owned(), before: old, after: new })
+    };
+    names.into_iter().filter_map(change).collect()
+}
+
+/// The changes as a unified diff.
+fn shown(changes: &[Change<'_>]) -> String {
+    let mut text = String::new();
+    for Change { name, before, after } in changes {
+        let diff = TextDiff::from_lines(*before, *after);
+        let (old, new) =
+            (if before.is_empty() { "/dev/null" } else { name }, if after.is_empty() { "/dev/null" } else { name });
+        write!(text, "{}", diff.unified_diff().context_radius(2).header(old, new))
+            .expect("writing to a String cannot fail");
+        if text.len() > DIFF_MAX {
+            let end = (0..=DIFF_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.truncate(end);
+            text.push_str("\n(cut)\n");
+            break;
+        }
+    }
+    text
 }

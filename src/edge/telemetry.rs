@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::engine::Counters;
 use crate::engine::budget::Promised;
 use crate::engine::event::Why;
+use crate::engine::rule::RuleSet;
 use crate::engine::units::{Partition, Timestamp};
 
 /// One alert that is pending or firing.
@@ -66,8 +67,10 @@ pub struct Snapshot {
     pub reloaded_at: Option<Timestamp>,
     /// The hash of the rules in force.
     pub rules_hash: String,
-    /// How many rules are in force.
-    pub rules: usize,
+    /// The rules in force.
+    pub rules: Option<Arc<RuleSet>>,
+    /// Silences in force.
+    pub silences: usize,
     /// The promoted baseline in force, empty where there is none.
     pub baseline: String,
 }
@@ -218,7 +221,12 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
         "When rule files were last taken.",
         seconds(snapshot.reloaded_at),
     );
-    page.gauge("shewhart_rules", "Rules in force.", snapshot.rules as f64);
+    page.gauge("shewhart_silences", "Silences in force.", snapshot.silences as f64);
+    page.gauge(
+        "shewhart_rules",
+        "Rules in force.",
+        snapshot.rules.as_ref().map_or(0, |rules| rules.rules.len()) as f64,
+    );
     if format == Exposition::OpenMetrics {
         page.text.push_str("# EOF\n");
     }

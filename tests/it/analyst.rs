@@ -9,14 +9,15 @@ use std::sync::{Arc, OnceLock};
 use rusqlite::Connection;
 use serde_json::Value;
 use shewhart::edge::ledger::{
-    Act, Baselines, Commit, GapRow, Identity, LearntStream, Ledger, Outcome, Payloads, RuleSetRow, encode_rules,
-    open_read_only,
+    Act, Baselines, Commit, GapRow, Identity, LearntStream, Ledger, OperatorAct, Outcome, Payloads, RuleSetRow,
+    Verdict, encode_rules, open_read_only,
 };
+use shewhart::engine::alert::{Id, State};
 use shewhart::engine::baseline::BaselineSet;
-use shewhart::engine::route::Route;
+use shewhart::engine::route::{Pace, Policy, Route, Silence};
 use shewhart::engine::rule::{RuleSet, Source, compile};
 use shewhart::engine::units::{Offset, Partition, Span, Timestamp};
-use shewhart::engine::{Engine, Settings};
+use shewhart::engine::{Effect, Engine, Settings};
 use shewhart::replay::{Finding, Replay};
 use shewhart::simulate::{Generator, Scenario};
 
@@ -103,7 +104,8 @@ fn settings(provisional_outputs: u64) -> Settings {
 
 /// Learns and promotes a baseline of the one agent from its own outputs.
 fn promote(path: &Path, lines: &[String]) -> BaselineSet {
-    let mut replay = Replay::new(settings(u64::MAX), Arc::new(RuleSet::new(Vec::new())), Arc::default(), Vec::new());
+    let mut replay =
+        Replay::new(settings(u64::MAX), Arc::new(RuleSet::new(Vec::new())), Arc::default(), Policy::new(Vec::new()));
     for line in lines.iter().filter(|line| line.contains("\"address-matching\"")) {
         replay.record(line.as_bytes());
     }
@@ -138,6 +140,8 @@ fn note_rules(ledger: &mut Ledger, rules: &RuleSet) {
         hash: Some("5eed".to_owned()),
         accepted: true,
         origin: "start",
+        who: "ann".to_owned(),
+        diff: "+ - alert: A\n".to_owned(),
         rules: rules.rules.len(),
         diagnostics: String::new(),
         sources: "{}".to_owned(),
@@ -147,6 +151,8 @@ fn note_rules(ledger: &mut Ledger, rules: &RuleSet) {
         hash: None,
         accepted: false,
         origin: "file change",
+        who: String::new(),
+        diff: String::new(),
         rules: 0,
         diagnostics: "accuracy.yaml:3: no such measure".to_owned(),
         sources: "{}".to_owned(),
@@ -156,15 +162,26 @@ fn note_rules(ledger: &mut Ledger, rules: &RuleSet) {
     ledger.note_rules(&refused, Timestamp::from_millis(1_767_700_000_000)).unwrap();
 }
 
+fn firing(effect: &Effect) -> Option<Id> {
+    let Effect::Crossed(crossing) = effect else { return None };
+    (crossing.to == State::Firing).then_some(crossing.alert_id)
+}
+
+/// A silence, and somebody who took an alert on and judged it.
+fn people(alert: Id, now: Timestamp) -> Vec<OperatorAct> {
+    let matchers = vec!["agent=\"invoice-triage\"".parse().unwrap()];
+    let silence = Silence::new(matchers, ("ann", "release 41"), (now, now.plus(Span::HOUR)), now).unwrap();
+    let (owner, made_by, note) = ("ann".to_owned(), "root".to_owned(), "seen".to_owned());
+    vec![
+        OperatorAct::Silenced { silence, made_by: made_by.clone() },
+        OperatorAct::Acknowledged { alert, owner, made_by, note, verdict: Some(Verdict::True) },
+    ]
+}
+
 fn play(ledger: &mut Ledger, world: &mut World, rules: Arc<RuleSet>, baselines: BaselineSet) {
-    let route = Route {
-        receiver: "ops".to_owned(),
-        group_by: vec!["alertname".to_owned(), "agent".to_owned()],
-        group_wait: Span::from_secs(30),
-        group_interval: Span::MINUTE.times(5),
-        repeat_interval: Span::HOUR.times(4),
-    };
-    let mut replay = Replay::new(settings(2_000), rules, Arc::new(baselines), vec![route]);
+    let policy = Policy::new(vec![Route::to("ops", &["alertname", "agent"], Pace::default())]);
+    let mut replay = Replay::new(settings(2_000), rules, Arc::new(baselines), policy);
+    let mut fired = None;
     for (at, line) in world.lines.iter().enumerate() {
         replay.record(line.as_bytes());
         // An odd size: hours and batches must not fall together.
@@ -175,6 +192,8 @@ fn play(ledger: &mut Ledger, world: &mut World, rules: Arc<RuleSet>, baselines: 
         let effects = replay.take_effects();
         let messages = replay.take_messages();
         let now = replay.now().unwrap_or(Timestamp::MIN);
+        fired = fired.or_else(|| effects.iter().find_map(|(_, effect)| firing(effect)));
+        let acts = if last { people(fired.unwrap(), now) } else { Vec::new() };
         let gap = GapRow { partition: Partition(0), from: Offset(10), to: Offset(17), reason: "retention".to_owned() };
         let (engine, router) = replay.parts();
         ledger
@@ -183,7 +202,8 @@ fn play(ledger: &mut Ledger, world: &mut World, rules: Arc<RuleSet>, baselines: 
                 effects: &effects,
                 payload: &Lines(&world.lines),
                 messages: &messages,
-                router,
+                router: router.as_ref(),
+                acts: &acts,
                 gaps: if last { std::slice::from_ref(&gap) } else { &[] },
                 rule_set: None,
                 now,

@@ -33,6 +33,8 @@ pub(crate) struct Place {
     pub(crate) more: String,
     /// The rule files, as a YAML list.
     pub(crate) rules: String,
+    /// More keys of the `http` section, each after a comma.
+    pub(crate) http_keys: String,
     /// More lines of the `kafka` section.
     pub(crate) kafka: String,
     /// Outputs of a partition that late feedback is joined to: few, so that old ones are dropped.
@@ -58,6 +60,7 @@ impl Place {
             group: "shewhart",
             more: TO_FOLDER.to_owned(),
             rules: format!("[ {} ]", Path::new(env!("CARGO_MANIFEST_DIR")).join("rules").display()),
+            http_keys: String::new(),
             kafka: String::new(),
             join_outputs: 4_000,
         }
@@ -85,11 +88,11 @@ impl Place {
 
     /// Writes the configuration and starts the daemon.
     pub(crate) fn start(&self) -> Daemon {
-        let Self { brokers, topic, group, kafka, rules, more, data, http, join_outputs, .. } = self;
+        let Self { brokers, topic, group, kafka, rules, more, data, http, http_keys, join_outputs, .. } = self;
         let config = format!(
             "kafka:\n  brokers: \"{brokers}\"\n  topic: {topic}\n  group: {group}\n  properties:\n    \
              session.timeout.ms: \"4000\"\n    heartbeat.interval.ms: \"300\"\n    fetch.wait.max.ms: \"10\"\n    \
-             reconnect.backoff.max.ms: \"500\"\n{kafka}data_dir: {}\nrules: {rules}\nhttp: {{ listen: \"{http}\" }}\n\
+             reconnect.backoff.max.ms: \"500\"\n{kafka}data_dir: {}\nrules: {rules}\nhttp: {{ listen: \"{http}\"{http_keys} }}\n\
              streams: {{ join_outputs: {join_outputs} }}\n{more}",
             data.display()
         );
@@ -156,9 +159,18 @@ impl Place {
 
     /// The status code and the body of a page.
     pub(crate) fn page(&self, path: &str) -> Option<(u16, String)> {
+        self.request("GET", path, "", "")
+    }
+
+    /// The same for any request; `headers` end with a line break each.
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
         let mut wire = TcpStream::connect(self.http).ok()?;
-        wire.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        wire.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;
+        wire.set_read_timeout(Some(Duration::from_secs(25))).ok()?;
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        );
+        wire.write_all(head.as_bytes()).ok()?;
         let mut text = String::new();
         wire.read_to_string(&mut text).ok()?;
         let code = text.split(' ').nth(1)?.parse().ok()?;

@@ -11,6 +11,7 @@ use shewhart::cli::Cli;
 use shewhart::config::Config;
 use shewhart::edge::telemetry::{Exposition, Snapshot, metrics};
 use shewhart::engine::Settings;
+use shewhart::engine::route::GroupBy;
 use shewhart::engine::rule::{Compiled, Diagnostic, Source, VARIABLES, compile};
 
 /// The documents whose examples are tried.
@@ -305,12 +306,13 @@ fn every_setting_is_explained_with_its_default() {
         assert_eq!(told[key], real, "{key}");
     }
     let folder = "receivers: [ { name: x, folder: { path: p } } ]\nroute: { receiver: x }";
-    let route = load(&format!("{KAFKA}\nrules: [rules]\n{folder}")).unwrap().routes.remove(0);
+    let route = load(&format!("{KAFKA}\nrules: [rules]\n{folder}")).unwrap().policy.root().unwrap().clone();
+    let GroupBy::Labels(group_by) = &route.group_by else { unreachable!() };
     for (key, real) in [
-        ("route.group_wait", route.group_wait.to_string()),
-        ("route.group_interval", route.group_interval.to_string()),
-        ("route.repeat_interval", route.repeat_interval.to_string()),
-        ("route.group_by", format!("[{}]", route.group_by.join(", "))),
+        ("route.group_wait", route.pace.wait.to_string()),
+        ("route.group_interval", route.pace.interval.to_string()),
+        ("route.repeat_interval", route.pace.repeat.to_string()),
+        ("route.group_by", format!("[{}]", group_by.join(", "))),
     ] {
         assert_eq!(told[key], real, "{key}");
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use shewhart::edge::ledger::{Commit, Identity, Ledger, NoPayloads, open_read_only};
 use shewhart::engine::alert::{Reason, State};
 use shewhart::engine::baseline::BaselineSet;
-use shewhart::engine::route::Router;
+use shewhart::engine::route::{Policy, Router};
 use shewhart::engine::rule::{RuleSet, Source, compile};
 use shewhart::engine::units::{Offset, Partition, Span, Timestamp};
 use shewhart::engine::{Effect, Engine, Group, Input, OVERFLOW, Settings};
@@ -153,7 +153,8 @@ fn commit(ledger: &mut Ledger, engine: &mut Engine, effects: &mut Vec<(Partition
             effects,
             payload: &NoPayloads,
             messages: &[],
-            router,
+            router: Some(&router.memory()),
+            acts: &[],
             gaps: &[],
             rule_set: None,
             now: Timestamp::from_millis(START),
@@ -168,7 +169,7 @@ fn run(events: &[String], batch: usize, restart: Option<usize>) -> BTreeMap<Stri
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shewhart.db");
     let rules = shipped();
-    let router = Router::new(Vec::new());
+    let router = Router::new(Policy::new(Vec::new()));
     let mut ledger = Ledger::open_file(&path, &identity()).unwrap();
     let mut engine = engine(by_agent(), Arc::clone(&rules));
     let mut effects = Vec::new();
@@ -326,7 +327,7 @@ fn a_promotion_while_the_daemon_was_away_takes_effect_as_it_would_have_live() {
     let mut ledger = Ledger::open_file(&folder.path().join("shewhart.db"), &identity()).unwrap();
     let mut before = engine(settings.clone(), shipped());
     feed(&mut before, &records[..1_000]);
-    commit(&mut ledger, &mut before, &mut Vec::new(), &Router::new(Vec::new()));
+    commit(&mut ledger, &mut before, &mut Vec::new(), &Router::new(Policy::new(Vec::new())));
     let state = ledger.restore_partition(Partition(0)).unwrap().unwrap();
     let mut after = Engine::new(Partition(0), Arc::new(settings), shipped(), Arc::clone(&promoted));
     after.restore(state.position, state.streams, state.recent.into_iter());

@@ -14,6 +14,7 @@ mod fake_smtp;
 mod faults;
 mod kafka;
 mod notify;
+mod operator;
 mod pictures;
 mod profile;
 mod real_data;

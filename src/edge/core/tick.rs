@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::budget::promised;
 use super::super::show::{open_alerts, unkeyed};
 use super::super::{EdgeError, clock};
-use super::{Core, TICK};
+use super::{Change, Core, TICK};
 use crate::engine::Input;
 use crate::engine::units::{Span, Timestamp};
 
@@ -26,7 +26,7 @@ impl Core {
     pub(super) fn tick(&mut self) -> Result<(), EdgeError> {
         let now = clock::now();
         if self.router.deadline().is_some_and(|due| due <= now) {
-            self.with_room(|core| core.commit_all(&[], &[], None))?;
+            self.with_room(|core| core.commit_all(&Change::default()))?;
         }
         self.idle(now)?;
         for receiver in self.workers.idle() {
@@ -40,7 +40,7 @@ impl Core {
             if let Some(share) = self.shares.renew(promised(&self.engines)) {
                 self.with_room(|core| {
                     let effects = core.step_all(|| Input::Allowance(share));
-                    core.commit_all(&effects, &[], None)
+                    core.commit_all(&Change { effects: &effects, ..Change::default() })
                 })?;
             }
         }
@@ -79,7 +79,7 @@ impl Core {
                 engine.step(Input::Idle { now: *now }, &mut effects);
                 all.extend(effects.drain(..).map(|effect| (*partition, effect)));
             }
-            if all.is_empty() { Ok(()) } else { core.commit_all(&all, &[], None) }
+            if all.is_empty() { Ok(()) } else { core.commit_all(&Change { effects: &all, ..Change::default() }) }
         };
         self.with_room(move_on).map(drop)
     }
@@ -98,7 +98,7 @@ impl Core {
         let baselines = Arc::clone(&self.baselines);
         self.with_room(|core| {
             let effects = core.step_all(|| Input::Baselines(Arc::clone(&baselines)));
-            core.commit_all(&effects, &[], None)
+            core.commit_all(&Change { effects: &effects, ..Change::default() })
         })
         .map(drop)
     }
@@ -114,6 +114,7 @@ impl Core {
         self.status.streams = self.engines.values().map(|engine| engine.streams().len()).sum();
         self.status.unkeyed_streams = unkeyed(&self.engines);
         self.status.alerts = open_alerts(&self.engines);
+        self.status.silences = self.router.silences().filter(|s| s.starts_at <= clock::now()).count();
         self.status.promised = promised(&self.engines);
         self.status.budget_per_week = self.shares.per_week();
         match self.ledger.outbox_counts() {

@@ -1,44 +1,102 @@
-//! /metrics and health on the loopback interface.
+//! /metrics, health and the API, on the loopback interface and on a socket in the file system.
+
+pub mod api;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use self::api::{Api, Caller};
 use super::telemetry::{Board, Exposition, metrics};
-use super::{clock, spawn};
+use super::{clock, spawn, users};
 
 /// How long a client may take to send the head of a request, and the whole exchange may take.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const DONE_WITHIN: Duration = Duration::from_secs(30);
 /// Connections at one time.
 const CONNECTIONS_MAX: usize = 64;
+/// Longest body of a request.
+const BODY_MAX: usize = 64 << 10;
 /// The loop counts as alive while its last round is younger than this.
 const ALIVE_WITHIN: crate::engine::units::Span = crate::engine::units::Span::from_secs(30);
 
-/// Serves in a thread of its own; returns the address, whose port the system chose where 0 was given.
+/// Where to answer.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// On the network.
+    pub address: Option<SocketAddr>,
+    /// A socket in the file system, for this machine's users as its folder admits them.
+    pub socket: Option<PathBuf>,
+}
+
+/// Serves in a thread of its own; returns the address, whose port the system chose where 0 was given. A socket that cannot
+/// be had is said in the log: the daemon watches all the same.
 ///
 /// # Errors
 /// The address cannot be had.
-pub fn serve(address: SocketAddr, board: Arc<Board>) -> std::io::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    let bound = listener.local_addr()?;
+pub fn serve(places: &Places, api: Api) -> std::io::Result<Option<SocketAddr>> {
+    let listener = places.address.map(std::net::TcpListener::bind).transpose()?;
+    if let Some(listener) = &listener {
+        listener.set_nonblocking(true)?;
+    }
+    let bound = listener.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+    let socket = places.socket.as_deref().and_then(|path| match listen_on(path) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "no socket: `shewhart ack` and `silence` will not reach this daemon");
+            None
+        }
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let app = router(board);
-    spawn("http", move || runtime.block_on(accept(listener, app))).map_err(std::io::Error::other)?;
+    let app = router(api);
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    spawn("http", move || {
+        runtime.block_on(async move {
+            let network = listener.map(|listener| accept(listener, app.clone(), Arc::clone(&room)));
+            let local = socket.map(|socket| accept_local(socket, app.clone(), Arc::clone(&room)));
+            let network = async {
+                if let Some(network) = network {
+                    network.await
+                }
+            };
+            let local = async {
+                if let Some(local) = local {
+                    local.await
+                }
+            };
+            tokio::join!(network, local);
+        });
+    })
+    .map_err(std::io::Error::other)?;
     Ok(bound)
 }
 
+/// The socket, in place of one that an earlier daemon left: whoever holds the database is the only one.
+fn listen_on(path: &Path) -> std::io::Result<std::os::unix::net::UnixListener> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    let socket = std::os::unix::net::UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
 /// The accept loop of our own: the one that comes with the library sets no limit for slow heads.
-async fn accept(listener: std::net::TcpListener, app: Router) {
+async fn accept(listener: std::net::TcpListener, app: Router, room: Arc<Semaphore>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -46,29 +104,57 @@ async fn accept(listener: std::net::TcpListener, app: Router) {
             return;
         }
     };
-    let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = tokio::task::JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        while connections.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be taken");
-                pause().await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(app.clone());
-        connections.spawn(async move {
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            // What a client does to its own connection is its own affair.
-            drop(tokio::time::timeout(DONE_WITHIN, connection).await);
-            drop(permit);
-        });
+        match listener.accept().await {
+            Ok((stream, _)) => talk(stream, app.clone().layer(Extension(Caller::Network)), permit, &mut connections),
+            Err(error) => refused(&error).await,
+        }
     }
+}
+
+/// The same for the socket, where the system says who calls.
+async fn accept_local(socket: std::os::unix::net::UnixListener, app: Router, room: Arc<Semaphore>) {
+    let listener = match tokio::net::UnixListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "the socket cannot be served");
+            return;
+        }
+    };
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let user = stream.peer_cred().map_or_else(|_| "unknown".to_owned(), |peer| users::name(peer.uid()));
+                let app = app.clone().layer(Extension(Caller::Local(user)));
+                talk(stream, app, permit, &mut connections);
+            }
+            Err(error) => refused(&error).await,
+        }
+    }
+}
+
+fn talk<S>(stream: S, app: Router, permit: OwnedSemaphorePermit, connections: &mut JoinSet<()>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    while connections.try_join_next().is_some() {}
+    connections.spawn(async move {
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        // What a client does to its own connection is its own affair.
+        drop(tokio::time::timeout(DONE_WITHIN, connection).await);
+        drop(permit);
+    });
+}
+
+async fn refused(error: &std::io::Error) {
+    tracing::warn!(%error, "a connection could not be taken");
+    pause().await;
 }
 
 /// Out of file descriptors: wait a little instead of spinning.
@@ -77,16 +163,19 @@ async fn pause() {
     drop(wait.await);
 }
 
-fn router(board: Arc<Board>) -> Router {
+fn router(api: Api) -> Router {
+    let board = Arc::clone(&api.board);
     Router::new()
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route("/metrics", get(show_metrics))
         .with_state(board)
+        .merge(api::routes(api))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
 /// Headers that every answer carries.
-fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response {
+pub(super) fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -1,5 +1,6 @@
 //! The SQLite file: one connection that writes, one transaction for every batch, the analysts' views.
 
+mod acts;
 pub mod baselines;
 mod blob;
 mod outbox;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
+pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, encode_rules, watched};
@@ -24,7 +26,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 const VIEWS: &str = include_str!("views.sql");
 
 /// The version of the tables. A file with a newer one is refused.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// The oldest SQLite that may write: 3.51.3 mended a corruption of the write-ahead log.
 const SQLITE_MIN: i32 = 3_051_003;
@@ -62,6 +64,14 @@ pub enum LedgerError {
     /// The file was written by a newer shewhart.
     #[error("{} has schema version {found}, this shewhart knows {SCHEMA_VERSION}: use the newer shewhart, or restore an older backup", path.display())]
     Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// The file was written by a shewhart from before its tables were promised.
+    #[error("{} has schema version {found}, which was never released; start with an empty data_dir, and keep this file for what it tells", path.display())]
+    Older {
         /// The file.
         path: PathBuf,
         /// Its version.
@@ -212,6 +222,9 @@ impl Ledger {
         }
         if version == SCHEMA_VERSION {
             return Ok(());
+        }
+        if version != 0 {
+            return Err(LedgerError::Older { path: self.path.clone(), found: version });
         }
         let path = self.path.clone();
         let make = |db: &mut Connection| -> rusqlite::Result<()> {

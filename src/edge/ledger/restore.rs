@@ -7,10 +7,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::blob::decode;
 use super::write::{Anchor, stream_id};
 use super::{Ledger, LedgerError};
+use crate::engine::alert::{Crossing, Id};
 use crate::engine::baseline::{Baseline, Profile};
 use crate::engine::memory::Memory;
 use crate::engine::recent::Op;
-use crate::engine::route::Router;
+use crate::engine::route::RouterMemory;
 use crate::engine::rule::RuleSet;
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Offset, Partition, Span, Timestamp};
@@ -217,13 +218,43 @@ impl Ledger {
     ///
     /// # Errors
     /// What SQLite says, or a state that cannot be read.
-    pub fn restore_router(&self) -> Result<Option<Router>, LedgerError> {
+    pub fn restore_router(&self) -> Result<Option<(RouterMemory, BTreeMap<Id, Crossing>)>, LedgerError> {
+        let sqlite = |source| self.sqlite("restoring the router", source);
         let row: Option<Vec<u8>> = self
             .db
             .query_row("SELECT state FROM router WHERE id = 1", [], |row| row.get(0))
             .optional()
-            .map_err(|source| self.sqlite("restoring the router", source))?;
-        row.map(|bytes| self.read("state of the router", &bytes)).transpose()
+            .map_err(sqlite)?;
+        let Some(bytes) = row else { return Ok(None) };
+        let memory: RouterMemory = self.read("state of the router", &bytes)?;
+        let mut crossings = BTreeMap::new();
+        let mut select = self.db.prepare_cached("SELECT crossing FROM alert_events WHERE id = ?1").map_err(sqlite)?;
+        for (alert, crossing) in memory.crossings() {
+            let text: Option<String> =
+                select.query_row([crossing.to_string()], |row| row.get(0)).optional().map_err(sqlite)?;
+            let read = text.as_deref().map(serde_json::from_str).transpose();
+            let what = || format!("crossing {crossing}");
+            let fault = |why: String| LedgerError::Blob { path: self.path.clone(), what: what(), why };
+            let found =
+                read.map_err(|error| fault(error.to_string()))?.ok_or_else(|| fault("it is gone".to_owned()))?;
+            crossings.insert(alert, found);
+        }
+        Ok(Some((memory, crossings)))
+    }
+
+    /// The files of the last rule set that was accepted, by name; none where there was none.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn last_good_sources(&self) -> Result<BTreeMap<String, String>, LedgerError> {
+        let select = "SELECT sources FROM rule_sets WHERE accepted ORDER BY id DESC LIMIT 1";
+        let text: Option<String> = self
+            .db
+            .query_row(select, [], |row| row.get(0))
+            .optional()
+            .map_err(|source| self.sqlite("reading the last good rule files", source))?;
+        // What cannot be read differs from everything.
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
     /// The last rule set that was accepted.

@@ -103,7 +103,8 @@ CREATE TABLE provisional_baselines (
 -- Every rule set that was offered: accepted or refused, with its text and what was found in it.
 CREATE TABLE rule_sets (
   id INTEGER PRIMARY KEY, hash TEXT, at_ms INTEGER NOT NULL, accepted INTEGER NOT NULL, origin TEXT NOT NULL,
-  rules INTEGER NOT NULL, diagnostics TEXT NOT NULL, sources TEXT NOT NULL, compiled BLOB
+  -- Who changed the files or asked for it; what changed since the last accepted set, as a unified diff.
+  who TEXT NOT NULL, diff TEXT NOT NULL, rules INTEGER NOT NULL, diagnostics TEXT NOT NULL, sources TEXT NOT NULL, compiled BLOB
 ) STRICT;
 
 -- Alerts, as they stand, and every change of their state.
@@ -147,6 +148,20 @@ CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY, message TEXT NOT NULL REFERENCES outbox (id), attempt INTEGER NOT NULL, at_ms INTEGER NOT NULL,
   outcome TEXT NOT NULL, class TEXT, detail TEXT
 ) STRICT;
+
+-- What people did: silences, and who took which alert on and what it turned out to be.
+CREATE TABLE silences (
+  id TEXT PRIMARY KEY, matchers TEXT NOT NULL, author TEXT NOT NULL, comment TEXT NOT NULL, made_by TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL, starts_at_ms INTEGER NOT NULL, ends_at_ms INTEGER NOT NULL, ended_by TEXT,
+  fired INTEGER NOT NULL, resolved INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE acknowledgements (
+  id INTEGER PRIMARY KEY, alert_id TEXT NOT NULL REFERENCES alerts (id), at_ms INTEGER NOT NULL,
+  owner TEXT NOT NULL, made_by TEXT NOT NULL, note TEXT NOT NULL,
+  verdict TEXT CHECK (verdict IN ('true', 'false', 'noise'))
+) STRICT;
+CREATE INDEX acknowledgements_by_alert ON acknowledgements (alert_id, id);
 
 -- Records that were not counted: the newest 10,000.
 CREATE TABLE rejects (

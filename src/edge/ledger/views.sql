@@ -210,8 +210,59 @@ SELECT a.id AS alert_id, a.alert, a.rule, a.severity, a.state,
   a.baseline AS baseline_id, a.provisional, a.baseline_value, a.baseline_low, a.baseline_high, a.baseline_n,
   a.estimate - a.baseline_value AS difference, a.change, a.change_low, a.change_high,
   a.statistic, a.limit_value, a.arl0, a.unit, a.method, a.outputs, a.labelled,
-  json_extract(a.annotations, '$.summary') AS summary, a.labels, a.annotations, a.partition
-FROM alerts a;
+  json_extract(a.annotations, '$.summary') AS summary, a.labels, a.annotations, a.partition,
+  k.owner AS acknowledged_by,
+  strftime('%Y-%m-%dT%H:%M:%fZ', k.at_ms / 1000.0, 'unixepoch') AS acknowledged_at, k.at_ms AS acknowledged_ms,
+  (SELECT j.verdict FROM acknowledgements j WHERE j.alert_id = a.id AND j.verdict IS NOT NULL ORDER BY j.id DESC LIMIT 1)
+    AS verdict
+FROM alerts a
+LEFT JOIN acknowledgements k ON k.id = (SELECT max(id) FROM acknowledgements WHERE alert_id = a.id);
+
+-- Who took which alert on, what they said, and what it turned out to be. The newest row of an alert is what holds.
+CREATE VIEW v_acknowledgements AS
+SELECT k.alert_id, a.alert, a.rule, json_extract(a.labels, '$.agent') AS agent, json_extract(a.labels, '$.task') AS task,
+  strftime('%Y-%m-%dT%H:%M:%fZ', k.at_ms / 1000.0, 'unixepoch') AS at, k.at_ms, k.owner, k.made_by, k.note, k.verdict
+FROM acknowledgements k JOIN alerts a ON a.id = k.alert_id;
+
+-- Silences, with what happened under them. What stands in `state` is judged by the clock of whoever asks.
+CREATE VIEW v_silences AS
+SELECT id AS silence_id, matchers, author, comment, made_by,
+  CASE WHEN ends_at_ms <= (julianday('now') - 2440587.5) * 86400000 THEN 'expired'
+    WHEN starts_at_ms > (julianday('now') - 2440587.5) * 86400000 + 1 THEN 'pending' ELSE 'active' END AS state,
+  strftime('%Y-%m-%dT%H:%M:%fZ', created_at_ms / 1000.0, 'unixepoch') AS created_at, created_at_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', starts_at_ms / 1000.0, 'unixepoch') AS starts_at, starts_at_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', ends_at_ms / 1000.0, 'unixepoch') AS ends_at, ends_at_ms, ended_by, fired, resolved
+FROM silences;
+
+-- What each rule was worth so far: alerts that fired, what people said of them, and the share that was worth telling with
+-- Wilson's 95 % interval. Alerts that nobody judged say nothing.
+CREATE VIEW v_precision AS
+SELECT rule, alert, fired, judged, judged_true, judged_false, judged_noise,
+  CAST(judged_true AS REAL) / nullif(judged, 0) AS precision,
+  CASE WHEN judged > 0 THEN
+    max(0.0, (judged_true + 1.920729410347062 - 1.959963984540054 * root) / (judged + 3.841458820694124)) END
+    AS precision_low,
+  CASE WHEN judged > 0 THEN
+    min(1.0, (judged_true + 1.920729410347062 + 1.959963984540054 * root) / (judged + 3.841458820694124)) END
+    AS precision_high
+FROM (
+  SELECT p.*, (
+    WITH RECURSIVE newton (x, i) AS (
+      SELECT (1.0 + p.judged_true * (p.judged - p.judged_true) * 1.0 / p.judged + 0.960364705173531) / 2, 0
+      WHERE p.judged > 0 UNION ALL
+      SELECT (x + (p.judged_true * (p.judged - p.judged_true) * 1.0 / p.judged + 0.960364705173531) / x) / 2, i + 1
+      FROM newton
+      WHERE i < 64 AND abs(x * x / (p.judged_true * (p.judged - p.judged_true) * 1.0 / p.judged + 0.960364705173531) - 1)
+        > 1e-14
+    ) SELECT min(x) FROM newton
+  ) AS root
+  FROM (
+    SELECT rule, max(alert) AS alert, count(*) FILTER (WHERE fired_at_ms IS NOT NULL) AS fired,
+      count(verdict) AS judged, count(*) FILTER (WHERE verdict = 'true') AS judged_true,
+      count(*) FILTER (WHERE verdict = 'false') AS judged_false, count(*) FILTER (WHERE verdict = 'noise') AS judged_noise
+    FROM v_alerts GROUP BY rule
+  ) p
+);
 
 -- Every change of state of every incident, with the estimate at that moment.
 CREATE VIEW v_alert_events AS
@@ -291,7 +342,7 @@ FROM gaps;
 -- Every rule set that was offered; the last accepted one is in force.
 CREATE VIEW v_rule_sets AS
 SELECT id AS rule_set_id, hash, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at, at_ms, accepted,
-  id IS (SELECT max(id) FROM rule_sets WHERE accepted) AS in_force, origin, rules, diagnostics, sources
+  id IS (SELECT max(id) FROM rule_sets WHERE accepted) AS in_force, origin, rules, diagnostics, sources, who, diff
 FROM rule_sets;
 
 -- Where each partition stands.

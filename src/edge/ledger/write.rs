@@ -2,10 +2,11 @@
 
 use rusqlite::{Transaction, TransactionBehavior, params};
 
+use super::acts::{self, OperatorAct};
 use super::blob::encode;
 use super::rows;
 use super::{Ledger, LedgerError};
-use crate::engine::route::{Message, Router};
+use crate::engine::route::{Message, RouterMemory};
 use crate::engine::units::{Offset, Partition, Timestamp};
 use crate::engine::{Effect, Engine};
 
@@ -41,8 +42,12 @@ pub struct RuleSetRow {
     pub hash: Option<String>,
     /// Whether it is in force now.
     pub accepted: bool,
-    /// Who offered it: start, signal, file change.
+    /// Why it was offered: start, signal, file change, request.
     pub origin: &'static str,
+    /// Who changed the files or asked for it, as far as that is known.
+    pub who: String,
+    /// What changed since the last accepted set, as a unified diff.
+    pub diff: String,
     /// How many rules.
     pub rules: usize,
     /// What was found, one line each.
@@ -64,8 +69,10 @@ pub struct Commit<'c> {
     pub payload: &'c dyn Payloads,
     /// What the router asked for.
     pub messages: &'c [Message],
-    /// The router after it.
-    pub router: &'c Router,
+    /// The router after it, where it changed.
+    pub router: Option<&'c RouterMemory>,
+    /// What people did.
+    pub acts: &'c [OperatorAct],
     /// Holes found.
     pub gaps: &'c [GapRow],
     /// The rule set that took effect, where one did.
@@ -153,11 +160,24 @@ fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<(
     if let Some(row) = commit.rule_set {
         write_rule_set(db, row, commit.now)?;
     }
+    if let Some(router) = commit.router {
+        write_router(db, router)?;
+    }
+    for act in commit.acts {
+        acts::write(db, act, commit.now)?;
+    }
+    Ok(())
+}
+
+fn write_router(db: &Transaction<'_>, router: &RouterMemory) -> rusqlite::Result<()> {
+    for silence in router.silences() {
+        acts::count(db, silence)?;
+    }
     db.prepare_cached(
         "INSERT INTO router (id, state) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET state = excluded.state",
     )?
-    .execute([encode(commit.router)])?;
-    Ok(())
+    .execute([encode(router)])
+    .map(drop)
 }
 
 /// The id of a stream's row.
@@ -272,8 +292,8 @@ fn write_effect(
 
 fn write_rule_set(db: &Transaction<'_>, row: &RuleSetRow, now: Timestamp) -> rusqlite::Result<()> {
     db.execute(
-        "INSERT INTO rule_sets (hash, at_ms, accepted, origin, rules, diagnostics, sources, compiled)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO rule_sets (hash, at_ms, accepted, origin, rules, diagnostics, sources, compiled, who, diff)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             row.hash,
             now.as_millis(),
@@ -282,7 +302,9 @@ fn write_rule_set(db: &Transaction<'_>, row: &RuleSetRow, now: Timestamp) -> rus
             row.rules as i64,
             row.diagnostics,
             row.sources,
-            row.compiled
+            row.compiled,
+            row.who,
+            row.diff
         ],
     )
     .map(drop)

@@ -17,7 +17,7 @@ pub struct Secret(PathBuf);
 
 impl Secret {
     /// The same file, its path taken from a folder where it is relative.
-    pub(super) fn relative_to(&mut self, base: &Path) {
+    pub fn relative_to(&mut self, base: &Path) {
         self.0 = base.join(&self.0);
     }
 }
