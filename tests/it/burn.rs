@@ -10,7 +10,6 @@ use shewhart::engine::baseline::{Baseline, BaselineSet, Profile};
 use shewhart::engine::detect::DesignCache;
 use shewhart::engine::explain::explain;
 use shewhart::engine::reach::out_of_reach;
-use shewhart::engine::route::Router;
 use shewhart::engine::rule::{Grade, RuleSet, Source, compile};
 use shewhart::engine::sketch::Pane;
 use shewhart::engine::units::{Partition, Span, Timestamp};
@@ -203,7 +202,8 @@ fn restarts_from_what_was_written_change_no_crossing() {
                     effects: &mut Vec::new(),
                     payload: &NoPayloads,
                     messages: &[],
-                    router: &Router::new(Vec::new()),
+                    router: None,
+                    acts: &[],
                     gaps: &[],
                     rule_set: None,
                     now: Timestamp::from_millis(START),
