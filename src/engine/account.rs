@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::alert::{Account, Moved};
+use super::around::Around;
 use super::baseline::Baseline;
 use super::detect::{Evidence, Part};
 use super::rule::{Characteristic, Detect, Grade, Measure};
@@ -54,6 +55,7 @@ impl Account {
             version: facts.version,
             version_before: facts.version_before,
             moved: evidence.parts.iter().map(moved).collect(),
+            around: Around::default(),
         }
     }
 
@@ -81,6 +83,7 @@ impl Account {
             version: facts.version,
             version_before: facts.version_before,
             moved: Vec::new(),
+            around: Around::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::around::Around;
 use super::rule::{Characteristic, Grade, Measure};
 use super::units::{Estimate, Offset, Partition, SampleUnit, Span, Timestamp};
 
@@ -147,6 +148,9 @@ pub struct Account {
     /// For a profile: what moved, the largest contribution first.
     #[serde(default)]
     pub moved: Vec<Moved>,
+    /// What stands around it.
+    #[serde(default)]
+    pub around: Around,
 }
 
 /// The part of one characteristic in the change of a profile: shares in [0, 1], latency in milliseconds, cost in USD.

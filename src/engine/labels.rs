@@ -1,10 +1,13 @@
 //! What becomes known about an output later: verdicts and overrides, for the baseline while it is open, for charts then.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Profile;
 use super::batches::Batches;
 use super::rule::Measure;
+use super::sketch::{add_tasks, count_task};
 use super::units::{Counts, Timestamp};
 
 /// What became known later about an output.
@@ -18,6 +21,8 @@ pub(super) struct Label {
     pub(super) in_baseline: bool,
     /// Whether it came after the output, by feedback.
     pub(super) late: bool,
+    /// The number of the output's task in its stream; 0 for none.
+    pub(super) task: u8,
 }
 
 /// What is known later about the outputs of a baseline, each kind until word on a later output comes and closes it.
@@ -36,12 +41,15 @@ pub struct OpenCounts {
     pub counts: Counts,
     /// The bad ones by batches.
     pub bad: Batches,
+    /// All of them by task, where the stream holds several.
+    pub tasks: BTreeMap<String, Counts>,
 }
 
 impl OpenCounts {
     pub(super) fn add_to(&self, profile: &mut Profile, measure: &Measure) {
         if *measure == Measure::Accuracy {
             profile.pane.correct.merge(self.counts);
+            add_tasks(&mut profile.pane.tasks, &self.tasks);
             profile.shares.wrong.merge(&self.bad);
         } else {
             profile.pane.overridden.merge(self.counts);
@@ -50,9 +58,10 @@ impl OpenCounts {
     }
 
     /// Adds a case: whether what is counted happened, and whether that is bad.
-    fn add(&mut self, at: Timestamp, happened: bool, bad: bool) {
+    fn add(&mut self, at: Timestamp, happened: bool, bad: bool, task: Option<&str>) {
         self.counts.add(happened);
         self.bad.add(at, bad);
+        count_task(&mut self.tasks, task, happened);
     }
 }
 
@@ -71,20 +80,20 @@ impl OpenLabels {
     pub(super) fn take(
         open: &mut Option<OpenCounts>,
         (value, bad): (bool, bool),
-        label: &Label,
+        (label, task): (&Label, Option<&str>),
         (frozen, enough): (bool, u64),
     ) -> Take {
         match open {
             None if label.in_baseline => Take::Kept,
             None => Take::Judge,
             Some(counts) if label.in_baseline => {
-                counts.add(label.at, value, bad);
+                counts.add(label.at, value, bad, task);
                 Take::Kept
             }
             // While outputs are still being learnt this can only be about one that nobody remembers: not the baseline's.
             Some(_) if !frozen => Take::Kept,
             Some(counts) if counts.counts.n < enough => {
-                counts.add(label.at, value, bad);
+                counts.add(label.at, value, bad, task);
                 Take::Kept
             }
             Some(_) => Take::Close(Box::new(open.take().unwrap_or_default())),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::alert::{Alert, Id};
+use super::around::Release;
 use super::baseline::Profile;
 use super::chart::Chart;
 use super::labels::OpenLabels;
@@ -13,6 +14,9 @@ use super::units::{Offset, Timestamp};
 
 /// Versions that are remembered: more than anyone runs side by side.
 const VERSIONS: usize = 8;
+
+/// Tasks that a stream tells apart.
+const TASKS: usize = 32;
 
 /// What of a stream is written down with every commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +55,10 @@ pub struct Memory {
     pub charts: BTreeMap<Id, Chart>,
     /// Alerts by rule.
     pub alerts: BTreeMap<String, Alert>,
+    /// Changes of the version, the newest last.
+    pub releases: Vec<Release>,
+    /// Tasks of the outputs where the stream holds several, by their number less 1.
+    pub tasks: Vec<String>,
 }
 
 impl Memory {
@@ -74,7 +82,31 @@ impl Memory {
             raised: 0,
             charts: BTreeMap::new(),
             alerts: BTreeMap::new(),
+            releases: Vec::new(),
+            tasks: Vec::new(),
         }
+    }
+
+    /// The number of a task, from 1; 0 where there is no room for more.
+    pub fn task_number(&mut self, task: &str) -> u8 {
+        let known = self.tasks.iter().position(|known| known == task);
+        if known.is_none() && self.tasks.len() >= TASKS {
+            return 0;
+        }
+        let at = known.unwrap_or_else(|| {
+            self.tasks.push(task.to_owned());
+            self.tasks.len() - 1
+        });
+        (at + 1) as u8
+    }
+
+    /// The task of a number: the empty name for 0, nothing where no task was ever seen.
+    pub fn task(&self, number: u8) -> Option<&str> {
+        if self.tasks.is_empty() {
+            return None;
+        }
+        let at = usize::from(number).checked_sub(1);
+        Some(at.and_then(|at| self.tasks.get(at)).map_or("", String::as_str))
     }
 
     /// Remembers a version. Returns whether it was not known.

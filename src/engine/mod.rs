@@ -5,8 +5,10 @@
 
 pub mod account;
 pub mod alert;
+pub mod around;
 pub mod baseline;
 pub mod batches;
+mod beside;
 pub mod budget;
 mod burn;
 pub mod cases;
@@ -248,19 +250,21 @@ impl Engine {
         let override_known = output.flags.iter().any(|(name, _)| name == "overridden");
         let mut in_baseline = false;
         let mut kept = true;
+        let mut task = 0;
         self.with_stream(index, now, effects, |stream, ctx, said| {
             in_baseline = stream.in_baseline();
             stream.memory.applied = offset;
             kept = stream.output(output, ctx, said);
+            task = stream.task_number(output.task.as_deref());
             if output.correct.is_some() {
-                let label =
-                    Label { correct: output.correct, overridden: None, at: output.ts, in_baseline, late: false };
+                let at = output.ts;
+                let label = Label { correct: output.correct, overridden: None, at, in_baseline, late: false, task };
                 stream.label(&label, ctx, said);
             }
         });
         self.position.counters.late += u64::from(!kept);
         let labelled = output.correct.is_some();
-        let entry = Entry { key, stream: index, ts: output.ts, in_baseline, labelled, override_known };
+        let entry = Entry { key, stream: index, ts: output.ts, in_baseline, labelled, override_known, task };
         self.recent.apply(Op::Insert(entry));
         Ok(())
     }
@@ -296,7 +300,8 @@ impl Engine {
         };
         let at = known.map_or(feedback.ts, |entry| entry.ts);
         let in_baseline = known.is_some_and(|entry| entry.in_baseline);
-        let label = Label { correct, overridden, at, in_baseline, late: true };
+        let task = known.map_or(0, |entry| entry.task);
+        let label = Label { correct, overridden, at, in_baseline, late: true, task };
         let now = self.position.time.unwrap_or(feedback.ts);
         self.with_stream(index, now, effects, |stream, ctx, said| {
             stream.memory.applied = offset;

@@ -22,6 +22,8 @@ pub struct Entry {
     pub labelled: bool,
     /// Whether it is known if it was overridden.
     pub override_known: bool,
+    /// The number of its task in its stream; 0 for none.
+    pub task: u8,
 }
 
 /// A change to the memory, in the form in which it is written down: the memory is the fold of its changes.
@@ -135,6 +137,7 @@ mod tests {
             in_baseline: false,
             labelled: false,
             override_known: false,
+            task: 0,
         }
     }
 

@@ -231,6 +231,10 @@ pub struct Pane {
     pub metrics: BTreeMap<String, Moments>,
     /// Custom flags.
     pub flags: BTreeMap<String, Counts>,
+    /// Labelled outputs by task, and how many of them were right, where the stream holds several tasks. The empty name
+    /// stands for outputs without a task and for tasks beyond the 32 that are kept.
+    #[serde(default)]
+    pub tasks: BTreeMap<String, Counts>,
 }
 
 impl Pane {
@@ -277,10 +281,11 @@ impl Pane {
         }
     }
 
-    /// Adds what was learnt later about an output.
-    pub const fn label(&mut self, correct: Option<bool>, overridden: Option<bool>) {
+    /// Adds what was learnt later about an output, of that task where the stream counts by task.
+    pub fn label(&mut self, correct: Option<bool>, overridden: Option<bool>, task: Option<&str>) {
         if let Some(correct) = correct {
             self.correct.add(correct);
+            count_task(&mut self.tasks, task, correct);
         }
         if let Some(overridden) = overridden {
             self.overridden.add(overridden);
@@ -312,6 +317,7 @@ impl Pane {
                 mine.merge(*counts);
             }
         }
+        add_tasks(&mut self.tasks, &other.tasks);
     }
 
     /// Outputs whose status was said, and how many of them were anything but `ok`.
@@ -352,6 +358,25 @@ pub(super) fn entry<'m, T: Default>(map: &'m mut BTreeMap<String, T>, name: &str
         map.insert(name.to_owned(), T::default());
     }
     map.get_mut(name)
+}
+
+/// Counts a labelled output of a task.
+pub(super) fn count_task(tasks: &mut BTreeMap<String, Counts>, task: Option<&str>, correct: bool) {
+    let Some(task) = task else { return };
+    let known = entry(tasks, task).map(|counts| counts.add(correct));
+    if known.is_none() {
+        tasks.entry(String::new()).or_default().add(correct);
+    }
+}
+
+/// Adds counts by task.
+pub(super) fn add_tasks(tasks: &mut BTreeMap<String, Counts>, others: &BTreeMap<String, Counts>) {
+    for (task, counts) in others {
+        let known = entry(tasks, task).map(|mine| mine.merge(*counts));
+        if known.is_none() {
+            tasks.entry(String::new()).or_default().merge(*counts);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::account::Facts;
 use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
 use super::baseline::{Baseline, Profile};
+use super::beside::{Scene, release};
 use super::budget::Promised;
 use super::burn;
 use super::chart::{Chart, Point};
@@ -271,6 +272,7 @@ impl Stream {
             return;
         }
         self.memory.version_at = Some(output.ts);
+        release(&mut self.memory.releases, output.ts, version);
         let from = self.memory.version.replace(version.clone().into_owned());
         said.push(Said::Version { from: from.clone(), to: version.clone().into_owned(), at: output.ts });
         if from.is_some() {
@@ -301,14 +303,16 @@ impl Stream {
     /// its verdicts are open, for the charts after that.
     pub(super) fn label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         self.memory.labels += u64::from(label.correct.is_some());
-        self.window.update(label.at, |pane| pane.label(label.correct, label.overridden));
+        let task = self.memory.task(label.task).map(str::to_owned);
+        let task = task.as_deref();
+        self.window.update(label.at, |pane| pane.label(label.correct, label.overridden, task));
         if self.counted_only {
             return;
         }
         let frozen = self.baseline.is_some();
         let open = &mut self.memory.open;
         let take = |open: &mut Option<OpenCounts>, value: Option<(bool, bool)>, enough| {
-            value.map_or(Take::Kept, |value| OpenLabels::take(open, value, label, (frozen, enough)))
+            value.map_or(Take::Kept, |value| OpenLabels::take(open, value, (label, task), (frozen, enough)))
         };
         let correct = take(&mut open.correct, label.correct.map(|right| (right, !right)), super::plan::LABELS_MIN);
         let overridden = take(&mut open.overridden, label.overridden.map(|bad| (bad, bad)), super::plan::CASES_MIN);
@@ -395,7 +399,11 @@ impl Stream {
                 if let Some(account) = self.account(rule, definition) {
                     alert.account = Some(Box::new(account));
                 }
-                let account = alert.account.as_deref().cloned();
+                let mut account = alert.account.as_deref().cloned();
+                // How it went is told with every change of state, and not kept with the alert.
+                if let Some(account) = &mut account {
+                    account.around.course = self.scene(rule).course(account);
+                }
                 said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, account), ctx))));
             }
             if alert.state == State::Inactive {
@@ -437,16 +445,28 @@ impl Stream {
             return Some(Account::silence(self.memory.last_seen, self.facts()));
         }
         match self.memory.charts.get(definition)?.verdict() {
-            Verdict::OutOfControl(evidence) if rule.detect.burn().is_some() => {
-                let account = Account::new(&rule.detect, &evidence, None, self.facts());
-                // There is no promise, so there is nothing that it could count.
-                Some(Account { unit: None, ..account })
-            }
             Verdict::OutOfControl(evidence) => {
-                Some(Account::new(&rule.detect, &evidence, self.baseline.as_deref(), self.facts()))
+                let burns = rule.detect.burn().is_some();
+                let baseline = self.baseline.as_deref().filter(|_| !burns);
+                let account = Account::new(&rule.detect, &evidence, baseline, self.facts());
+                // A burn rate makes no promise, so there is nothing that one could count.
+                let unit = account.unit.filter(|_| !burns);
+                let around = self.scene(rule).around(&account);
+                Some(Account { unit, around, ..account })
             }
             Verdict::InControl | Verdict::Learning { .. } => None,
         }
+    }
+
+    fn scene<'s>(&'s self, rule: &'s Rule) -> Scene<'s> {
+        let profile = self.baseline.as_ref().map(|baseline| &baseline.profile);
+        Scene { detect: &rule.detect, window: &self.window, profile, releases: &self.memory.releases }
+    }
+
+    /// The number of an output's task, by which its verdict finds it again; 0 where the stream is one task's own.
+    pub(super) fn task_number(&mut self, task: Option<&str>) -> u8 {
+        let one = self.counted_only || self.labels.contains_key("task");
+        task.filter(|task| !one && !task.is_empty()).map_or(0, |task| self.memory.task_number(task))
     }
 
     fn crossing(&self, rule: &Rule, alert: &Alert, (change, account): Turn, ctx: &Context<'_>) -> Crossing {

@@ -131,6 +131,32 @@ impl Window {
         hours.into_iter().flatten().chain(self.minutes.range(from..)).map(|(start, pane)| (*start, pane))
     }
 
+    /// What happened since `from`, and from when on that counts: from the pane that holds `from`, or from the oldest one
+    /// where that is later. Nothing before the first event.
+    pub fn since(&self, from: Timestamp) -> Option<(Pane, Timestamp)> {
+        let newest = self.newest?;
+        let minute = from.floor(Span::MINUTE);
+        let mut view = Pane::default();
+        let mut counted = minute;
+        if minute <= newest.minus(MINUTES) {
+            counted = from.floor(Span::HOUR).max(newest.minus(HOURS).floor(Span::HOUR).plus(Span::HOUR));
+            self.hours.range(counted..).for_each(|(_, pane)| view.merge(pane));
+        }
+        self.minutes.range(counted..).for_each(|(_, pane)| view.merge(pane));
+        Some((view, counted))
+    }
+
+    /// All that is kept in stretches of `width`, a divisor or a multiple of an hour, oldest first: the last hour only where
+    /// they are shorter than one.
+    pub fn buckets(&self, width: Span) -> Vec<(Timestamp, Pane)> {
+        let mut buckets: BTreeMap<Timestamp, Pane> = BTreeMap::new();
+        let hours = self.hours.iter().filter(|_| width >= Span::HOUR);
+        for (start, pane) in hours.chain(&self.minutes) {
+            buckets.entry(start.floor(width)).or_default().merge(pane);
+        }
+        buckets.into_iter().collect()
+    }
+
     /// Whether anything changed since the last commit.
     pub fn is_unwritten(&self) -> bool {
         let Unwritten { minutes, hours, left, late } = &self.unwritten;
@@ -192,6 +218,28 @@ mod tests {
             let written: u64 = rows.iter().filter(|((level, _), _)| *level == Level::Minute).map(|(_, n)| n).sum();
             prop_assert_eq!(written, all.len() as u64);
         }
+    }
+
+    #[test]
+    fn what_happened_since_is_counted_from_a_pane_and_in_buckets() {
+        let start = Timestamp::from_millis(1_767_571_200_000);
+        let mut window = Window::default();
+        assert_eq!(window.since(start), None);
+        let at = |minute: i64| start.plus(Span::MINUTE.times(minute));
+        for minute in 0..30 * 60 {
+            window.update(at(minute), |pane| pane.outputs += 1);
+        }
+        let newest = 30 * 60 - 1;
+        let since = |minute: i64| window.since(at(minute)).map(|(pane, from)| (pane.outputs, from)).unwrap();
+        assert_eq!(since(newest - 9), (10, at(newest - 9)));
+        // The pane of the hour that holds it.
+        assert_eq!(since(20 * 60 + 17), (10 * 60, at(20 * 60)));
+        // Older than what is kept: from the oldest pane on.
+        let (outputs, from) = since(60);
+        assert_eq!((outputs, from), ((newest + 1 - 6 * 60) as u64, at(6 * 60)));
+        let buckets = |width| window.buckets(width).iter().map(|(_, pane)| pane.outputs).collect::<Vec<_>>();
+        assert_eq!(buckets(Span::MINUTE.times(5)), [5; 12]);
+        assert!(buckets(Span::HOUR).len() >= 24 && buckets(Span::HOUR).iter().all(|n| *n == 60));
     }
 
     fn write(window: &mut Window, rows: &mut BTreeMap<(Level, Timestamp), u64>) {

@@ -356,7 +356,9 @@ fn the_end_of_an_alert_tells_again_what_it_was() {
         };
         effects.iter().find_map(of).unwrap()
     };
-    let ((fired, _), (ended, summary)) = (told(State::Firing), told(State::Resolved));
+    let ((mut fired, _), (mut ended, summary)) = (told(State::Firing), told(State::Resolved));
+    // How it went is told up to the moment.
+    assert_ne!(fired.around.course.take(), ended.around.course.take());
     assert_eq!(fired, ended);
     assert!(summary.contains(&format!(" % of {}", fired.outputs)), "{summary}");
 }

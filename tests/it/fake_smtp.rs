@@ -1,6 +1,6 @@
 //! A mail server on this machine that follows a script and writes everything down, and a reader for what it got.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -251,29 +251,47 @@ fn read_mail(wire: &mut dyn Wire) -> io::Result<Vec<u8>> {
 pub(crate) struct Letter {
     /// Header names and unfolded values, in order.
     pub(crate) headers: Vec<(String, String)>,
-    /// Content types and decoded contents.
+    /// Content types and decoded contents of all parts that are text, however deep.
     pub(crate) parts: Vec<(String, String)>,
+    /// Content ids and decoded contents of all pictures.
+    pub(crate) pictures: Vec<(String, Vec<u8>)>,
     /// Bytes of the longest line.
     pub(crate) longest: usize,
 }
 
 impl Letter {
-    /// Reads a mail with one level of parts in quoted-printable.
+    /// Reads a mail whose texts are in quoted-printable and whose pictures are in base64.
     pub(crate) fn read(raw: &[u8]) -> Self {
         let text = std::str::from_utf8(raw).expect("mails are ASCII");
         assert!(text.is_ascii());
         assert!(!text.replace("\r\n", "").contains(['\r', '\n', '\0']), "bare line ends");
         let longest = text.split("\r\n").map(str::len).max().unwrap_or(0);
         let (headers, body) = split_headers(text);
-        let kind = &headers.iter().find(|(name, _)| name == "Content-Type").unwrap().1;
-        let boundary = kind.split("boundary=\"").nth(1).unwrap().split('"').next().unwrap();
+        let mut letter = Self { parts: Vec::new(), pictures: Vec::new(), headers, longest };
+        letter.read_part(&letter.headers.clone(), body);
+        letter
+    }
+
+    fn read_part(&mut self, headers: &[(String, String)], body: &str) {
+        let header = |name: &str| headers.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value);
+        let kind = header("Content-Type");
+        if kind.starts_with("image/") {
+            assert_eq!(header("Content-Transfer-Encoding"), "base64");
+            assert_eq!(header("Content-Disposition"), "inline");
+            let id = header("Content-ID").trim_matches(['<', '>']).to_owned();
+            self.pictures.push((id, base64_decode(&body.replace("\r\n", ""))));
+            return;
+        }
+        let Some(boundary) = kind.split("boundary=\"").nth(1).and_then(|rest| rest.split('"').next()) else {
+            self.parts.push((kind.to_owned(), unquote(body)));
+            return;
+        };
         let mut sections: Vec<_> = body.split(&format!("--{boundary}")).collect();
         assert_eq!(sections.pop().map(str::trim), Some("--"));
-        let parts = sections.iter().skip(1).map(|section| {
+        for section in sections.iter().skip(1) {
             let (headers, body) = split_headers(section.trim_start_matches("\r\n"));
-            (headers[0].1.clone(), unquote(body))
-        });
-        Self { parts: parts.collect(), headers, longest }
+            self.read_part(&headers, body.strip_suffix("\r\n").unwrap_or(body));
+        }
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {

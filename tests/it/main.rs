@@ -1,6 +1,7 @@
 //! The one integration binary.
 
 mod analyst;
+mod around;
 mod broker;
 mod burn;
 mod chart;
@@ -18,6 +19,7 @@ mod operator;
 mod pictures;
 mod profile;
 mod real_data;
+mod reload;
 mod rules;
 mod simulate;
 mod state;

@@ -2,6 +2,7 @@
 
 mod mail;
 mod settings;
+mod smtp;
 mod text;
 mod webhook;
 
@@ -9,9 +10,10 @@ use std::collections::BTreeMap;
 
 use shewhart::edge::notify::Attempt;
 use shewhart::engine::alert::{Account, Crossing, Id, Reason, State};
+use shewhart::engine::around::{Around, Aspect, Beside, Course, CoursePoint, Kitagawa, Release};
 use shewhart::engine::route::{Message, Occasion, Status};
 use shewhart::engine::rule::{Grade, Measure};
-use shewhart::engine::units::{Estimate, Offset, Partition, SampleUnit, Span, Timestamp};
+use shewhart::engine::units::{Counts, Estimate, Offset, Partition, SampleUnit, Span, Timestamp};
 
 /// 2026-10-01 14:05 UTC, when the example alert was raised.
 const RAISED: Timestamp = Timestamp::from_millis(1_790_863_500_000);
@@ -47,7 +49,56 @@ fn account() -> Account {
         version: Some("2.4.1".to_owned()),
         version_before: Some("2.4.0".to_owned()),
         moved: Vec::new(),
+        around: around(),
     }
+}
+
+/// What stands around the example: a release six minutes before the change, one task that carries it, a day by the hour.
+fn around() -> Around {
+    let beside = |what, level, baseline, z| Beside { what, level, baseline, z };
+    let release = |hours: i64, minutes: i64, version: &str| Release {
+        at: RAISED.minus(Span::HOUR.times(hours)).minus(Span::MINUTE.times(minutes)),
+        version: version.to_owned(),
+    };
+    let task = |name: &str, hits, n| (name.to_owned(), Counts { hits, n });
+    Around {
+        outputs: 3_310,
+        labels_missing: 830,
+        counted_from: Some(RAISED.minus(Span::HOUR.times(6)).floor(Span::HOUR)),
+        beside: vec![beside(Aspect::Escalation, 0.181, 0.124, 14.2), beside(Aspect::Latency, 1_840.0, 1_210.0, 9.1)],
+        steady: vec![Aspect::Confidence, Aspect::Errors, Aspect::Cost],
+        versions: vec![release(24 * 9, 0, "2.3.9"), release(40, 0, "2.4.0"), release(6, 6, "2.4.1")],
+        tasks: Kitagawa::of(
+            &BTreeMap::from([
+                task("invoice", 8_270, 8_680),
+                task("refund", 1_730, 1_860),
+                task("dunning", 1_658, 1_860),
+            ]),
+            &BTreeMap::from([task("invoice", 1_580, 1_660), task("refund", 320, 420), task("dunning", 310, 400)]),
+        ),
+        course: Some(course(RAISED)),
+    }
+}
+
+/// A day of accuracy by the hour up to then, lower for eight hours from the change on; noise from a fixed generator.
+fn course(now: Timestamp) -> Course {
+    let mut state = 7_u64;
+    let mut noise = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / f64::from(1_u32 << 31) - 0.5
+    };
+    let first = now.minus(Span::HOUR.times(23)).floor(Span::HOUR);
+    let began = RAISED.minus(Span::HOUR.times(6)).floor(Span::HOUR);
+    let points = (0..24).map(|hour: i64| {
+        let at = first.plus(Span::HOUR.times(hour));
+        let n = if hour == 23 { 40 } else { 300 + 10 * (hour as u64 % 12) };
+        let bad = at >= began && at.since(began) < Span::HOUR.times(8);
+        let level = if bad { 0.8912 } else { 0.9402 };
+        let half = 3.0 * (0.9402_f64 * 0.0598 / n as f64).sqrt();
+        let value = level + 0.05 * noise();
+        CoursePoint { at, n, value, low: 0.9402 - half, high: (0.9402 + half).min(1.0) }
+    });
+    Course { width: Span::HOUR, centre: 0.9402, bound: Some(0.9202), points: points.collect() }
 }
 
 fn crossing(agent: &str) -> Crossing {
@@ -100,6 +151,7 @@ fn resolved() -> Message {
         change: Some(Estimate { value: -0.0011, low: -0.0122, high: 0.0091 }),
         samples: 1_980,
         version_before: None,
+        around: Around { course: Some(course(at)), ..around() },
         ..account()
     };
     let over = Crossing {
@@ -155,6 +207,16 @@ fn poisoned(text: &str) -> Message {
         version: Some(text.to_owned()),
         version_before: Some(format!("{text}!")),
         baseline_id: text.to_owned(),
+        around: Around {
+            versions: [text, "2.4.1"]
+                .map(|v| Release { at: RAISED.minus(Span::HOUR.times(6)), version: v.to_owned() })
+                .to_vec(),
+            tasks: around().tasks.map(|mut found| {
+                found.tasks.iter_mut().for_each(|task| text.clone_into(&mut task.task));
+                found
+            }),
+            ..around()
+        },
         ..account()
     });
     Message { group_key: text.to_owned(), group_labels: texts(&[("agent", text)]), ..message(vec![crossing]) }

@@ -20,11 +20,12 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 26] = [
+const ENGINE: [(&str, &[&str]); 28] = [
     ("units", &[]),
     ("text", &[]),
     ("rule", &["alert", "units"]),
-    ("alert", &["rule", "units"]),
+    ("around", &["units"]),
+    ("alert", &["around", "rule", "units"]),
     ("event", &["text", "units"]),
     ("sketch", &["event", "units"]),
     ("window", &["sketch", "units"]),
@@ -36,19 +37,20 @@ const ENGINE: [(&str, &[&str]); 26] = [
     ("cases", &["detect", "sketch", "units"]),
     ("plan", &["baseline", "batches", "detect", "rule", "units"]),
     ("rate", &["units"]),
-    ("labels", &["baseline", "batches", "rule", "units"]),
+    ("labels", &["baseline", "batches", "rule", "sketch", "units"]),
+    ("beside", &["alert", "around", "baseline", "detect", "rule", "sketch", "units", "window"]),
     ("chart", &["alert", "baseline", "detect", "event", "plan", "rate", "rule", "sketch", "units", "vector"]),
     ("burn", &["baseline", "chart", "detect", "rule", "units", "window"]),
     ("budget", &["units"]),
-    ("memory", &["alert", "baseline", "chart", "labels", "rate", "units"]),
+    ("memory", &["alert", "around", "baseline", "chart", "labels", "rate", "units"]),
     ("reach", &["baseline", "burn", "chart", "detect", "plan", "rule"]),
     ("explain", &["account", "baseline", "burn", "chart", "detect", "plan", "reach", "rule", "units"]),
-    ("account", &["alert", "baseline", "detect", "rule", "units"]),
+    ("account", &["alert", "around", "baseline", "detect", "rule", "units"]),
     (
         "stream",
         &[
-            "account", "alert", "baseline", "budget", "burn", "chart", "detect", "event", "labels", "memory", "plan",
-            "rate", "rule", "units", "window",
+            "account", "alert", "baseline", "beside", "budget", "burn", "chart", "detect", "event", "labels", "memory",
+            "plan", "rate", "rule", "units", "window",
         ],
     ),
     ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),

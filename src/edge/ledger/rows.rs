@@ -247,13 +247,14 @@ fn write_alert(db: &Transaction<'_>, crossing: &Crossing) -> rusqlite::Result<()
 }
 
 fn write_account(db: &Transaction<'_>, crossing: &Crossing, account: &Account) -> rusqlite::Result<()> {
-    let (estimate, baseline) = (account.estimate, account.baseline);
+    let (estimate, baseline, around) = (account.estimate, account.baseline, &account.around);
     db.prepare_cached(
         "UPDATE alerts SET measure = ?2, grade = ?3, changed_at_ms = ?4, estimate = ?5, estimate_low = ?6,
          estimate_high = ?7, baseline = ?8, provisional = ?9, baseline_value = ?10, baseline_low = ?11,
          baseline_high = ?12, baseline_n = ?13, statistic = ?14, limit_value = ?15, arl0 = ?16, samples = ?17,
          outputs = ?18, labelled = ?19, version = ?20, version_before = ?21, changed_earliest_ms = ?22,
-         changed_latest_ms = ?23, change = ?24, change_low = ?25, change_high = ?26, unit = ?27, method = ?28
+         changed_latest_ms = ?23, change = ?24, change_low = ?25, change_high = ?26, unit = ?27, method = ?28,
+         outputs_since = ?29, labels_missing = ?30, counted_from_ms = ?31, also_moved = ?32, task_parts = ?33
          WHERE id = ?1",
     )?
     .execute(params![
@@ -284,7 +285,12 @@ fn write_account(db: &Transaction<'_>, crossing: &Crossing, account: &Account) -
         account.change.map(|e| e.low),
         account.change.map(|e| e.high),
         account.unit.map(crate::engine::units::SampleUnit::as_str),
-        account.method
+        account.method,
+        around.counted_from.map(|_| around.outputs as i64),
+        around.counted_from.map(|_| around.labels_missing as i64),
+        around.counted_from.map(crate::engine::units::Timestamp::as_millis),
+        around.counted_from.map(|_| json(&around.beside)),
+        around.tasks.as_ref().map(json)
     ])
     .map(drop)
 }

@@ -117,7 +117,8 @@ CREATE TABLE alerts (
   change REAL, change_low REAL, change_high REAL,
   baseline TEXT, provisional INTEGER, baseline_value REAL, baseline_low REAL, baseline_high REAL, baseline_n INTEGER,
   statistic REAL, limit_value REAL, arl0 REAL, unit TEXT, method TEXT, samples INTEGER, outputs INTEGER, labelled INTEGER,
-  version TEXT, version_before TEXT
+  version TEXT, version_before TEXT,
+  outputs_since INTEGER, labels_missing INTEGER, counted_from_ms INTEGER, also_moved TEXT, task_parts TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- Open alerts are few among all that ever were.

@@ -1,17 +1,21 @@
-//! A message as a mail: headers, a text part, an HTML part.
+//! A message as a mail: headers, a text part, an HTML part with the charts of its first alerts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::message::header::{ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue};
-use lettre::message::{Body, MultiPart, SinglePart};
+use lettre::message::{Attachment, Body, MultiPart, MultiPartKind, SinglePart};
 
+use super::html::Inline;
 use super::page::Page;
 use super::settings::MailSettings;
 use super::{html, text};
 use crate::engine::alert::Id;
 use crate::engine::route::Message;
 use crate::engine::units::Timestamp;
+
+/// Most pictures of a mail.
+const PICTURES: usize = 3;
 
 /// Why a mail could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,14 +63,36 @@ fn build(message: &Message, mail: &MailSettings, now: Timestamp, page: &Page) ->
     if message.thread != message.id {
         builder = builder.in_reply_to(name(message.thread)).references(name(message.thread));
     }
+    // Boundaries of our own instead of random ones, so that a mail can be compared byte by byte.
     let parts = MultiPart::builder()
-        .kind(lettre::message::MultiPartKind::Alternative)
-        // A boundary of our own instead of a random one, so that a mail can be compared byte by byte.
+        .kind(MultiPartKind::Alternative)
         .boundary(format!("shewhart-{}", message.id))
-        .singlepart(part(ContentType::TEXT_PLAIN, text::layout(page))?)
-        .singlepart(part(ContentType::TEXT_HTML, html::layout(page))?);
+        .singlepart(part(ContentType::TEXT_PLAIN, text::layout(page))?);
+    let (pictures, bytes): (Vec<_>, Vec<_>) = pictures(message, page).into_iter().unzip();
+    let html = part(ContentType::TEXT_HTML, html::layout(page, &pictures))?;
+    let parts = if pictures.is_empty() {
+        parts.singlepart(html)
+    } else {
+        let related = MultiPart::builder().kind(MultiPartKind::Related).boundary(format!("charts-{}", message.id));
+        let png = ContentType::parse("image/png").map_err(|e| NotifyError::Build(e.to_string()))?;
+        let images = pictures.into_iter().zip(bytes);
+        parts.multipart(images.fold(related.singlepart(html), |parts, (picture, bytes)| {
+            parts.singlepart(Attachment::new_inline(picture.id).body(bytes, png.clone()))
+        }))
+    };
     let built = builder.multipart(parts).map_err(|e| NotifyError::Build(e.to_string()))?;
     Ok(built.formatted())
+}
+
+/// The charts of the first alerts that have one. A picture is comfort: one that cannot be drawn is left out.
+fn pictures(message: &Message, page: &Page) -> Vec<(Inline, Vec<u8>)> {
+    let drawn = page.blocks.iter().enumerate().filter_map(|(block, told)| Some((block, told.picture.as_ref()?)));
+    let drawn = drawn.take(PICTURES).filter_map(|(block, picture)| {
+        let png = catch_unwind(AssertUnwindSafe(|| picture.png())).ok().flatten()?;
+        let id = format!("chart-{}.{}@shewhart", block + 1, message.id);
+        Some((Inline { block, id, alt: picture.words(), legend: picture.legend() }, png))
+    });
+    drawn.collect()
 }
 
 /// Quoted-printable whatever the content: lines stay short, and dots and bytes beyond ASCII pass every server.

@@ -1,5 +1,7 @@
 //! Numbers as people read them: `89.1 % (87.9 to 90.3)`, `20,000`, `6 h 12 min`.
 
+use crate::engine::account::digits;
+use crate::engine::around::Aspect;
 use crate::engine::rule::{Component, Measure};
 use crate::engine::units::{Estimate, SampleUnit, Span, Timestamp};
 
@@ -81,6 +83,31 @@ impl Scale {
         Some(format!("{} {side}", self.value(away)))
     }
 
+    /// Whether values are shares, shown in percent.
+    pub(super) fn is_percent(self) -> bool {
+        self.unit == Unit::Percent
+    }
+
+    /// A round value on an axis, percent already in percent.
+    pub(super) fn tick(self, value: f64, decimals: usize) -> String {
+        // Room beside an axis is scarce.
+        let short = |unit: f64, mark: &str| {
+            let text = grouped(value / unit, 2);
+            let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+            format!("{text}{mark}")
+        };
+        let number = match value.abs() {
+            large if (1e4..1e6).contains(&large) => short(1e3, "k"),
+            large if (1e6..1e12).contains(&large) => short(1e6, "M"),
+            _ => grouped(value, decimals),
+        };
+        match self.unit {
+            Unit::Percent => format!("{number} %"),
+            Unit::Dollars => format!("${number}"),
+            Unit::Tokens | Unit::Plain => number,
+        }
+    }
+
     fn number(self, value: f64) -> String {
         let value = if self.unit == Unit::Percent { value * 100.0 } else { value };
         grouped(value, self.decimals)
@@ -131,6 +158,34 @@ pub(super) fn measure_name(measure: &Measure) -> String {
         Measure::Metric(name) => format!("metric {name}"),
         Measure::Flag(name) => format!("share of outputs flagged {name}"),
     }
+}
+
+/// A level of something that moved beside the measure, with its unit.
+pub(super) fn aspect_value(what: Aspect, level: f64) -> String {
+    match what {
+        Aspect::Accuracy | Aspect::Confidence | Aspect::Escalation | Aspect::Overrides | Aspect::Errors => {
+            format!("{} %", grouped(level * 100.0, 1))
+        }
+        Aspect::Latency => format!("{} ms", grouped(level, usize::from(level < 10.0))),
+        Aspect::Cost => format!("${}", digits(level, 3)),
+        Aspect::Volume => grouped(level, usize::from(level < 10.0)),
+    }
+}
+
+/// A signed number of percentage points: `-4.1 points`.
+pub(super) fn points(change: f64) -> String {
+    format!("{} points", signed(change))
+}
+
+/// A change of a share in percentage points, with its sign and without a unit: `-4.1`, `+0.3`, `0.0`.
+pub(super) fn signed(change: f64) -> String {
+    let text = grouped(change * 100.0, 1);
+    if change > 0.0 && text != "0.0" { format!("+{text}") } else { text }
+}
+
+/// A share in whole percent: `12 %`.
+pub(super) fn percent(share: f64) -> String {
+    format!("{} %", grouped(share * 100.0, 0))
 }
 
 /// Whether the chart grades the size of a change of this measure: it does so for shares of outputs only.
@@ -287,6 +342,15 @@ mod tests {
         assert_eq!(dollars.distance(0.5, 0.0, change(0.4, 0.6)).as_deref(), Some("$0.500 above"));
         let plain = Scale { unit: Unit::Plain, decimals: 1 };
         assert_eq!(plain.distance(18.0, 20.0, change(-3.0, -1.0)).as_deref(), Some("10 % (5 to 15) below"));
+    }
+
+    #[test]
+    fn values_on_axes_are_short() {
+        let scale = |unit| Scale { unit, decimals: 2 };
+        let ticks = [5.0, 0.25, 12_500.0, 20_000.0, 1_250_000.0, -30_000.0].map(|x| scale(Unit::Plain).tick(x, 2));
+        assert_eq!(ticks, ["5.00", "0.25", "12.5k", "20k", "1.25M", "-30k"]);
+        assert_eq!(scale(Unit::Percent).tick(92.5, 1), "92.5 %");
+        assert_eq!(scale(Unit::Dollars).tick(0.0125, 4), "$0.0125");
     }
 
     #[test]

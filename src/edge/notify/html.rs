@@ -1,6 +1,7 @@
-//! The HTML part of a mail: the same rows, with weight on what matters. No images, no links to style sheets, nothing
-//! fetched; colours follow the reader's light or dark scheme.
+//! The HTML part of a mail: the same rows, with weight on what matters, and the pictures that travel with the mail.
+//! Nothing is fetched; colours follow the reader's light or dark scheme.
 
+use super::chart;
 use super::page::{Block, Page, Row};
 use crate::engine::route::Message;
 
@@ -12,15 +13,33 @@ p{margin:0 0 10px}.lead{font-size:16px}.note{opacity:.8}\
 table{border-collapse:collapse;margin:0 0 10px}\
 th{min-width:6.5em;text-align:left;font-weight:600;padding:2px 14px 2px 0;vertical-align:top;white-space:nowrap}\
 td{width:100%;padding:2px 0;vertical-align:top;overflow-wrap:anywhere}.ids{font-size:13px;opacity:.75}\
-.bar{border-left:4px solid #c62828;padding-left:12px}.over{border-left-color:#2e7d32}";
+.bar{border-left:4px solid #c62828;padding-left:12px}.over{border-left-color:#2e7d32}\
+.word{background:#c62828;color:#fff;border-radius:4px;padding:1px 7px;font-size:14px;letter-spacing:.03em}\
+.over .word{background:#2e7d32}.chart{margin:12px 0 4px}img{display:block;max-width:100%;height:auto}\
+.legend{font-size:12px;opacity:.75;max-width:600px;margin:0 0 14px}";
 
-/// The message as an HTML page.
-pub fn body(message: &Message) -> String {
-    layout(&Page::of(message))
+/// Also where style sheets are dropped: a picture must not be wider than a phone.
+const IMAGE: &str = "display:block;max-width:100%;height:auto";
+
+/// A picture that travels with the mail.
+pub(super) struct Inline {
+    /// The place of its block in the page.
+    pub(super) block: usize,
+    /// Its content id, a plain name.
+    pub(super) id: String,
+    /// What it shows, in words.
+    pub(super) alt: String,
+    /// What its signs mean.
+    pub(super) legend: String,
 }
 
-pub(super) fn layout(page: &Page) -> String {
-    let over = if page.subject.starts_with("[RESOLVED]") { " over" } else { "" };
+/// The message as an HTML page without pictures.
+pub fn body(message: &Message) -> String {
+    layout(&Page::of(message), &[])
+}
+
+pub(super) fn layout(page: &Page, pictures: &[Inline]) -> String {
+    let over = if page.over { " over" } else { "" };
     let mut lines = vec![
         "<!DOCTYPE html>".to_owned(),
         "<html lang=\"en\">".to_owned(),
@@ -33,10 +52,12 @@ pub(super) fn layout(page: &Page) -> String {
         "</head>".to_owned(),
         "<body>".to_owned(),
         format!("<div class=\"bar{over}\">"),
-        format!("<h1>{}</h1>", escape(&page.title)),
+        format!("<h1><span class=\"word\">{}</span> {}</h1>", escape(&page.word), escape(&page.title)),
     ];
-    lines.extend(page.note.iter().map(|note| format!("<p class=\"note\">{}</p>", escape(note))));
-    lines.extend(page.blocks.iter().flat_map(block));
+    lines.extend(page.notes.iter().map(|note| format!("<p class=\"note\">{}</p>", escape(note))));
+    for (at, one) in page.blocks.iter().enumerate() {
+        lines.extend(block(one, pictures.iter().find(|picture| picture.block == at)));
+    }
     if page.more > 0 {
         lines.push(format!("<p>and {} more</p>", page.more));
     }
@@ -45,9 +66,16 @@ pub(super) fn layout(page: &Page) -> String {
     lines.join("\n")
 }
 
-fn block(block: &Block) -> Vec<String> {
+fn block(block: &Block, picture: Option<&Inline>) -> Vec<String> {
     let mut lines: Vec<_> = block.title.iter().map(|title| format!("<h2>{}</h2>", escape(title))).collect();
     lines.push(format!("<p class=\"lead\">{}</p>", escape(&block.lead)));
+    if let Some(Inline { id, alt, legend, .. }) = picture {
+        let (width, alt) = (chart::SIZE.0, escape(alt));
+        lines.push(format!(
+            "<p class=\"chart\"><img src=\"cid:{id}\" width=\"{width}\" alt=\"{alt}\" style=\"{IMAGE}\"></p>"
+        ));
+        lines.push(format!("<p class=\"legend\">{}</p>", escape(legend)));
+    }
     lines.extend(table("", &block.facts));
     lines.extend(table("", &block.advice));
     lines.extend(table(" class=\"ids\"", &block.ids));

@@ -4,9 +4,12 @@
 //! blocks for at most half a minute, keeps nothing between attempts, and never takes an unclear answer for a yes.
 
 pub mod address;
+mod canvas;
+pub mod chart;
 pub mod clean;
 mod email;
 mod eml;
+mod facts;
 mod figures;
 mod folder;
 pub mod html;
@@ -21,7 +24,8 @@ mod webhook;
 use std::time::Duration;
 
 pub use self::eml::{NotifyError, render_eml, render_fallback_eml};
-pub use self::page::ALERTS_SHOWN;
+pub use self::facts::facts;
+pub use self::page::{ALERTS_SHOWN, told};
 pub use self::secret::{Opened, Secret, SecretError};
 pub use self::settings::{
     EmailSettings, FolderSettings, HttpTimeouts, MailSettings, Receiver, Security, SettingsError, Url, WebhookSettings,

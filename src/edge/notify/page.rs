@@ -2,21 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use super::chart::Picture;
 use super::clean::{line, token};
-use super::figures::{
-    Scale, cases, count, duration, is_graded, measure_name, moment, moment_after, moments, promised, rounded,
-};
-use crate::engine::account::told as told_parts;
-use crate::engine::alert::{Account, Crossing, Reason, State};
-use crate::engine::route::{Message, Occasion, Status};
-use crate::engine::rule::{Grade, Measure};
+use super::facts::{LABEL_LIMIT, capital, evidence, since};
+pub(super) use super::facts::{has_gaps, is_over, lead};
+use super::figures::{count, duration, moment};
+use crate::engine::alert::Crossing;
+use crate::engine::route::{Message, Note, Occasion, SilenceSummary, Status};
 use crate::engine::units::Timestamp;
 
 /// Alerts told one by one; the rest is a number.
 pub const ALERTS_SHOWN: usize = 20;
 
-/// Longest label value shown, in characters.
-const LABEL_LIMIT: usize = 120;
 /// Longest annotation kept, in characters; the text layout cuts further.
 const ANNOTATION_LIMIT: usize = 1_000;
 
@@ -24,10 +21,14 @@ const ANNOTATION_LIMIT: usize = 1_000;
 pub(super) struct Page {
     /// The subject, cleaned and cut.
     pub(super) subject: String,
-    /// The first line of the body.
+    /// What it is, in capitals.
+    pub(super) word: String,
+    /// What it is about.
     pub(super) title: String,
-    /// Something to know about the message itself.
-    pub(super) note: Option<String>,
+    /// Whether nothing in it is wrong any more.
+    pub(super) over: bool,
+    /// What to know about the message itself, sentences.
+    pub(super) notes: Vec<String>,
     /// One block for each alert shown.
     pub(super) blocks: Vec<Block>,
     /// How many alerts are not shown.
@@ -43,7 +44,9 @@ pub(super) struct Block {
     pub(super) title: Option<String>,
     /// What is wrong and by how much.
     pub(super) lead: String,
-    /// Since when, on what evidence, at which promise.
+    /// How it went, where there is anything to draw.
+    pub(super) picture: Option<Picture>,
+    /// Since when, on what evidence, what else moved, at which promise.
     pub(super) facts: Vec<Row>,
     /// The rule's annotations, the most useful first.
     pub(super) advice: Vec<Row>,
@@ -79,10 +82,12 @@ impl Page {
         });
         Self {
             subject: subject(message),
-            title: title(message),
-            note: note(message),
+            word: occasion_word(message),
+            title: headline(message),
+            over: message.status == Status::Resolved,
+            notes: notes(message),
             blocks: blocks.collect(),
-            more: message.crossings.len().saturating_sub(ALERTS_SHOWN),
+            more: alerts(message).saturating_sub(message.crossings.len().min(ALERTS_SHOWN)),
             ids: vec![Row::new("Message", message.id.to_string())],
         }
     }
@@ -103,10 +108,12 @@ impl Page {
         });
         Self {
             subject: line(&format!("[{}] {severity}{rule} (details withheld)", status_word(message.status)), 120),
-            title: format!("{}, {severity}{rule}, told at {}", status_word(message.status), moment(now)),
-            note: Some(FALLBACK_NOTE.to_owned()),
+            word: status_word(message.status).to_owned(),
+            title: format!("{severity}{rule}, told at {}", moment(now)),
+            over: message.status == Status::Resolved,
+            notes: vec![FALLBACK_NOTE.to_owned()],
             blocks: blocks.collect(),
-            more: message.crossings.len().saturating_sub(ALERTS_SHOWN),
+            more: alerts(message).saturating_sub(message.crossings.len().min(ALERTS_SHOWN)),
             ids: vec![Row::new("Message", message.id.to_string())],
         }
     }
@@ -124,11 +131,6 @@ pub(super) const fn status_word(status: Status) -> &'static str {
     }
 }
 
-/// Whether people need not act on this alert any more.
-pub(super) const fn is_over(crossing: &Crossing) -> bool {
-    matches!(crossing.to, State::Resolved | State::Inactive)
-}
-
 /// The rule's severity where it is one plain word, as every severity in use is. Anything else could come from an agent.
 pub(super) fn severity(crossing: &Crossing) -> Option<&str> {
     let text = crossing.labels.get("severity")?;
@@ -137,15 +139,38 @@ pub(super) fn severity(crossing: &Crossing) -> Option<&str> {
 
 /// `[FIRING] critical AccuracyDegraded: agent=invoice-triage`, at most 120 characters.
 fn subject(message: &Message) -> String {
-    line(&format!("[{}] {}", status_word(message.status), headline(message)), 120)
+    line(&format!("[{}] {}", occasion_word(message), headline(message)), 120)
 }
 
-fn title(message: &Message) -> String {
-    format!("{}: {}", status_word(message.status), headline(message))
+/// What a message is, in capitals: its status, or what happened to the alerts that it tells of.
+fn occasion_word(message: &Message) -> String {
+    let by = message.notes.iter().find_map(|note| match note {
+        Note::Acknowledged { by, .. } => Some(format!(" by {}", line(by, 40))),
+        _ => None,
+    });
+    match message.occasion {
+        Occasion::Acknowledged => format!("ACKNOWLEDGED{}", by.unwrap_or_default()),
+        Occasion::Escalated if message.status == Status::Firing => "ESCALATED".to_owned(),
+        Occasion::SilenceLong => "SILENCE".to_owned(),
+        Occasion::SilenceEnded if message.crossings.is_empty() => "SILENCE ENDED".to_owned(),
+        _ => status_word(message.status).to_owned(),
+    }
+}
+
+/// Alerts that the message is about, those included that it does not tell one by one.
+fn alerts(message: &Message) -> usize {
+    let digest = message.notes.iter().find_map(|note| match note {
+        Note::Digest { firing, resolved, .. } => usize::try_from(firing.saturating_add(*resolved)).ok(),
+        _ => None,
+    });
+    digest.unwrap_or_default().max(message.crossings.len())
 }
 
 fn headline(message: &Message) -> String {
-    let Some(first) = message.crossings.first() else { return "no alerts".to_owned() };
+    if let Some(Note::Digest { by_alert, .. }) = message.notes.iter().find(|n| matches!(n, Note::Digest { .. })) {
+        return format!("{} alerts: {}", count(alerts(message) as u64), by_name(by_alert));
+    }
+    let Some(first) = message.crossings.first() else { return silence_headline(message) };
     let severity = severity(first).map_or(String::new(), |s| format!("{s} "));
     let alert = line(&first.alert, 60);
     let kinds = message.crossings.iter().any(|c| c.alert != first.alert);
@@ -160,14 +185,115 @@ fn headline(message: &Message) -> String {
     }
 }
 
-fn note(message: &Message) -> Option<String> {
+/// What a message without alerts is about.
+fn silence_headline(message: &Message) -> String {
+    let told = message.notes.iter().find_map(|note| match note {
+        Note::SilenceEnded { silence, .. } => Some(format!("{} by {}", matchers(silence), line(&silence.author, 40))),
+        Note::SilenceLong { silence, quiet } => {
+            let alerts = if *quiet == 1 { "alert" } else { "alerts" };
+            Some(format!(
+                "keeps {} {alerts} quiet: {} by {}",
+                count(*quiet),
+                matchers(silence),
+                line(&silence.author, 40)
+            ))
+        }
+        _ => None,
+    });
+    told.unwrap_or_else(|| "no alerts".to_owned())
+}
+
+/// How many of which: `AccuracyDegraded 40, CostRising 17`, the most first.
+fn by_name(by_alert: &BTreeMap<String, u64>) -> String {
+    const NAMED: usize = 6;
+    let mut all: Vec<_> = by_alert.iter().collect();
+    all.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    let mut told: Vec<String> =
+        all.iter().take(NAMED).map(|(name, n)| format!("{} {}", line(name, 60), count(**n))).collect();
+    let rest: u64 = all.iter().skip(NAMED).map(|(_, n)| **n).sum();
+    if rest > 0 {
+        told.push(format!("others {}", count(rest)));
+    }
+    told.join(", ")
+}
+
+fn notes(message: &Message) -> Vec<String> {
     let firing = message.crossings.iter().filter(|c| !is_over(c)).count();
     let all = message.crossings.len();
+    let mut told: Vec<String> = message.notes.iter().map(told).collect();
+    let digest = message.notes.iter().any(|note| matches!(note, Note::Digest { .. }));
     match (message.occasion, message.status) {
-        (Occasion::Repeat, _) => Some("Reminder: nothing changed since the last message.".to_owned()),
-        (_, Status::Firing) if firing < all => Some(format!("{firing} firing, {} resolved.", all - firing)),
-        _ => None,
+        (Occasion::Repeat, _) => told.push("Reminder: nothing changed since the last message.".to_owned()),
+        (_, Status::Firing) if firing < all && !digest => {
+            told.push(format!("{firing} firing, {} resolved.", all - firing));
+        }
+        _ => {}
     }
+    told
+}
+
+/// What a note says, in sentences of plain text. People's words in it are cleaned and cut, and not encoded for any sink.
+pub fn told(note: &Note) -> String {
+    let said = |text: &str| {
+        let text = line(text, 300);
+        if text.is_empty() { String::new() } else { format!(": {text}") }
+    };
+    match note {
+        Note::Acknowledged { by, note, at, of: (taken, firing) } => {
+            let share = if taken == firing { String::new() } else { format!(", {taken} of {firing} that fire") };
+            format!("Acknowledged by {} at {}{share}{}", line(by, 80), moment(*at), sentence(&said(note)))
+        }
+        Note::Escalated { since, told } => {
+            format!("Escalated: nobody has acknowledged this since {}. Told first: {}.", moment(*since), line(told, 80))
+        }
+        Note::SilenceEnded { silence, fired, resolved, firing } => format!(
+            "A silence ended: {}. Under it {} fired and {} ended; {} still {}.",
+            described(silence),
+            alerts_told(*fired),
+            count(*resolved),
+            count(*firing),
+            if *firing == 1 { "fires" } else { "fire" },
+        ),
+        Note::SilenceLong { silence, quiet } => format!(
+            "A silence has lasted long and goes on: {}. It keeps {} quiet now. End it if it was forgotten.",
+            described(silence),
+            alerts_told(*quiet)
+        ),
+        Note::Digest { firing, resolved, by_alert } => format!(
+            "Too many to tell one by one: {} firing, {} resolved ({}). The worst follow.",
+            count(*firing),
+            count(*resolved),
+            by_name(by_alert)
+        ),
+    }
+}
+
+/// Ends what was said as a sentence ends.
+fn sentence(text: &str) -> String {
+    if text.ends_with(['.', '!', '?', '…']) { text.to_owned() } else { format!("{text}.") }
+}
+
+fn alerts_told(n: u64) -> String {
+    format!("{} {}", count(n), if n == 1 { "alert" } else { "alerts" })
+}
+
+/// `agent="invoice-triage"`; for every alert where a silence names nothing.
+fn matchers(silence: &SilenceSummary) -> String {
+    if silence.matchers.is_empty() { "every alert".to_owned() } else { line(&silence.matchers.join(", "), 160) }
+}
+
+fn described(silence: &SilenceSummary) -> String {
+    let comment = line(&silence.comment, 200);
+    let comment = if comment.is_empty() { comment } else { format!(", \"{comment}\"") };
+    format!(
+        "{} by {}{comment}, {} to {} ({}), id {}",
+        matchers(silence),
+        line(&silence.author, 80),
+        moment(silence.starts_at),
+        moment(silence.ends_at),
+        duration(silence.ends_at.since(silence.starts_at)),
+        line(&silence.id, 64)
+    )
 }
 
 /// The labels that say which stream it is, `agent` first; severity and the alert's name are said elsewhere.
@@ -196,149 +322,26 @@ fn record(crossing: &Crossing) -> String {
 fn block(crossing: &Crossing, compact: bool) -> Block {
     let mut facts = vec![Row::new("Since", since(crossing))];
     if let Some(account) = &crossing.account {
-        facts.extend(evidence(crossing, account, compact));
+        facts.extend(
+            evidence(crossing, account, compact).into_iter().map(|(name, value)| Row::new(name.as_str(), value)),
+        );
     }
-    let mut ids = vec![Row::new("Labels", pairs(crossing.labels.iter(), 400))];
+    // The alert's name is in the title and in the rule's.
+    let labels = crossing.labels.iter().filter(|(name, _)| *name != "alertname");
+    let mut ids = vec![Row::new("Labels", pairs(labels, 400))];
     let mut alert = crossing.alert_id.to_string();
     if !compact {
         ids.insert(0, Row::new("Rule", line(&crossing.rule, 160)));
         alert = format!("{alert} ({})", record(crossing));
     }
     ids.push(Row::new("Alert", alert));
-    Block { title: None, lead: lead(crossing), facts, advice: advice(crossing, compact), ids }
-}
-
-/// One sentence: what is wrong and by how much, or why it is over. Also the summary of a rule that has none.
-pub(super) fn lead(crossing: &Crossing) -> String {
-    let Some(account) = &crossing.account else { return ending(crossing) };
-    let name = line(&measure_name(&account.measure), LABEL_LIMIT);
-    let shown: Vec<_> = account.estimate.iter().chain(&account.baseline).copied().collect();
-    let scale = Scale::of(&account.measure, &shown);
-    let level = account.estimate.map(|e| format!("{} (95 % interval {})", scale.value(e.value), scale.interval(e)));
-    // A bound that the rule gives is known; it rests on nothing.
-    let base = if account.baseline_n == 0 { "bound" } else { "baseline" };
-    let baseline = account.baseline.map(|b| match account.baseline_n {
-        0 => scale.value(b.value),
-        n => {
-            let from = format!("{} {}", count(n), cases(&account.measure));
-            format!("{} ({}, from {from})", scale.value(b.value), scale.interval(b))
-        }
-    });
-    let pair = account.estimate.zip(account.baseline);
-    let distance = pair.and_then(|(e, b)| scale.distance(e.value, b.value, account.change));
-    let told = match (level, baseline, distance) {
-        (Some(level), Some(of), Some(far)) => format!("{name} {level}: {far} the {base} of {of}."),
-        (Some(level), Some(of), None) => format!("{name} {level} against the {base} of {of}."),
-        (Some(level), None, _) => format!("{name} {level}."),
-        (None, _, _) if account.measure == Measure::Silence => "no output from this stream.".to_owned(),
-        (None, _, _) if !account.moved.is_empty() => {
-            let (statistic, limit) = (account.statistic, account.limit);
-            format!("{name}: {} (statistic {statistic:.1}, limit {limit:.1}).", told_parts(&account.moved))
-        }
-        (None, _, _) => {
-            let (statistic, limit) = (account.statistic, account.limit);
-            format!("{name} unlike the baseline's: statistic {statistic:.3}, limit {limit:.3}.")
-        }
-    };
-    if is_over(crossing) { format!("{} Last estimate: {told}", ending(crossing)) } else { capital(&told) }
-}
-
-/// Why it is over. Two of the reasons do not mean that anything got better, and say so.
-fn ending(crossing: &Crossing) -> String {
-    if !is_over(crossing) {
-        return format!("{} is {}.", line(&crossing.alert, 60), crossing.to.as_str());
-    }
-    match crossing.reason {
-        Reason::Signalled | Reason::Held | Reason::Recovered => "Over: the stream is back at its baseline.",
-        Reason::Passed => "Over: the verdict went back.",
-        Reason::RuleRemoved => "Closed because the rule was removed or replaced; this does not say that it got better.",
-        Reason::RuleChanged => {
-            "Closed because the rule now asks for another chart; this does not say that it got better."
-        }
-        Reason::BaselineReplaced => {
-            "Closed because the stream got a new baseline; this does not say that it got better."
-        }
-    }
-    .to_owned()
-}
-
-fn capital(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
-}
-
-fn since(crossing: &Crossing) -> String {
-    let raised = crossing.started_at;
-    let account = crossing.account.as_ref();
-    let told = match account.and_then(|a| a.changed_at) {
-        Some(began) => {
-            // When exactly it began matters to whoever looks for the cause, not once it is over.
-            let between = account.and_then(|a| a.changed_between).filter(|(a, b)| a < b && !is_over(crossing));
-            let between = between.map_or(String::new(), |between| format!(" ({})", moments(began, between)));
-            format!("about {}{between}; alert at {}", moment(began), moment_after(began, raised))
-        }
-        None => format!("alert at {}", moment(raised)),
-    };
-    if is_over(crossing) {
-        let lasted = duration(crossing.at.since(raised));
-        format!("{told}, over {} after {lasted}", moment_after(raised, crossing.at))
-    } else {
-        told
-    }
-}
-
-fn evidence(crossing: &Crossing, account: &Account, compact: bool) -> Vec<Row> {
-    let unit = cases(&account.measure);
-    let mut rows = Vec::new();
-    if account.samples > 0 {
-        let all = format!(" ({} of {} outputs labelled so far)", count(account.labels), count(account.outputs));
-        let all = if compact { "" } else { &all };
-        rows.push(Row::new("Rests on", format!("{} {unit}{all}", count(account.samples))));
-    }
-    // What is over need not be proven any more.
-    if !is_over(crossing) {
-        if is_graded(&account.measure) {
-            rows.push(Row::new("How sure", grade(account.grade)));
-        }
-        if let Some(n) = rounded(account.arl0).filter(|_| !compact) {
-            let unit = promised(&account.measure, account.unit);
-            rows.push(Row::new("False alarm", format!("on average at most one in {n} {unit} if all is well")));
-        }
-    }
-    if account.provisional {
-        let told = "PROVISIONAL: learnt from this stream's own first events, approved by nobody";
-        rows.push(Row::new("Baseline", told));
-    } else if !compact {
-        let chart = if account.method.is_empty() { String::new() } else { format!(" (chart: {})", account.method) };
-        rows.push(Row::new("Baseline", format!("{}{chart}", line(&account.baseline_id, LABEL_LIMIT))));
-    }
-    match (&account.version, &account.version_before) {
-        (Some(now), Some(before)) if now != before => {
-            rows.push(Row::new("Version", format!("{}; before it {}", line(now, 60), line(before, 60))));
-        }
-        (Some(now), _) => rows.push(Row::new("Version", line(now, 60))),
-        (None, _) => {}
-    }
-    rows
-}
-
-const fn grade(grade: Grade) -> &'static str {
-    match grade {
-        Grade::Drifting => "drifting: the level has changed; by how much is still open",
-        Grade::Degraded => "degraded: the change very likely exceeds the rule's bound",
-        Grade::Confirmed => "confirmed: beyond the rule's bound at a promise of its own",
-    }
-}
-
-/// Whether an annotation was written for numbers that are not there any more: what is over has none once its chart began
-/// anew, and a summary with gaps in place of them says nothing.
-pub(super) fn has_gaps(crossing: &Crossing, annotation: &str) -> bool {
-    is_over(crossing) && crossing.account.is_none() && matches!(annotation, "summary" | "description")
+    let picture = Picture::of(crossing);
+    Block { title: None, lead: lead(crossing), picture, facts, advice: advice(crossing, compact), ids }
 }
 
 /// The annotations, what to read and do first.
 fn advice(crossing: &Crossing, compact: bool) -> Vec<Row> {
-    const FIRST: [&str; 4] = ["summary", "runbook_url", "rollback", "description"];
+    const FIRST: [&str; 4] = ["runbook_url", "rollback", "description", "summary"];
     let first = FIRST.iter().filter_map(|name| crossing.annotations.get_key_value(*name));
     let first = first.filter(|(name, _)| !has_gaps(crossing, name));
     let rest = crossing.annotations.iter().filter(|(name, _)| !FIRST.contains(&name.as_str()));

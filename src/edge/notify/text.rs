@@ -6,7 +6,7 @@ use crate::engine::route::Message;
 /// Lines of a mail about one alert.
 const SCREEN: usize = 24;
 /// Lines that annotations get even when the facts fill the screen.
-const ADVICE_MIN: usize = 4;
+const ADVICE_MIN: usize = 2;
 /// Columns of a line of text. Addresses of web pages are never broken.
 const WIDTH: usize = 78;
 /// Columns of a row's name.
@@ -23,10 +23,8 @@ pub fn body(message: &Message) -> String {
 }
 
 pub(super) fn layout(page: &Page) -> String {
-    let mut lines = wrap(&page.title, WIDTH, 3);
-    if let Some(note) = &page.note {
-        lines.extend(wrap(note, WIDTH, 3));
-    }
+    let mut lines = wrap(&format!("{}: {}", page.word, page.title), WIDTH, 3);
+    lines.extend(page.notes.iter().flat_map(|note| wrap(note, WIDTH, 4)));
     let alone = page.blocks.len() == 1;
     for block in &page.blocks {
         lines.push(String::new());
@@ -52,13 +50,13 @@ fn whole(block: &Block, room: usize) -> Vec<String> {
     if !block.facts.is_empty() {
         lines.push(String::new());
     }
-    lines.extend(block.facts.iter().flat_map(|r| row(r, 2)));
+    lines.extend(block.facts.iter().flat_map(|r| row(r, 3)));
     let ids: Vec<_> = block.ids.iter().flat_map(|r| row(r, 2)).collect();
     // What to do is worth scrolling for.
     let mut left = room.saturating_sub(lines.len() + ids.len() + 2).max(ADVICE_MIN);
     let mut advice = Vec::new();
     for told in &block.advice {
-        let wanted = if told.name == "Description" { 3 } else { 2 };
+        let wanted = if told.name == "Description" && left > ADVICE_MIN { 3 } else { 2 };
         let told = row(told, wanted.min(left));
         left -= told.len();
         advice.extend(told);

@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
-use shewhart::edge::notify::{ALERTS_SHOWN, MailSettings, html, render_eml, render_fallback_eml, text};
+use shewhart::edge::notify::{ALERTS_SHOWN, MailSettings, facts, html, render_eml, render_fallback_eml, text};
 use shewhart::engine::alert::{Account, Crossing, Moved, Reason, State};
-use shewhart::engine::route::{Message, Occasion};
+use shewhart::engine::route::{Message, Note, Occasion, SilenceSummary, Status};
 use shewhart::engine::rule::{Characteristic, Component, Measure};
-use shewhart::engine::units::Estimate;
+use shewhart::engine::units::{Estimate, Span};
 
-use super::{account, attempt, crossing, firing, hostile, message, poisoned, resolved};
+use super::{RAISED, account, attempt, crossing, firing, hostile, message, poisoned, resolved};
 use crate::fake_smtp::Letter;
 
 fn mail() -> MailSettings {
@@ -24,7 +24,7 @@ fn letter(message: &Message) -> Letter {
 fn a_firing_alert_fits_on_one_screen() {
     let told = text::body(&firing());
     insta::assert_snapshot!("firing", told);
-    assert!(told.lines().count() <= 24, "{told}");
+    assert!(told.lines().count() <= 24 && told.lines().all(|l| l.chars().count() <= 78), "{told}");
     assert_eq!(text::subject(&firing()), "[FIRING] critical AccuracyDegraded: agent=invoice-triage");
 }
 
@@ -131,7 +131,7 @@ fn a_reminder_says_so() {
 #[test]
 fn hostile_text_changes_nothing_but_words() {
     let usual: Vec<_> = letter(&firing()).headers.into_iter().map(|(name, _)| name).collect();
-    let page = html::body(&firing());
+    let page = letter(&firing()).parts.pop().unwrap().1;
     for text in hostile() {
         let message = poisoned(&text);
         let letter = letter(&message);
@@ -143,16 +143,22 @@ fn hostile_text_changes_nothing_but_words() {
         assert_eq!(letter.header("From"), "shewhart <alerts@example.com>");
         let [(plain_kind, plain), (html_kind, html)] = letter.parts.as_slice() else { panic!("{start:?}: parts") };
         assert!(plain_kind.starts_with("text/plain") && html_kind.starts_with("text/html"));
-        assert!(plain.lines().count() <= 30, "{start:?}:\n{plain}");
+        assert!(plain.lines().count() <= 34, "{start:?}:\n{plain}");
+        assert_eq!(letter.pictures.len(), 1, "{start:?}: a picture is drawn whatever the text");
         for shown in [plain, html, &letter.subject()] {
             assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{start:?}: {shown}");
             assert!(!shown.contains(['\u{202e}', '\u{2066}', '\u{200b}']), "{start:?}");
         }
         for tag in html.split('<').skip(1).map(|rest| rest.split_once('>').unwrap().0) {
+            if let Some(image) = tag.strip_prefix("img src=\"cid:chart-1.") {
+                let parts: Vec<_> = image.split('"').collect();
+                assert_eq!((parts.len(), parts[3], parts[7]), (8, " alt=", ""), "{start:?}: <{tag}>");
+                continue;
+            }
             let link = tag.strip_prefix("a href=\"https://").is_some_and(|t| t.ends_with("\" rel=\"noreferrer\""));
             assert!(link && tag.matches('"').count() == 4 || page.contains(&format!("<{tag}>")), "{start:?}: <{tag}>");
         }
-        assert!(!html.contains("href=\"javascript") && !html.contains("<img"), "{start:?}");
+        assert!(!html.contains("href=\"javascript") && html.matches("<img").count() == 1, "{start:?}");
         assert!(html.len() < 64 * 1024, "{start:?}");
         assert_eq!(plain.contains("{{7*7}}"), text.contains("{{7*7}}"), "a template stays text: {plain}");
     }
@@ -165,6 +171,7 @@ fn a_fallback_holds_nothing_of_an_agent() {
         let raw = render_fallback_eml(&message, &mail(), attempt().now).unwrap();
         let clean = render_fallback_eml(&poisoned("other"), &mail(), attempt().now).unwrap();
         let letter = Letter::read(&raw);
+        assert!(letter.pictures.is_empty());
         assert_eq!(letter.subject(), "[FIRING] critical invoice-agents/AccuracyDegraded (details withheld)");
         // The incident's id is computed from the agent's name; everything else is the same for every agent.
         let blank = |raw: &[u8], message: &Message| {
@@ -177,4 +184,114 @@ fn a_fallback_holds_nothing_of_an_agent() {
     odd.crossings[0].labels.insert("severity".to_owned(), "critical\r\nBcc: x".to_owned());
     let raw = render_fallback_eml(&odd, &mail(), attempt().now).unwrap();
     assert!(!String::from_utf8(raw).unwrap().contains("Bcc"));
+}
+
+/// The mails that people get, left in the build's folder for whoever wants to look at them.
+fn keep(name: &str, message: &Message) -> Vec<u8> {
+    let raw = render_eml(message, &mail(), attempt().now).unwrap();
+    std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{name}.eml")), &raw).unwrap();
+    raw
+}
+
+#[test]
+fn another_parser_reads_the_mail_with_its_charts() {
+    let several = message((0..5).map(|i| crossing(&format!("agent-{i}"))).collect());
+    for (name, message, pictures) in [("firing", firing(), 1), ("resolved", resolved(), 1), ("several", several, 3)] {
+        let raw = keep(name, &message);
+        let parsed = mailparse::parse_mail(&raw).unwrap();
+        assert_eq!(parsed.ctype.mimetype, "multipart/alternative");
+        let [plain, related] = parsed.subparts.as_slice() else { panic!("{name}: parts") };
+        assert_eq!(
+            (plain.ctype.mimetype.as_str(), related.ctype.mimetype.as_str()),
+            ("text/plain", "multipart/related")
+        );
+        let [html, images @ ..] = related.subparts.as_slice() else { panic!("{name}: no html") };
+        assert_eq!(images.len(), pictures, "{name}");
+        let html = html.get_body().unwrap();
+        for image in images {
+            let header = |name: &str| image.headers.iter().find(|h| h.get_key_ref() == name).unwrap().get_value();
+            let id = header("Content-ID").trim_matches(['<', '>']).to_owned();
+            assert!(html.contains(&format!("<img src=\"cid:{id}\" width=\"600\" alt=\"Accuracy of ")), "{html}");
+            let png = image.get_body_raw().unwrap();
+            assert_eq!((image.ctype.mimetype.as_str(), &png[..8]), ("image/png", &b"\x89PNG\r\n\x1a\n"[..]));
+            // Width and height of the header: twice what is shown.
+            assert_eq!((&png[16..20], &png[20..24]), (&1_200_u32.to_be_bytes()[..], &560_u32.to_be_bytes()[..]));
+            assert!(png.len() < 120_000, "{} bytes", png.len());
+        }
+        assert_eq!(plain.get_body().unwrap().replace("\r\n", "\n"), text::body(&message), "{name}");
+    }
+}
+
+fn silence() -> SilenceSummary {
+    SilenceSummary {
+        id: "5e0f".to_owned(),
+        author: "maria".to_owned(),
+        comment: "migration of the ledger".to_owned(),
+        matchers: vec!["agent=\"invoice-triage\"".to_owned()],
+        starts_at: RAISED.minus(Span::DAY.times(9)),
+        ends_at: RAISED.plus(Span::DAY.times(5)),
+    }
+}
+
+#[test]
+fn what_no_alert_says_is_told_at_the_top() {
+    let by_alert = [("AccuracyDegraded".to_owned(), 40), ("CostRising".to_owned(), 17)].into();
+    let acknowledged =
+        |note: &str| Note::Acknowledged { by: "jo".to_owned(), note: note.to_owned(), at: RAISED, of: (1, 1) };
+    let none = || message(Vec::new());
+    let cases = [
+        (Occasion::Acknowledged, firing(), acknowledged("rolling back")),
+        (Occasion::Acknowledged, firing(), acknowledged("")),
+        (Occasion::Escalated, firing(), Note::Escalated { since: RAISED, told: "accounts".to_owned() }),
+        (Occasion::SilenceEnded, firing(), Note::SilenceEnded { silence: silence(), fired: 3, resolved: 2, firing: 1 }),
+        (Occasion::SilenceEnded, none(), Note::SilenceEnded { silence: silence(), fired: 0, resolved: 0, firing: 0 }),
+        (Occasion::SilenceLong, none(), Note::SilenceLong { silence: silence(), quiet: 1 }),
+        (
+            Occasion::Changed,
+            message((0..3).map(|i| crossing(&format!("a{i}"))).collect()),
+            Note::Digest { firing: 55, resolved: 2, by_alert },
+        ),
+    ];
+    let told = cases.map(|(occasion, message, note)| {
+        let message = Message { occasion, status: Status::Firing, notes: vec![note], ..message };
+        keep(&format!("{occasion:?}"), &message);
+        let body = text::body(&message);
+        let top: Vec<_> = body.lines().take_while(|line| !line.is_empty()).collect();
+        assert!(html::body(&message).contains("<p class=\"note\">"));
+        let more = body.lines().find(|line| line.starts_with("and ")).unwrap_or_default();
+        format!("{}\n{}\n{more}", text::subject(&message), top.join("\n"))
+    });
+    insta::assert_snapshot!("notes", told.join("\n\n"));
+}
+
+#[test]
+fn people_who_acknowledge_cannot_break_a_subject() {
+    for text in hostile() {
+        let note = Note::Acknowledged { by: text.clone(), note: text.clone(), at: RAISED, of: (1, 2) };
+        let message = Message { occasion: Occasion::Acknowledged, notes: vec![note], ..firing() };
+        let letter = letter(&message);
+        assert!(letter.subject().starts_with("[ACKNOWLEDGED by") && letter.subject().chars().count() <= 120);
+        assert!(
+            letter.longest <= 998
+                && letter.parts[0].1.lines().all(|l| l.chars().count() <= 78 || l.contains("https://"))
+        );
+    }
+}
+
+#[test]
+fn facts_come_in_the_order_of_questions() {
+    let told = facts(&crossing("invoice-triage"));
+    let names: Vec<_> = told.iter().map(|(name, _)| *name).collect();
+    let expected =
+        ["told", "since", "rests_on", "how_sure", "also_moved", "version", "tasks", "false_alarm", "baseline"];
+    assert_eq!(names, expected);
+    assert!(told.iter().all(|(_, text)| !text.is_empty() && !text.contains('\n')));
+    // A change older than the panes is not counted whole, and a release long before it is not called near.
+    let mut old = crossing("invoice-triage");
+    old.account.as_mut().unwrap().changed_at = Some(RAISED.minus(Span::DAY.times(3)));
+    old.account.as_mut().unwrap().changed_between = None;
+    let told = facts(&old);
+    assert!(told[2].1.ends_with("830 of 3,310 in the last 24 h unlabelled"), "{}", told[2].1);
+    old.account.as_mut().unwrap().around.versions[2].at = RAISED.minus(Span::DAY.times(8));
+    assert_eq!(facts(&old)[5].1, "2.4.1 after 2.4.0, since 5 d before the change");
 }
