@@ -155,6 +155,28 @@ impl Config {
         let config = raw.check(base, &mut faults);
         if faults.is_empty() { Ok(config) } else { Err(fail(faults)) }
     }
+
+    /// Reads who is told what from a configuration file and nothing else: receivers are known by their names, and secrets and
+    /// folders that they need may be elsewhere.
+    ///
+    /// # Errors
+    /// Every fault that was found.
+    pub fn load_policy(path: &Path) -> Result<Policy, ConfigError> {
+        let fail = |faults| ConfigError { path: path.to_owned(), faults };
+        let text = std::fs::read_to_string(path).map_err(|error| fail(vec![error.to_string()]))?;
+        let raw: RawConfig = serde_saphyr::from_str(&text).map_err(|error| fail(vec![error.to_string()]))?;
+        let mut faults = Vec::new();
+        let names: Vec<(String, bool)> = raw.receivers.iter().map(|raw| (raw.name.clone(), false)).collect();
+        let policy = RawPolicy {
+            route: raw.route,
+            inhibit_rules: raw.inhibit_rules,
+            time_intervals: raw.time_intervals,
+            digest_over: raw.digest_over,
+            silence_reminder: raw.silence_reminder,
+        };
+        let policy = policy.check(&names, &mut faults);
+        if faults.is_empty() { Ok(policy) } else { Err(fail(faults)) }
+    }
 }
 
 impl Config {
@@ -272,15 +294,7 @@ impl RawConfig {
 
 /// `1 per 7d`: how many false alarms all streams and rules may raise together.
 fn budget(text: &str, faults: &mut Vec<String>) -> Option<Budget> {
-    let parts = text.split_once(" per ").and_then(|(count, per)| {
-        let count: f64 = count.trim().parse().ok()?;
-        let per: Span = per.trim().parse().ok()?;
-        (count > 0.0 && count.is_finite() && per > Span::ZERO).then_some(Budget { count, per })
-    });
-    if parts.is_none() {
-        faults.push(format!("false_alarm_budget is `{text}`; write how many in how much time, like `1 per 7d`"));
-    }
-    parts
+    text.parse().map_err(|fault| faults.push(format!("false_alarm_budget is {fault}"))).ok()
 }
 
 impl RawHttp {

@@ -7,6 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::design::args::DesignArgs;
 use super::rules::args::RulesArgs;
 use crate::engine::Group;
+use crate::engine::budget::Budget;
+use crate::engine::units::Span;
+use crate::replay::Injection;
 
 /// Watches AI agents in production by statistical process control.
 #[derive(Debug, Parser)]
@@ -50,8 +53,13 @@ pub enum Command {
     #[command(after_help = "Example: shewhart chart --db data/shewhart.db --agent invoice-triage --measure accuracy")]
     Chart(ChartArgs),
     /// Run rules over recorded events: the same engine, no broker
-    #[command(after_help = "Example: shewhart replay events.jsonl.gz --baseline-first 10000 --group-by agent")]
+    #[command(
+        after_help = "Examples:\n  shewhart replay events.jsonl.gz --baseline-first 10000 --group-by agent\n  shewhart replay events.jsonl.gz --baseline-first 10000 --rules new/ --against old/ --max-false-alarms '1 per 7d'\n  shewhart replay events.jsonl.gz --baseline-first 10000 --inject 'accuracy -3pp where agent=x from 2026-03-01T00:00:00Z'"
+    )]
     Replay(ReplayArgs),
+    /// Run rule tests: events in, alerts expected; exit 1 where a test fails
+    #[command(after_help = "Example: shewhart test rules/tests --diff")]
+    Test(TestArgs),
     /// Learn, import, list, show and promote baselines
     #[command(
         after_help = "Example: shewhart baseline learn --db data/shewhart.db --from validation.jsonl --name spring --promote --why 'accepted in review 12'"
@@ -239,6 +247,62 @@ pub struct ReplayArgs {
     /// Most outputs that late feedback is joined to
     #[arg(long, default_value_t = 1_000_000)]
     pub join_outputs: usize,
+    /// Rule files or folders to compare with, over the same records
+    #[arg(long)]
+    pub against: Vec<PathBuf>,
+    /// Known incidents, a YAML list: which were found, how late; alerts outside them are false alarms
+    #[arg(long)]
+    pub incidents: Option<PathBuf>,
+    /// Put a change into the records first: 'accuracy -3pp where agent=x from 2026-03-01T00:00:00Z'
+    #[arg(long)]
+    pub inject: Vec<Injection>,
+    /// Picks the cases that --inject changes
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Exit with 3 where more incidents are missed
+    #[arg(long)]
+    pub max_missed: Option<u64>,
+    /// Exit with 3 where there are more false alarms in the time replayed, like '1 per 7d'
+    #[arg(long)]
+    pub max_false_alarms: Option<Budget>,
+    /// Exit with 3 where an incident is found later, like 12h
+    #[arg(long)]
+    pub max_delay: Option<Span>,
+    /// Exit with 3 where there are more alerts that the rules of --against did not raise
+    #[arg(long, requires = "against")]
+    pub max_added: Option<u64>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: ReportFormat,
+}
+
+/// How the report of a replay is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// For a pull request.
+    Markdown,
+}
+
+/// `test`.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Test files, or folders of them
+    #[arg(default_value = "rules/tests")]
+    pub paths: Vec<PathBuf>,
+    /// Only tests whose name matches this regular expression
+    #[arg(long)]
+    pub run: Option<regex::Regex>,
+    /// Write the results to this file as JUnit XML
+    #[arg(long)]
+    pub junit: Option<PathBuf>,
+    /// Show a unified diff of what was expected and what was found
+    #[arg(long)]
+    pub diff: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,

@@ -60,7 +60,7 @@ struct Precision {
     fired: i64,
     judged: i64,
     judged_true: i64,
-    precision: f64,
+    share: f64,
     low: f64,
     high: f64,
 }
@@ -349,7 +349,7 @@ fn precision(db: &Connection) -> rusqlite::Result<Vec<Precision>> {
             fired: row.get(1)?,
             judged: row.get(2)?,
             judged_true: row.get(3)?,
-            precision: row.get(4)?,
+            share: row.get(4)?,
             low: row.get(5)?,
             high: row.get(6)?,
         })
@@ -414,7 +414,7 @@ fn text(status: &Status) -> String {
     if !status.precision.is_empty() {
         let percent = |x: f64| format!("{:.0} %", x * 100.0);
         let row = |p: &Precision| {
-            let worth = format!("{} ({} to {})", percent(p.precision), percent(p.low), percent(p.high));
+            let worth = format!("{} ({} to {})", percent(p.share), percent(p.low), percent(p.high));
             vec![p.rule.clone(), p.fired.to_string(), p.judged.to_string(), p.judged_true.to_string(), worth]
         };
         let rows: Vec<Vec<String>> = status.precision.iter().map(row).collect();

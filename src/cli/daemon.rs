@@ -19,13 +19,11 @@ const ANSWER_MAX: u64 = 16 << 20;
 
 /// The database of a daemon, as the arguments name it.
 pub(super) fn database(place: &PlaceArgs) -> anyhow::Result<PathBuf> {
-    match &place.db {
-        Some(db) => Ok(db.clone()),
-        None => {
-            let config = Config::load(place.config.as_deref().unwrap_or_else(|| Path::new("shewhart.yaml")))?;
-            Ok(config.data_dir.join("shewhart.db"))
-        }
+    if let Some(db) = &place.db {
+        return Ok(db.clone());
     }
+    let config = Config::load(place.config.as_deref().unwrap_or_else(|| Path::new("shewhart.yaml")))?;
+    Ok(config.data_dir.join("shewhart.db"))
 }
 
 /// Sends a request and returns the `data` of the answer.

@@ -17,6 +17,7 @@ pub mod rules;
 mod run;
 mod simulate;
 mod table;
+mod test;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Design(args) => design::design(&args),
         Command::Chart(args) => chart::run(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Test(args) => test::test(&args),
         Command::Baseline(args) => baseline::baseline(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Status(args) => console::status(&args),

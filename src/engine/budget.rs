@@ -10,6 +10,8 @@
 //!
 //! **Bad at.** Many small streams: each share is tiny, and with it the power to see anything.
 
+use std::str::FromStr;
+
 use super::units::Span;
 
 /// What is not given away: a share may lie 10 % off before it is shared out anew, and a chart's promise 10 % before its limit
@@ -23,6 +25,20 @@ pub struct Budget {
     pub count: f64,
     /// In which time.
     pub per: Span,
+}
+
+impl FromStr for Budget {
+    type Err = String;
+
+    /// `1 per 7d`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(" per ").and_then(|(count, per)| {
+            let count: f64 = count.trim().parse().ok()?;
+            let per: Span = per.trim().parse().ok()?;
+            (count > 0.0 && count.is_finite() && per > Span::ZERO).then_some(Self { count, per })
+        });
+        parts.ok_or_else(|| format!("`{text}`; write how many in how much time, like `1 per 7d`"))
+    }
 }
 
 impl Budget {

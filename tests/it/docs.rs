@@ -120,6 +120,8 @@ fn every_example_of_rules_and_settings_is_accepted() {
                 let compiled = compiled(&body);
                 assert!(compiled.diagnostics.is_empty(), "{path}:\n{}", said(&compiled));
                 rules += 1;
+            } else if body.starts_with("rule_files:") || body.starts_with("- name:") {
+                // Rule tests and incidents: `gate.rs` runs them.
             } else {
                 load(&body).unwrap_or_else(|fault| panic!("{path}: {fault}"));
                 configs += 1;
@@ -370,7 +372,7 @@ fn every_value_of_annotations_and_every_shipped_rule_is_named() {
         assert!(named.contains(*variable), "{variable}");
     }
     let mut shipped = Vec::new();
-    for path in files("rules", ".yaml") {
+    for path in files("rules", ".yaml").into_iter().filter(|path| !path.starts_with("rules/tests/")) {
         let rules = compiled(&read(&path)).rules.unwrap().rules;
         shipped.extend(rules.into_iter().map(|rule| (rule.alert, rule.labels["severity"].clone())));
     }

@@ -13,6 +13,7 @@ mod engine;
 mod fake_http;
 mod fake_smtp;
 mod faults;
+mod gate;
 mod kafka;
 mod notify;
 mod operator;

@@ -139,7 +139,7 @@ async fn rules(State(api): State<Api>) -> Response {
         }
         let mut groups: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
         for rule in rules.iter().flat_map(|set| &set.rules) {
-            groups.entry(&rule.group).or_default().push(shown(rule, open.remove(&rule.id).unwrap_or_default()));
+            groups.entry(&rule.group).or_default().push(shown(rule, &open.remove(&rule.id).unwrap_or_default()));
         }
         let group =
             |(name, rules): (&str, Vec<Value>)| json!({ "name": name, "file": "", "interval": 0, "rules": rules });
@@ -148,7 +148,7 @@ async fn rules(State(api): State<Api>) -> Response {
     .await
 }
 
-fn shown(rule: &Rule, alerts: Vec<OpenAlert>) -> Value {
+fn shown(rule: &Rule, alerts: &[OpenAlert]) -> Value {
     let state = ["firing", "pending"].into_iter().find(|state| alerts.iter().any(|alert| alert.state == *state));
     json!({
         "type": "alerting", "name": rule.alert, "query": rule.detect.measure.to_string(),
@@ -207,8 +207,8 @@ async fn ask(api: Api, by: String, ask: Ask) -> Response {
     let (reply, answer) = oneshot::channel();
     let happening = Happening::Asked(Command { ask, by, reply });
     // The channel is bounded: waiting for room must not hold up other requests.
-    let sent = tokio::task::spawn_blocking(move || api.asks.send(happening)).await;
-    if !matches!(sent, Ok(Ok(()))) {
+    let sent = tokio::task::spawn_blocking(move || api.asks.send(happening).is_ok()).await;
+    if !matches!(sent, Ok(true)) {
         return failure(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the daemon is stopping");
     }
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {

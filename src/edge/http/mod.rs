@@ -68,12 +68,12 @@ pub fn serve(places: &Places, api: Api) -> std::io::Result<Option<SocketAddr>> {
             let local = socket.map(|socket| accept_local(socket, app.clone(), Arc::clone(&room)));
             let network = async {
                 if let Some(network) = network {
-                    network.await
+                    network.await;
                 }
             };
             let local = async {
                 if let Some(local) = local {
-                    local.await
+                    local.await;
                 }
             };
             tokio::join!(network, local);

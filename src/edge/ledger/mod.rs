@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use outbox::{Due, Outcome};
-pub use restore::{PartitionState, Watched, encode_rules, watched};
+pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
 
 use crate::engine::units::Timestamp;

@@ -18,6 +18,9 @@ use crate::engine::units::{Offset, Partition, Span, Timestamp};
 use crate::engine::window::Window;
 use crate::engine::{Position, Restored};
 
+/// A router as it was written down: what it knows, and the newest crossing of every alert in it.
+pub type WrittenRouter = (RouterMemory, BTreeMap<Id, Crossing>);
+
 /// A partition as it was written down.
 #[derive(Debug)]
 pub struct PartitionState {
@@ -218,7 +221,7 @@ impl Ledger {
     ///
     /// # Errors
     /// What SQLite says, or a state that cannot be read.
-    pub fn restore_router(&self) -> Result<Option<(RouterMemory, BTreeMap<Id, Crossing>)>, LedgerError> {
+    pub fn restore_router(&self) -> Result<Option<WrittenRouter>, LedgerError> {
         let sqlite = |source| self.sqlite("restoring the router", source);
         let row: Option<Vec<u8>> = self
             .db

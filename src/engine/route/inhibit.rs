@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::matcher::all_match;
-use super::policy::Inhibition;
+use super::policy::{Inhibition, Policy};
 
 /// The values that sources of each rule have in the labels of `equal`: those that are sources only, and all.
 #[derive(Debug, Default)]
@@ -22,13 +22,10 @@ struct Sources {
 
 impl Inhibited {
     /// What the alerts that fire keep quiet.
-    pub(super) fn by<'a>(
-        rules: &[Inhibition],
-        firing: impl Iterator<Item = &'a BTreeMap<String, String>> + Clone,
-    ) -> Self {
+    pub(super) fn by(rules: &[Inhibition], firing: &[&BTreeMap<String, String>]) -> Self {
         let sources = |rule: &Inhibition| {
             let mut sources = Sources::default();
-            for labels in firing.clone().filter(|labels| all_match(&rule.source, labels)) {
+            for labels in firing.iter().filter(|labels| all_match(&rule.source, labels)) {
                 let key = key(rule, labels);
                 if !all_match(&rule.target, labels) {
                     sources.only_sources.insert(key.clone());
@@ -46,6 +43,14 @@ impl Inhibited {
             let of = if all_match(&rule.source, labels) { &sources.only_sources } else { &sources.all };
             !of.is_empty() && all_match(&rule.target, labels) && of.contains(&key(rule, labels))
         })
+    }
+}
+
+impl Policy {
+    /// Which of these alerts, all of which fire, are kept quiet by others of them; in their order.
+    pub fn inhibited(&self, firing: &[&BTreeMap<String, String>]) -> Vec<bool> {
+        let inhibited = Inhibited::by(&self.inhibitions, firing.iter().copied());
+        firing.iter().map(|labels| inhibited.holds(&self.inhibitions, labels)).collect()
     }
 }
 
@@ -70,7 +75,7 @@ mod tests {
         let critical = labels(&[("severity", "critical"), ("agent", "a")]);
         let warning = |agent: &str| labels(&[("severity", "warning"), ("agent", agent)]);
         let quiet = |firing: &[BTreeMap<String, String>], labels: &BTreeMap<String, String>| {
-            Inhibited::by(&rules, firing.iter()).holds(&rules, labels)
+            Inhibited::by(&rules, &firing.iter().collect::<Vec<_>>()).holds(&rules, labels)
         };
         let both = [critical.clone(), warning("a")];
         assert!(quiet(&both, &warning("a")));

@@ -106,7 +106,7 @@ impl Interval {
     pub fn contains(&self, at: Timestamp) -> bool {
         let instant = Instant::from_millisecond(at.as_millis()).unwrap_or(Instant::UNIX_EPOCH);
         let there = self.zone.to_datetime(instant);
-        let minute = there.hour().unsigned_abs() as u16 * 60 + there.minute().unsigned_abs() as u16;
+        let minute = u16::from(there.hour().unsigned_abs()) * 60 + u16::from(there.minute().unsigned_abs());
         let within =
             |ranges: &[RangeInclusive<i16>], value: i16| ranges.is_empty() || ranges.iter().any(|r| r.contains(&value));
         (self.times.is_empty() || self.times.iter().any(|(start, end)| (*start..*end).contains(&minute)))

@@ -101,6 +101,14 @@ pub struct Router {
     changed: bool,
 }
 
+/// One round of the groups that are due.
+struct Turn<'t> {
+    /// What the alerts that fire keep quiet.
+    inhibited: &'t Inhibited,
+    now: Timestamp,
+    messages: &'t mut Vec<Message>,
+}
+
 /// What of a router is written down with every commit that changed it. The crossings themselves are where alerts are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouterMemory {
@@ -329,7 +337,9 @@ impl Router {
         }
         self.changed = true;
         let firing = self.alerts.values().filter(|known| known.crossing.to == State::Firing);
-        let inhibited = Inhibited::by(&self.policy.inhibitions, firing.map(|known| &known.crossing.labels));
+        let labels: Vec<_> = firing.map(|known| &known.crossing.labels).collect();
+        let inhibited = Inhibited::by(&self.policy.inhibitions, &labels);
+        let mut turn = Turn { inhibited: &inhibited, now, messages };
         for (path, keys) in due {
             let mut speaking = Vec::new();
             for key in keys {
@@ -338,7 +348,7 @@ impl Router {
                     None => self.rest(&key, now),
                 }
             }
-            self.pace(path, speaking, &inhibited, now, messages);
+            self.pace(path, speaking, &mut turn);
         }
     }
 

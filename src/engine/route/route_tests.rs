@@ -396,15 +396,15 @@ fn nothing_is_told_twice_and_everything_in_the_end() {
             let signal = match draw(6) {
                 0 => silence(&format!("agent=~\"{agent}.*\""), now, now + 1 + draw(2_000) as i64),
                 1 => acknowledge(open.get(&agent).map_or("nobody", String::as_str), now),
-                _ => match open.remove(&agent) {
-                    Some(incident) => ends(&incident),
-                    None => {
+                _ => open.remove(&agent).map_or_else(
+                    || {
                         // Every incident has an id of its own.
                         let incident = format!("{agent}-{step}");
                         open.insert(agent.clone(), incident.clone());
                         fires(&incident)
-                    }
-                },
+                    },
+                    |incident| ends(&incident),
+                ),
             };
             let mut messages = Vec::new();
             router.step(signal, at(now), &mut messages);

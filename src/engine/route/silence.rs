@@ -95,7 +95,7 @@ impl Silence {
         let words: Vec<String> = matchers.iter().map(ToString::to_string).collect();
         let times = [now, starts_at, ends_at].map(|at| at.as_millis().to_be_bytes());
         let mut parts: Vec<&[u8]> = vec![b"silence", author.as_bytes(), comment.as_bytes()];
-        parts.extend(times.iter().map(|time| time.as_slice()));
+        parts.extend(times.iter().map(<[u8; 8]>::as_slice));
         parts.extend(words.iter().map(String::as_bytes));
         Ok(Self {
             id: Id::of(&parts),

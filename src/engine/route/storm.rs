@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::alert::Id;
 use super::super::units::Timestamp;
 use super::group::{Content, Group, Kind, Member};
-use super::inhibit::Inhibited;
-use super::message::Message;
-use super::{LOOK_EVERY, Router};
+use super::{LOOK_EVERY, Router, Turn};
 
 /// Messages to one receiver by one route within a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,17 +21,11 @@ pub(super) struct Meter {
 
 impl Router {
     /// Lets the groups of one route speak, one by one, later, or together.
-    pub(super) fn pace(
-        &mut self,
-        path: (String, String),
-        speaking: Vec<(String, Content)>,
-        inhibited: &Inhibited,
-        now: Timestamp,
-        messages: &mut Vec<Message>,
-    ) {
+    pub(super) fn pace(&mut self, path: (String, String), speaking: Vec<(String, Content)>, turn: &mut Turn<'_>) {
         if speaking.is_empty() {
             return;
         }
+        let now = turn.now;
         let level = speaking.iter().any(|(key, _)| self.groups.get(key).is_some_and(|group| group.kind == Kind::Level));
         let most = self.policy.digest_over;
         self.meters.retain(|_, meter| now.since(meter.since) < LOOK_EVERY);
@@ -41,7 +33,7 @@ impl Router {
         if level || meter.sent + speaking.len() <= most {
             meter.sent += if level { 0 } else { speaking.len() };
             for (key, content) in speaking {
-                self.speak(&key, &content, now, messages);
+                self.speak(&key, &content, now, turn.messages);
             }
             return;
         }
@@ -53,17 +45,12 @@ impl Router {
             return;
         }
         meter.sent = most;
-        self.speak_together(speaking, inhibited, now, messages);
+        self.speak_together(speaking, turn);
     }
 
     /// Moves everything that these groups hold into one, which speaks for them.
-    fn speak_together(
-        &mut self,
-        speaking: Vec<(String, Content)>,
-        inhibited: &Inhibited,
-        now: Timestamp,
-        messages: &mut Vec<Message>,
-    ) {
+    fn speak_together(&mut self, speaking: Vec<(String, Content)>, turn: &mut Turn<'_>) {
+        let now = turn.now;
         let mut members: BTreeMap<Id, Member> = BTreeMap::new();
         let mut notes = Vec::new();
         let mut place = None;
@@ -91,8 +78,8 @@ impl Router {
         }
         notes.retain(|note| !group.notes.contains(note));
         group.notes.extend(notes);
-        match self.content(&key, inhibited, now) {
-            Some(content) => self.speak(&key, &content, now, messages),
+        match self.content(&key, turn.inhibited, now) {
+            Some(content) => self.speak(&key, &content, now, turn.messages),
             None => self.rest(&key, now),
         }
     }

@@ -5,13 +5,17 @@
 //!   (Newcombe 1998) nearly as wide as Clopper-Pearson.
 //! - Beta-mixture confidence sequence (Robbins 1970, uniform mixture): holds at every n at once, so it may be read
 //!   whenever one likes; about 1.5 times as wide as an interval for one n. Bad at: telling when the level moved.
+//! - Garwood (1936): exact, conservative interval of a Poisson mean, for counts of alarms over some time.
+//! - Exact sign test, McNemar's (1947) with small counts: of two sets of alarms over the same records, only those that one
+//!   set has alone can tell them apart; without a difference each falls to either side with 1/2. Bad at: alarms that
+//!   cause each other, which count as independent here.
 //! - PSI: under no change PSI n m / (n + m) is chi-square with bins - 1 degrees of freedom, for n current and m
 //!   reference cases with 25 or more expected in each bin. The constants 0.1 and 0.25 know nothing of n and m.
 
 use statrs::distribution::{ChiSquared, ContinuousCDF as _};
 use statrs::function::beta::ln_beta;
 use statrs::function::erf::erfc_inv;
-use statrs::function::gamma::gamma_ur;
+use statrs::function::gamma::{gamma_lr, gamma_ur, ln_gamma};
 
 use super::beta::beta_quantile;
 use crate::engine::units::{Counts, Estimate};
@@ -122,6 +126,26 @@ pub(super) fn split(counts: Counts) -> (f64, f64) {
     (counts.hits as f64, counts.n.saturating_sub(counts.hits) as f64)
 }
 
+/// A count with Garwood's interval of its mean; `confidence` in (0, 1).
+pub fn poisson(count: u64, confidence: f64) -> Estimate {
+    let tail = (1.0 - confidence) / 2.0;
+    let n = count as f64;
+    // Ten standard deviations and ten counts beyond: outside for any tail above 1e-4 / n!.
+    let far = n + 10.0 * n.sqrt() + 30.0;
+    let low = if count == 0 { 0.0 } else { bracket(0.0, n, |mean| mean <= 0.0 || gamma_lr(n, mean) < tail).0 };
+    let high = bracket(far, n, |mean| mean > 0.0 && gamma_ur(n + 1.0, mean) < tail).0;
+    Estimate { value: n, low, high }
+}
+
+/// The two-sided chance that `a` and `b` cases, each as likely on either side, fall apart at least as far as they do; 1
+/// where there are none.
+pub fn sign_test(a: u64, b: u64) -> f64 {
+    let (few, n) = (a.min(b), (a + b) as f64);
+    let choose = |k: f64| ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0);
+    let tail: f64 = (0..=few).map(|k| (choose(k as f64) - n * std::f64::consts::LN_2).exp()).sum();
+    (2.0 * tail).min(1.0)
+}
+
 /// The chance that PSI comes out this large without a change; 1 with fewer than two bins.
 pub fn psi_p_value(psi: f64, bins: usize, n: u64, m: u64) -> f64 {
     if bins < 2 || n == 0 || m == 0 || psi <= 0.0 {
@@ -207,6 +231,29 @@ mod tests {
             0.088_832_773_264_401_03,
         );
         near(confidence_sequence(Counts { hits: 0, n: 0 }, 0.05), 0.0, 1.0);
+    }
+
+    #[test]
+    fn poisson_equals_garwoods_table() {
+        // Garwood (1936), table 1, as printed in textbooks to the last digit; and R's poisson.test(10).
+        for (count, low, high) in
+            [(0, 0.0, 3.689), (1, 0.0253, 5.572), (2, 0.242, 7.225), (5, 1.623, 11.668), (10, 4.795, 18.390)]
+        {
+            let found = poisson(count, 0.95);
+            assert!((found.low - low).abs() < 6e-4 && (found.high - high).abs() < 6e-4, "{count}: {found:?}");
+        }
+        let found = poisson(10, 0.95);
+        assert!((found.low - 4.795_389).abs() < 1e-6 && (found.high - 18.390_356).abs() < 1e-6, "{found:?}");
+        let found = poisson(100, 0.95);
+        assert!((found.low - 81.364).abs() < 6e-4 && (found.high - 121.627).abs() < 6e-4, "{found:?}");
+    }
+
+    #[test]
+    fn the_sign_test_equals_the_binomial_one() {
+        // R: binom.test(c(1, 9)), binom.test(c(3, 12)), binom.test(c(0, 5)).
+        for (a, b, p) in [(1, 9, 0.021_484_375), (12, 3, 0.035_156_25), (0, 5, 0.0625), (4, 4, 1.0), (0, 0, 1.0)] {
+            assert!((sign_test(a, b) - p).abs() < 1e-12, "{a} {b}: {}", sign_test(a, b));
+        }
     }
 
     #[test]

@@ -1,13 +1,32 @@
 //! Records in order -> engine -> router; wall time made up; no I/O.
 //!
-//! The driver of backtests: the same two machines as the daemon's, on one partition, with stream time standing in for the
-//! wall clock.
+//! [`Replay`] is the driver of backtests: the same two machines as the daemon's, on one partition, with stream time standing
+//! in for the wall clock. [`Trial`] drives two of them over the same records and says how they differ, what they found
+//! of known incidents and what they cost.
+
+mod compare;
+mod gate;
+mod incident;
+mod inject;
+mod selector;
+mod tally;
+#[cfg(test)]
+mod testing;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::Serialize;
+
+pub use compare::{Comparison, Moved, Paired};
+pub use gate::{Bounds, Check};
+pub use incident::{Before, Incident, Incidents, Score, Seen};
+pub use inject::{Injected, Injection, Injector};
+pub use selector::{Selector, time};
+pub use tally::{Tallies, Tally};
+pub use trial::{Trial, Verdict};
 
 use crate::engine::alert::{Account, Crossing, Id, State};
 use crate::engine::baseline::BaselineSet;
@@ -51,6 +70,15 @@ pub struct Finding {
     pub grade: &'static str,
     /// The incident's id.
     pub id: String,
+    /// The rule's id, `group/alert`.
+    #[serde(skip)]
+    pub rule: String,
+    /// The same time as `at`.
+    #[serde(skip)]
+    pub fired: Timestamp,
+    /// The same time as `resolved_at`.
+    #[serde(skip)]
+    pub ended: Option<Timestamp>,
 }
 
 /// A replay under way.
@@ -63,6 +91,9 @@ pub struct Replay {
     messages: Vec<Message>,
     findings: IndexMap<Id, Finding>,
     scratch: Vec<Effect>,
+    /// Stream time at which the first chart had a limit, and how many streams there were when that was last looked at.
+    watched_from: Option<Timestamp>,
+    looked_at: usize,
 }
 
 /// The partition that files are read as.
@@ -79,6 +110,8 @@ impl Replay {
             messages: Vec::new(),
             findings: IndexMap::new(),
             scratch: Vec::new(),
+            watched_from: None,
+            looked_at: 0,
         }
     }
 
@@ -87,6 +120,7 @@ impl Replay {
         let input = Input::Record { offset: Offset(self.next), appended: None, payload };
         self.next += 1;
         self.engine.step(input, &mut self.scratch);
+        self.look();
         for effect in std::mem::take(&mut self.scratch) {
             if let Effect::Crossed(crossing) = &effect {
                 self.find(crossing);
@@ -97,6 +131,69 @@ impl Replay {
         if self.now().is_some_and(|now| self.router.deadline().is_some_and(|due| due <= now)) {
             self.route(Signal::Tick);
         }
+    }
+
+    /// Lets time pass without records: everything happens that was due by `now`, each at its own time.
+    pub fn idle(&mut self, now: Timestamp) {
+        self.engine.step(Input::Idle { now }, &mut self.scratch);
+        for effect in std::mem::take(&mut self.scratch) {
+            if let Effect::Crossed(crossing) = &effect {
+                self.tick_until(crossing.at);
+                self.find(crossing);
+                self.router.step(Signal::Crossed(crossing.clone()), crossing.at, &mut self.messages);
+            }
+            self.effects.push((PARTITION, effect));
+        }
+        self.tick_until(now);
+    }
+
+    /// Sends every message that is due by `now`, at its own time.
+    fn tick_until(&mut self, now: Timestamp) {
+        while let Some(due) = self.router.deadline().filter(|due| *due <= now) {
+            self.router.step(Signal::Tick, due, &mut self.messages);
+            // A router that has nothing to do at its own deadline would be asked for ever.
+            if self.router.deadline() == Some(due) {
+                return;
+            }
+        }
+    }
+
+    /// Notices when the first chart gets its limit: before, no alert about a level can fire.
+    fn look(&mut self) {
+        if self.watched_from.is_some() {
+            return;
+        }
+        let streams = self.engine.streams().len();
+        let learnt = self.scratch.iter().any(|effect| matches!(effect, Effect::Learnt { .. }));
+        if streams == self.looked_at && !learnt {
+            return;
+        }
+        self.looked_at = streams;
+        let rules = self.engine.rules();
+        if self.engine.streams().any(|stream| stream.charts(rules).any(|(_, chart)| chart.arl0().is_some())) {
+            self.watched_from = self.now();
+        }
+    }
+
+    /// Stream time from which on there was a chart with a limit; nothing where there was none.
+    pub const fn watched_from(&self) -> Option<Timestamp> {
+        self.watched_from
+    }
+
+    /// False alarms that each rule's charts promised over the samples taken since they were designed. Rules that read one
+    /// chart each count it.
+    pub fn promised_by_rule(&self) -> BTreeMap<String, f64> {
+        let mut promised = BTreeMap::new();
+        let rules = self.engine.rules();
+        for rule in &rules.rules {
+            promised.insert(rule.id.clone(), 0.0);
+        }
+        for stream in self.engine.streams() {
+            for (rule, chart) in stream.charts(rules) {
+                *promised.entry(rule.id.clone()).or_default() += chart.promised();
+            }
+        }
+        promised
     }
 
     /// Stream time, which stands in for the wall clock.
@@ -118,6 +215,7 @@ impl Replay {
                 if let Some(finding) = self.findings.get_mut(&crossing.alert_id) {
                     finding.state = State::Resolved;
                     finding.resolved_at = Some(crossing.at.to_string());
+                    finding.ended = Some(crossing.at);
                 }
             }
             State::Inactive | State::Pending => {}
@@ -180,6 +278,9 @@ impl Finding {
             measure: account.map(|a| a.measure.to_string()).unwrap_or_default(),
             grade: account.map_or("", |a| a.grade.as_str()),
             id: crossing.alert_id.to_string(),
+            rule: crossing.rule.clone(),
+            fired: crossing.at,
+            ended: None,
         }
     }
 }
