@@ -9,7 +9,10 @@ use serde::Deserialize;
 
 use self::route::{RawInhibition, RawNamedInterval, RawPolicy, RawRoute};
 use crate::edge::kafka::KafkaSettings;
-use crate::edge::notify::{EmailSettings, FolderSettings, Receiver, Secret, WebhookSettings};
+use crate::edge::notify::{
+    AlertmanagerSettings, EmailSettings, ExecSettings, FolderSettings, PagerdutySettings, Receiver, Secret,
+    SettingsError, SlackSettings, WebhookSettings,
+};
 use crate::engine::budget::Budget;
 use crate::engine::route::{Pace, Policy, Route};
 use crate::engine::units::Span;
@@ -76,6 +79,9 @@ struct RawConfig {
     streams: RawStreams,
     /// `1 per 7d`
     false_alarm_budget: Option<String>,
+    /// Whether alerts may run commands.
+    #[serde(default)]
+    allow_exec: bool,
     #[serde(default)]
     receivers: Vec<RawReceiver>,
     #[serde(default)]
@@ -126,6 +132,10 @@ struct RawReceiver {
     name: String,
     email: Option<EmailSettings>,
     webhook: Option<WebhookSettings>,
+    alertmanager: Option<AlertmanagerSettings>,
+    slack: Option<SlackSettings>,
+    pagerduty: Option<PagerdutySettings>,
+    exec: Option<ExecSettings>,
     folder: Option<FolderSettings>,
 }
 
@@ -166,7 +176,7 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| fail(vec![error.to_string()]))?;
         let raw: RawConfig = serde_saphyr::from_str(&text).map_err(|error| fail(vec![error.to_string()]))?;
         let mut faults = Vec::new();
-        let names: Vec<(String, bool)> = raw.receivers.iter().map(|raw| (raw.name.clone(), false)).collect();
+        let names: Vec<(String, bool)> = raw.receivers.iter().map(|raw| (raw.name.clone(), raw.alertmanager.is_some())).collect();
         let policy = RawPolicy {
             route: raw.route,
             inhibit_rules: raw.inhibit_rules,
@@ -223,14 +233,14 @@ impl RawConfig {
             if receivers.iter().any(|(name, _)| *name == raw.name) {
                 faults.push(format!("receivers: `{}` stands twice; names must differ", raw.name));
             }
-            receivers.extend(raw.check(base, faults));
+            receivers.extend(raw.check(base, self.allow_exec, faults));
         }
         if self.rules.is_empty() {
             faults.push(
                 "rules is empty: name rule files or folders of them; the shipped ones are in `rules/`".to_owned(),
             );
         }
-        let names: Vec<(String, bool)> = receivers.iter().map(|(name, _)| (name.clone(), false)).collect();
+        let names: Vec<(String, bool)> = receivers.iter().map(|(name, receiver)| (name.clone(), receiver.keeps_alerts())).collect();
         let has_route = self.route.is_some();
         let policy = RawPolicy {
             route: self.route,
@@ -320,24 +330,32 @@ impl RawHttp {
 }
 
 impl RawReceiver {
-    fn check(self, base: &Path, faults: &mut Vec<String>) -> Option<(String, Receiver)> {
-        let Self { name, email, webhook, folder } = self;
+    fn check(self, base: &Path, allow_exec: bool, faults: &mut Vec<String>) -> Option<(String, Receiver)> {
+        let name = self.name;
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
             faults.push(format!("receivers: the name `{}` may hold letters, digits, - _ and .", name.escape_default()));
         }
-        let receiver = match (email, webhook, folder) {
-            (Some(email), None, None) => Receiver::Email(email),
-            (None, Some(webhook), None) => Receiver::Webhook(webhook),
-            (None, None, Some(folder)) => Receiver::Folder(folder),
-            _ => {
-                faults.push(format!("receivers: `{name}` needs exactly one of email, webhook, folder"));
-                return None;
-            }
+        let kinds = [
+            self.email.map(Receiver::Email),
+            self.webhook.map(Receiver::Webhook),
+            self.alertmanager.map(Receiver::Alertmanager),
+            self.slack.map(Receiver::Slack),
+            self.pagerduty.map(Receiver::Pagerduty),
+            self.exec.map(|exec| Receiver::Exec(ExecSettings { environment: hook_environment(), ..exec })),
+            self.folder.map(Receiver::Folder),
+        ];
+        let mut kinds = kinds.into_iter().flatten();
+        let (Some(receiver), None) = (kinds.next(), kinds.next()) else {
+            faults.push(format!(
+                "receivers: `{name}` needs exactly one of email, webhook, alertmanager, slack, pagerduty, exec, folder"
+            ));
+            return None;
         };
         let receiver = receiver.relative_to(base);
-        if let Err(found) = receiver.validate() {
-            faults.extend(found.into_iter().map(|fault| format!("receivers: `{name}`: {fault}")));
-        }
+        let off = matches!(receiver, Receiver::Exec(_)) && !allow_exec;
+        let found = receiver.validate().err().unwrap_or_default();
+        let found = found.into_iter().chain(off.then_some(SettingsError::ExecOff));
+        faults.extend(found.map(|fault| format!("receivers: `{name}`: {fault}")));
         Some((name, receiver))
     }
 }
@@ -349,4 +367,11 @@ pub fn user() -> &'static str {
     USER.get_or_init(|| {
         std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".to_owned())
     })
+}
+
+/// All that a command sees of our environment: where programs are, whose it is, which language.
+#[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+fn hook_environment() -> Vec<(String, String)> {
+    let named = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
+    ["PATH", "HOME", "LANG"].into_iter().filter_map(named).collect()
 }

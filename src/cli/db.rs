@@ -294,7 +294,7 @@ fn markdown(names: &[String], rows: &[Vec<String>]) -> String {
         let cells: Vec<String> = cells
             .iter()
             .map(|cell| {
-                let escaped = cell.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;");
+                let escaped = cell.replace('\\', "\\\\").replace('|', "\\|").replace('&', "&amp;").replace('<', "&lt;");
                 escaped.chars().flat_map(visible).collect()
             })
             .collect();

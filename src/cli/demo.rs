@@ -214,7 +214,7 @@ fn play(
     wait(|| read() >= sent || stopped());
     // The router waits half a second before it writes, and the folder takes its time.
     clock::sleep(Duration::from_millis(1_500));
-    wait(|| board.read().outbox.0 == 0 || stopped());
+    wait(|| board.read().outbox.values().all(|(pending, _)| *pending == 0) || stopped());
     reporter.report(Timestamp::MAX)
 }
 

@@ -71,6 +71,8 @@ pub(super) struct Core {
     promotion_at: Instant,
     housekeeping_at: Instant,
     published_at: Option<Instant>,
+    /// When receivers that keep alerts were last told how things stand.
+    refreshed_at: Option<Instant>,
     shares: Shares,
 }
 
@@ -112,6 +114,7 @@ impl Core {
             promotion_at: now,
             housekeeping_at: now,
             published_at: None,
+            refreshed_at: None,
             shares,
         };
         core.publish(true);
@@ -522,7 +525,7 @@ impl Core {
                 Some(class)
             }
             Outcome::Dead { class, detail } => {
-                tracing::error!(receiver = settled.receiver, class, detail, message = %settled.message, "a message was given up");
+                tracing::error!(receiver = settled.receiver, class, detail, id = ?settled.message, "a message was given up");
                 Some(class)
             }
         };
@@ -530,7 +533,8 @@ impl Core {
         if let Some(class) = failure {
             *self.status.failed.entry((settled.kind, class.clone())).or_default() += 1;
         }
-        let (message, now) = (settled.message.to_string(), clock::now());
+        // What was told besides the outbox is in no table.
+        let (Some(message), now) = (settled.message.map(|id| id.to_string()), clock::now()) else { return Ok(()) };
         self.with_room(|core| core.ledger.settle(&message, &settled.outcome, now)).map(drop)
     }
 

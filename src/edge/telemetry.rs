@@ -50,7 +50,7 @@ pub struct Snapshot {
     /// False alarms a week that are allowed, where that is limited.
     pub budget_per_week: Option<f64>,
     /// Messages waiting, and messages given up.
-    pub outbox: (u64, u64),
+    pub outbox: BTreeMap<String, (u64, u64)>,
     /// Attempts by receiver kind: all, and those that failed by reason.
     pub sent: BTreeMap<&'static str, u64>,
     /// Failed attempts by receiver kind and reason.
@@ -294,8 +294,11 @@ fn alerts(page: &mut Page, snapshot: &Snapshot) {
 }
 
 fn delivery(page: &mut Page, snapshot: &Snapshot) {
-    page.gauge("shewhart_outbox_pending", "Messages waiting to be delivered.", snapshot.outbox.0 as f64);
-    page.gauge("shewhart_outbox_dead", "Messages given up.", snapshot.outbox.1 as f64);
+    let of = |(name, n): (&String, u64)| (labels(&[("receiver", name)]), n as f64);
+    let pending: Vec<_> = snapshot.outbox.iter().map(|(name, (pending, _))| of((name, *pending))).collect();
+    page.family("shewhart_outbox_pending", Kind::Gauge, "Messages waiting to be delivered.", &pending);
+    let dead: Vec<_> = snapshot.outbox.iter().map(|(name, (_, dead))| of((name, *dead))).collect();
+    page.family("shewhart_outbox_dead", Kind::Gauge, "Messages given up.", &dead);
     let sent: Vec<(String, f64)> =
         snapshot.sent.iter().map(|(kind, n)| (labels(&[("integration", kind)]), *n as f64)).collect();
     page.counter("shewhart_notifications", "Attempts to deliver.", &sent);
@@ -307,7 +310,8 @@ fn delivery(page: &mut Page, snapshot: &Snapshot) {
     page.counter("shewhart_notifications_failed", "Attempts that failed.", &failed);
 }
 
-/// Sets up logs: text on a terminal, JSON otherwise; `SHEWHART_LOG` filters as `RUST_LOG` does elsewhere.
+/// Sets up logs: text on a terminal, JSON otherwise; `SHEWHART_LOG` filters as `RUST_LOG` does elsewhere. Of
+/// libraries that log by the `log` crate nothing below info is written, whatever the filter.
 pub fn logs() {
     use std::io::IsTerminal as _;
     use tracing_subscriber::EnvFilter;
@@ -323,6 +327,9 @@ pub fn logs() {
     };
     // A second call in one process (tests, the demo) keeps the first.
     drop(set);
+    // The HTTP client tells this crate whole requests, keys included, at debug and trace. No filter of an operator may
+    // bring them into the log.
+    log::set_max_level(log::LevelFilter::Info);
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub(crate) struct Place {
     pub(crate) http_keys: String,
     /// More lines of the `kafka` section.
     pub(crate) kafka: String,
+    /// What the daemon logs, as `SHEWHART_LOG` says it; its own choice where it is empty.
+    pub(crate) log_filter: &'static str,
     /// Outputs of a partition that late feedback is joined to: few, so that old ones are dropped.
     pub(crate) join_outputs: usize,
 }
@@ -62,6 +64,7 @@ impl Place {
             rules: format!("[ {} ]", Path::new(env!("CARGO_MANIFEST_DIR")).join("rules").display()),
             http_keys: String::new(),
             kafka: String::new(),
+            log_filter: "",
             join_outputs: 4_000,
         }
     }
@@ -101,6 +104,9 @@ impl Place {
         let log = OpenOptions::new().create(true).append(true).open(self.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_shewhart"));
         command.args(["run", "-c"]).arg(&file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        if !self.log_filter.is_empty() {
+            command.env("SHEWHART_LOG", self.log_filter);
+        }
         Daemon { child: command.spawn().unwrap() }
     }
 

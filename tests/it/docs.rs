@@ -273,6 +273,10 @@ fn every_setting_is_explained_with_its_default() {
         ("receivers[].", format!("{KAFKA}\nreceivers: [ {{ nope: 1 }} ]")),
         ("receivers[].email.", format!("{KAFKA}\nreceivers: [ {{ name: x, email: {{ nope: 1 }} }} ]")),
         ("receivers[].webhook.", format!("{KAFKA}\nreceivers: [ {{ name: x, webhook: {{ nope: 1 }} }} ]")),
+        ("receivers[].alertmanager.", format!("{KAFKA}\nreceivers: [ {{ name: x, alertmanager: {{ nope: 1 }} }} ]")),
+        ("receivers[].slack.", format!("{KAFKA}\nreceivers: [ {{ name: x, slack: {{ nope: 1 }} }} ]")),
+        ("receivers[].pagerduty.", format!("{KAFKA}\nreceivers: [ {{ name: x, pagerduty: {{ nope: 1 }} }} ]")),
+        ("receivers[].exec.", format!("{KAFKA}\nreceivers: [ {{ name: x, exec: {{ nope: 1 }} }} ]")),
         ("receivers[].folder.", format!("{KAFKA}\nreceivers: [ {{ name: x, folder: {{ nope: 1 }} }} ]")),
         ("route.", format!("{KAFKA}\nroute: {{ nope: 1 }}")),
     ]);

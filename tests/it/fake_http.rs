@@ -16,6 +16,8 @@ use crate::fake_smtp::{Proof, Wire, tls};
 pub(crate) enum Reply {
     /// Status line and headers, without the blank line, and no body.
     Head(String),
+    /// Status line and headers, without the blank line, and this body.
+    Whole(&'static str, &'static str),
     /// A status, then a body without end.
     Endless(u16),
     /// A status, then a body one byte at a time, for ever.
@@ -57,14 +59,19 @@ pub(crate) struct FakeHttp {
 
 impl FakeHttp {
     pub(crate) fn start(reply: Reply) -> Self {
-        Self::launch(reply, None)
+        Self::launch(vec![reply], None)
     }
 
     pub(crate) fn start_tls(reply: Reply, proof: Proof) -> Self {
-        Self::launch(reply, Some(proof))
+        Self::launch(vec![reply], Some(proof))
     }
 
-    fn launch(reply: Reply, proof: Option<Proof>) -> Self {
+    /// The n-th request gets the n-th reply, later ones the last.
+    pub(crate) fn start_script(replies: Vec<Reply>) -> Self {
+        Self::launch(replies, None)
+    }
+
+    fn launch(replies: Vec<Reply>, proof: Option<Proof>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -72,7 +79,9 @@ impl FakeHttp {
         let (secure, certificate) = proof.map(tls).unzip();
         let (record, count) = (Arc::clone(&requests), Arc::clone(&sent));
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
+            let last = replies.last().cloned().unwrap();
+            let replies = replies.into_iter().chain(std::iter::repeat(last));
+            for (stream, reply) in listener.incoming().zip(replies) {
                 let (reply, record, count, secure) =
                     (reply.clone(), Arc::clone(&record), Arc::clone(&count), secure.clone());
                 std::thread::spawn(move || {
@@ -117,6 +126,7 @@ fn serve(
     let pause = || std::sync::mpsc::channel::<()>().1.recv_timeout(Duration::from_millis(50)).ok();
     match reply {
         Reply::Head(head) => write!(wire, "{head}\r\nContent-Length: 0\r\n\r\n")?,
+        Reply::Whole(head, body) => write!(wire, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?,
         Reply::Garbage => wire.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")?,
         Reply::Silence => {
             io::copy(&mut wire, &mut io::sink())?;

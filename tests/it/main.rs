@@ -20,6 +20,7 @@ mod operator;
 mod pictures;
 mod profile;
 mod real_data;
+mod receivers;
 mod reload;
 mod rules;
 mod simulate;

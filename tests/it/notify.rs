@@ -1,8 +1,13 @@
 //! Messages to receivers over real sockets: what people read, what receivers may do to us, what text may do to mails.
 
+mod alertmanager;
+mod corpus;
+mod exec;
 mod mail;
 mod settings;
+mod sinks;
 mod smtp;
+pub(crate) mod strict;
 mod text;
 mod webhook;
 

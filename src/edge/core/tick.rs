@@ -8,6 +8,7 @@ use super::super::show::{open_alerts, unkeyed};
 use super::super::{EdgeError, clock};
 use super::{Change, Core, TICK};
 use crate::engine::Input;
+use crate::engine::alert::Crossing;
 use crate::engine::units::{Span, Timestamp};
 
 /// How often a promotion is looked for.
@@ -16,6 +17,8 @@ const PROMOTION_EVERY: Duration = Duration::from_secs(3);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
 /// The write-ahead log is truncated beyond this size.
 const LOG_BYTES_MAX: u64 = 64 << 20;
+/// How often receivers that keep alerts are told how things stand: Prometheus' resend delay.
+const REFRESH_EVERY: Duration = Duration::from_mins(1);
 /// A partition without records for this long is idle: its time goes on by the wall clock.
 const IDLE_AFTER: Span = Span::MINUTE;
 /// How long the ends of the partitions count as known.
@@ -34,6 +37,7 @@ impl Core {
                 self.workers.give(&receiver, due);
             }
         }
+        self.refresh();
         if self.promotion_at.elapsed() > PROMOTION_EVERY {
             self.promotion_at = clock::instant();
             self.look_for_promotion()?;
@@ -51,6 +55,22 @@ impl Core {
         }
         self.publish(false);
         Ok(())
+    }
+
+    /// Tells receivers that keep alerts what fires and what ended lately: they forget what is not repeated.
+    fn refresh(&mut self) {
+        if self.refreshed_at.is_some_and(|at| at.elapsed() < REFRESH_EVERY) {
+            return;
+        }
+        self.refreshed_at = Some(clock::instant());
+        let keep: Vec<&String> =
+            self.config.receivers.iter().filter(|(_, r)| r.keeps_alerts()).map(|(name, _)| name).collect();
+        for receiver in keep {
+            let standing: Vec<Crossing> = self.router.standing(receiver).into_iter().cloned().collect();
+            if !standing.is_empty() {
+                self.workers.refresh(receiver, standing);
+            }
+        }
     }
 
     /// Lets event time go on in partitions that are read to the end and silent: their clock moves by the wall's, so that
@@ -118,7 +138,11 @@ impl Core {
         self.status.promised = promised(&self.engines);
         self.status.budget_per_week = self.shares.per_week();
         match self.ledger.outbox_counts() {
-            Ok(counts) => self.status.outbox = counts,
+            Ok(counts) => {
+                // A receiver for which nothing waits is 0, not missing.
+                let known = self.config.receivers.iter().map(|(name, _)| (name.clone(), (0, 0)));
+                self.status.outbox = known.chain(counts).collect();
+            }
             Err(error) => tracing::warn!(%error, "the outbox could not be counted"),
         }
         self.board.write(self.status.clone());

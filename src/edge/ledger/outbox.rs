@@ -1,5 +1,7 @@
 //! The outbox: messages that were decided, until they are out or dead.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Transaction, params};
 
 use super::rows::json;
@@ -50,6 +52,14 @@ pub enum Outcome {
     },
 }
 
+/// A receiver's (`?1`) pending messages, each with whether it waits behind an older one of its group. Told out of order,
+/// an end before its beginning would open an incident that nobody ends. A message that failed thirty times, which takes
+/// an hour or more, keeps no other back: perhaps it is what it holds that the receiver cannot take.
+const IN_TURN: &str = "in_turn AS (
+  SELECT id, status, next_at_ms, created_at_ms, coalesce(max(attempts < 30) OVER (
+    PARTITION BY group_key ORDER BY created_at_ms, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS behind
+  FROM outbox WHERE state = 'pending' AND receiver = ?1)";
+
 /// Writes a message that was decided. A message that is there already (a replayed decision) stays as it is.
 pub(super) fn insert(db: &Transaction<'_>, message: &Message, now: Timestamp) -> rusqlite::Result<()> {
     let id = message.id.to_string();
@@ -88,7 +98,9 @@ struct DueRow {
 }
 
 impl Ledger {
-    /// The messages of a receiver that are due, oldest first.
+    /// The messages of a receiver that are due, of each group the oldest: first those with a critical alert that fires,
+    /// then the others, in each the oldest first, so that what matters most does not wait behind a thousand others after
+    /// an outage.
     ///
     /// # Errors
     /// What SQLite says. A message that cannot be read is given up, and said so, instead of blocking the others.
@@ -109,11 +121,18 @@ impl Ledger {
     }
 
     fn due_rows(&self, receiver: &str, now: Timestamp, most: usize) -> rusqlite::Result<Vec<DueRow>> {
+        let select = format!(
+            "WITH {IN_TURN}, first AS (
+               SELECT id, created_at_ms, status = 'firing' AND EXISTS (SELECT 1 FROM outbox_alerts JOIN alerts
+                   ON alerts.id = outbox_alerts.alert_id
+                   WHERE outbox_alerts.message = in_turn.id AND alerts.severity = 'critical') AS worst
+               FROM in_turn WHERE NOT behind AND next_at_ms <= ?2
+               ORDER BY worst DESC, created_at_ms, id LIMIT ?3)
+             SELECT id, message, outbox.created_at_ms, attempts, fallback FROM first JOIN outbox USING (id)
+             ORDER BY worst DESC, first.created_at_ms, id"
+        );
         self.db
-            .prepare_cached(
-                "SELECT id, message, created_at_ms, attempts, fallback FROM outbox WHERE state = 'pending'
-                 AND receiver = ?1 AND next_at_ms <= ?2 ORDER BY next_at_ms, created_at_ms, id LIMIT ?3",
-            )?
+            .prepare_cached(&select)?
             .query_map(params![receiver, now.as_millis(), most as i64], |row| {
                 Ok(DueRow {
                     id: row.get(0)?,
@@ -131,24 +150,27 @@ impl Ledger {
     /// # Errors
     /// What SQLite says.
     pub fn next_due(&self, receiver: &str) -> Result<Option<Timestamp>, LedgerError> {
-        let select = "SELECT min(next_at_ms) FROM outbox WHERE state = 'pending' AND receiver = ?1";
+        let select = format!("WITH {IN_TURN} SELECT min(next_at_ms) FROM in_turn WHERE NOT behind");
         self.db
-            .prepare_cached(select)
+            .prepare_cached(&select)
             .and_then(|mut select| select.query_row([receiver], |row| row.get(0)))
             .map(|at: Option<i64>| at.map(Timestamp::from_millis))
             .map_err(|source| self.sqlite("reading the outbox", source))
     }
 
-    /// How many messages are pending and how many dead.
+    /// How many messages are pending and how many dead, by receiver; nothing of a receiver without either.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn outbox_counts(&self) -> Result<(u64, u64), LedgerError> {
-        self.db
-            .query_row("SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'dead') FROM outbox WHERE state <> 'delivered'", [], |row| {
-                Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
-            })
-            .map_err(|source| self.sqlite("counting the outbox", source))
+    pub fn outbox_counts(&self) -> Result<BTreeMap<String, (u64, u64)>, LedgerError> {
+        let select = "SELECT receiver, count(*) FILTER (WHERE state = 'pending'),
+             count(*) FILTER (WHERE state = 'dead') FROM outbox WHERE state <> 'delivered' GROUP BY receiver";
+        let read = |db: &rusqlite::Connection| -> rusqlite::Result<BTreeMap<String, (u64, u64)>> {
+            db.prepare_cached(select)?
+                .query_map([], |row| Ok((row.get(0)?, (row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64))))?
+                .collect()
+        };
+        read(&self.db).map_err(|source| self.sqlite("counting the outbox", source))
     }
 
     /// Writes down how an attempt ended.
@@ -186,4 +208,160 @@ fn settle(db: &Transaction<'_>, message: &str, outcome: &Outcome, now: Timestamp
     )?
     .execute(params![message, now.as_millis(), word, class, detail])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Commit, Identity, NoPayloads};
+    use super::*;
+    use crate::engine::Effect;
+    use crate::engine::alert::{Crossing, Id, Reason, State};
+    use crate::engine::route::{Occasion, Status};
+    use crate::engine::units::{Offset, Partition, Span};
+
+    fn crossing(id: u128, severity: &str, to: State) -> Crossing {
+        let at = Timestamp::from_millis(1_790_863_500_000);
+        Crossing {
+            alert_id: Id(id),
+            id: Id(id + 1_000),
+            transition: 1,
+            rule: "g/A".to_owned(),
+            alert: "A".to_owned(),
+            labels: [("severity".to_owned(), severity.to_owned())].into(),
+            annotations: BTreeMap::new(),
+            from: State::Pending,
+            to,
+            reason: Reason::Signalled,
+            at,
+            started_at: at,
+            position: (Partition(0), Offset(0)),
+            account: None,
+        }
+    }
+
+    fn message(crossing: &Crossing) -> Message {
+        let over = crossing.to == State::Resolved;
+        Message {
+            id: crossing.alert_id,
+            thread: crossing.alert_id,
+            receiver: "ops".to_owned(),
+            group_key: crossing.alert_id.to_string(),
+            group_labels: BTreeMap::new(),
+            status: if over { Status::Resolved } else { Status::Firing },
+            occasion: Occasion::First,
+            crossings: vec![crossing.clone()],
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn after_an_outage_the_oldest_critical_alert_that_fires_goes_out_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let start = Timestamp::from_millis(1_790_863_500_000);
+        let all = [
+            (1, "warning", State::Firing),
+            (2, "critical", State::Resolved),
+            (3, "critical", State::Firing),
+            (4, "", State::Firing),
+            (5, "critical", State::Firing),
+        ];
+        for (id, severity, to) in all {
+            let crossing = crossing(id, severity, to);
+            let messages = [message(&crossing)];
+            let effects = [(Partition(0), Effect::Crossed(Box::new(crossing)))];
+            let now = start.plus(Span::MINUTE.times(id as i64));
+            let commit = Commit {
+                engines: Vec::new(),
+                effects: &effects,
+                payload: &NoPayloads,
+                messages: &messages,
+                router: None,
+                acts: &[],
+                gaps: &[],
+                rule_set: None,
+                now,
+            };
+            ledger.commit(commit).unwrap();
+        }
+        let now = start.plus(Span::HOUR);
+        let order = |ledger: &mut Ledger| -> Vec<u128> {
+            ledger.due("ops", now, 10).unwrap().iter().map(|due| due.message.id.0).collect()
+        };
+        assert_eq!(order(&mut ledger), [3, 5, 1, 2, 4]);
+        // One that must wait keeps no other group back.
+        let retry = Outcome::Retry { at: now.plus(Span::MINUTE), class: "timeout".to_owned(), detail: String::new() };
+        ledger.settle(&Id(3).to_string(), &retry, now).unwrap();
+        assert_eq!(order(&mut ledger), [5, 1, 2, 4]);
+        assert_eq!(ledger.outbox_counts().unwrap(), [("ops".to_owned(), (5, 0))].into());
+    }
+
+    fn insert_all(ledger: &mut Ledger, messages: &[Message], now: Timestamp) {
+        let commit = Commit {
+            engines: Vec::new(),
+            effects: &[],
+            payload: &NoPayloads,
+            messages,
+            router: None,
+            acts: &[],
+            gaps: &[],
+            rule_set: None,
+            now,
+        };
+        ledger.commit(commit).unwrap();
+    }
+
+    #[test]
+    fn the_end_of_an_incident_is_not_told_before_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let start = Timestamp::from_millis(1_790_863_500_000);
+        let group = |message: Message| Message { group_key: "g".to_owned(), ..message };
+        let begin = group(message(&crossing(1, "critical", State::Firing)));
+        let end = group(message(&crossing(2, "critical", State::Resolved)));
+        let other = message(&crossing(3, "warning", State::Firing));
+        insert_all(&mut ledger, &[begin], start);
+        insert_all(&mut ledger, &[end], start.plus(Span::MINUTE));
+        insert_all(&mut ledger, &[other], start.plus(Span::MINUTE.times(2)));
+        let now = start.plus(Span::HOUR);
+        let order = |ledger: &mut Ledger, now: Timestamp| -> Vec<u128> {
+            ledger.due("ops", now, 10).unwrap().iter().map(|due| due.message.id.0).collect()
+        };
+        assert_eq!(order(&mut ledger, now), [1, 3]);
+        let later = now.plus(Span::MINUTE.times(5));
+        let retry = Outcome::Retry { at: later, class: "timeout".to_owned(), detail: String::new() };
+        let first = Id(1).to_string();
+        ledger.settle(&first, &retry, now).unwrap();
+        ledger.settle(&Id(3).to_string(), &Outcome::Delivered, now).unwrap();
+        // Nothing is due, and nothing is waited for in a hurry.
+        assert_eq!(order(&mut ledger, now), [0; 0]);
+        assert_eq!(ledger.next_due("ops").unwrap(), Some(later));
+        for _ in 0..28 {
+            ledger.settle(&first, &retry, now).unwrap();
+        }
+        assert_eq!(order(&mut ledger, now), [0; 0]);
+        ledger.settle(&first, &retry, now).unwrap();
+        assert_eq!(order(&mut ledger, now), [2], "thirty failures are enough");
+        ledger.settle(&first, &Outcome::Delivered, now).unwrap();
+        assert_eq!(order(&mut ledger, now), [2]);
+    }
+
+    #[test]
+    fn five_thousand_messages_that_wait_are_found_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let start = Timestamp::from_millis(1_790_863_500_000);
+        let messages: Vec<Message> = (0..5_000).map(|id| message(&crossing(id, "warning", State::Firing))).collect();
+        insert_all(&mut ledger, &messages, start);
+        let mut told = Vec::new();
+        while told.len() < 100 {
+            let due = ledger.due("ops", start, 1).unwrap().pop().unwrap();
+            ledger.settle(&due.message.id.to_string(), &Outcome::Delivered, start).unwrap();
+            told.push(due.message.id.0);
+        }
+        assert_eq!(told, (0..100).collect::<Vec<u128>>());
+    }
 }

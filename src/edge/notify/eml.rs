@@ -57,7 +57,8 @@ fn build(message: &Message, mail: &MailSettings, now: Timestamp, page: &Page) ->
         .mailbox(lettre::message::header::To::from(mail.to.clone()))
         .date(UNIX_EPOCH + since_epoch)
         .message_id(Some(name(message.id)))
-        .subject(page.subject.clone())
+        // An agent's name that looks like an encoded word would be decoded by some programs.
+        .subject(page.subject.replace("=?", "= ?"))
         // Keeps out-of-office programs from answering.
         .header(AutoSubmitted);
     if message.thread != message.id {

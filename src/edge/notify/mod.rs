@@ -1,36 +1,48 @@
 //! Telling people: one message to one receiver, one attempt at a time.
 //!
 //! [`deliver`] says what came of an attempt in words that the outbox can act on: delivered, try again, or give up. It
-//! blocks for at most half a minute, keeps nothing between attempts, and never takes an unclear answer for a yes.
+//! blocks for half a minute a request, or as long as a command may take, keeps nothing between attempts, and never takes
+//! an unclear answer for a yes.
 
 pub mod address;
+pub mod alertmanager;
 mod canvas;
 pub mod chart;
 pub mod clean;
 mod email;
 mod eml;
+mod exec;
 mod facts;
 mod figures;
 mod folder;
 pub mod html;
+mod http;
+mod links;
+mod notes;
 mod page;
+pub mod pagerduty;
 pub mod payload;
 mod refusal;
 mod secret;
 mod settings;
+pub mod slack;
 pub mod text;
 mod webhook;
 
 use std::time::Duration;
 
+pub use self::alertmanager::AlertmanagerSettings;
 pub use self::eml::{NotifyError, render_eml, render_fallback_eml};
+pub use self::exec::ExecSettings;
 pub use self::facts::facts;
 pub use self::page::{ALERTS_SHOWN, told};
+pub use self::pagerduty::PagerdutySettings;
 pub use self::secret::{Opened, Secret, SecretError};
 pub use self::settings::{
     EmailSettings, FolderSettings, HttpTimeouts, MailSettings, Receiver, Security, SettingsError, Url, WebhookSettings,
 };
-use crate::engine::alert::Id;
+pub use self::slack::SlackSettings;
+use crate::engine::alert::{Crossing, Id};
 use crate::engine::route::Message;
 use crate::engine::units::Timestamp;
 
@@ -51,6 +63,8 @@ pub enum FailureKind {
         /// What the receiver asked for.
         after: Option<Duration>,
     },
+    /// It may work later, but each attempt may do half of the work: not often.
+    Doubtful,
     /// It will not work with this message and these settings.
     Permanent,
 }
@@ -74,6 +88,8 @@ pub enum FailureClass {
     Tls,
     /// The address is one that webhooks may not reach.
     RefusedAddress,
+    /// The command could not be started, or failed.
+    Command,
     /// The message could not be made.
     Build,
 }
@@ -90,6 +106,7 @@ impl FailureClass {
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::RefusedAddress => "refused_address",
+            Self::Command => "command",
             Self::Build => "build",
         }
     }
@@ -103,7 +120,8 @@ pub struct DeliveryError {
     pub kind: FailureKind,
     /// What it was.
     pub class: FailureClass,
-    /// For people; one line, without secrets and without what the receiver wrote.
+    /// For people; one line, without secrets and without what the receiver wrote; of a command the first line of its
+    /// standard error.
     pub detail: String,
 }
 
@@ -126,7 +144,24 @@ pub fn deliver(receiver: &Receiver, message: &Message, attempt: Attempt) -> Resu
     match receiver {
         Receiver::Email(settings) => email::deliver(settings, message, attempt),
         Receiver::Webhook(settings) => webhook::deliver(settings, message, attempt),
+        Receiver::Alertmanager(settings) => alertmanager::deliver(settings, message, attempt),
+        Receiver::Slack(settings) => slack::deliver(settings, message, attempt),
+        Receiver::Pagerduty(settings) => pagerduty::deliver(settings, message, attempt),
+        Receiver::Exec(settings) => exec::deliver(settings, message, attempt),
         Receiver::Folder(settings) => folder::deliver(settings, message, attempt),
+    }
+}
+
+/// Tells a receiver that forgets how things stand: what fires, and what ended of late. Any other has nothing to do.
+pub fn refresh(receiver: &Receiver, crossings: &[Crossing], now: Timestamp) -> Result<(), DeliveryError> {
+    match receiver {
+        Receiver::Alertmanager(settings) => alertmanager::refresh(settings, crossings, now),
+        Receiver::Email(_)
+        | Receiver::Webhook(_)
+        | Receiver::Slack(_)
+        | Receiver::Pagerduty(_)
+        | Receiver::Exec(_)
+        | Receiver::Folder(_) => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The webhook's body, Alertmanager's format "4", and its signature, Standard Webhooks.
+//! Alerts in Alertmanager's words: the body of its webhook, format "4", and the signature of Standard Webhooks.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,11 @@ use serde::Serialize;
 use sha2::Sha256;
 
 use super::clean::{line, token};
-use super::page::{FALLBACK_NOTE, has_gaps, is_over, lead, severity};
+use super::facts::facts;
+use super::notes;
+use super::page::{FALLBACK_NOTE, has_gaps, is_over, severity};
 use crate::engine::alert::Crossing;
-use crate::engine::route::{Message, Status};
+use crate::engine::route::{Message, Occasion, Status};
 use crate::engine::units::Timestamp;
 
 /// Alerts in one body; the rest is counted in `truncatedAlerts`.
@@ -20,6 +22,8 @@ pub const ALERTS_SENT: usize = 500;
 const TEXT_LIMIT: usize = 4_096;
 /// How Go prints a time that was never set; Alertmanager's end of an alert that is not over.
 const NEVER: &str = "0001-01-01T00:00:00Z";
+/// The annotation that carries what a message says besides its alerts.
+const NOTES: &str = "message_notes";
 
 /// The body. Field names and order are Alertmanager's.
 #[derive(Serialize)]
@@ -51,11 +55,42 @@ struct Alert {
     fingerprint: String,
 }
 
-/// The message in Alertmanager's format.
+/// The message in Alertmanager's format. Its notes are an annotation that all alerts have in common; a message without
+/// alerts has that annotation only.
 pub fn body(message: &Message, fallback: bool) -> Result<Vec<u8>, serde_json::Error> {
-    let told = if fallback { plain_alert } else { alert };
-    let alerts: Vec<Alert> = message.crossings.iter().take(ALERTS_SENT).map(told).collect();
-    serde_json::to_vec(&Payload {
+    serde_json::to_vec(&payload(message, fallback))
+}
+
+/// What a command gets: the webhook's body, and what a webhook says in headers, with the notes as data.
+#[derive(Serialize)]
+struct Hook {
+    /// The message's id, the same at every attempt: by it a command can tell a second call.
+    id: String,
+    occasion: Occasion,
+    /// Whether text from agents was left out, because the command failed on the whole message.
+    fallback: bool,
+    notes: Vec<serde_json::Value>,
+    #[serde(flatten)]
+    payload: Payload,
+}
+
+/// The message for a command's standard input.
+pub(super) fn hook(message: &Message, fallback: bool) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&Hook {
+        id: key(message, fallback),
+        occasion: message.occasion,
+        fallback,
+        notes: if fallback { Vec::new() } else { notes::data(message) },
+        payload: payload(message, fallback),
+    })
+}
+
+fn payload(message: &Message, fallback: bool) -> Payload {
+    let said = notes::sentences(message, fallback).join(" ");
+    let noted = (!said.is_empty()).then(|| (NOTES.to_owned(), said));
+    let alerts: Vec<Alert> =
+        message.crossings.iter().take(ALERTS_SENT).map(|c| alert(c, fallback, noted.as_ref())).collect();
+    Payload {
         version: "4",
         // The group's key may hold label values.
         group_key: if fallback { message.thread.to_string() } else { line(&message.group_key, TEXT_LIMIT) },
@@ -64,34 +99,23 @@ pub fn body(message: &Message, fallback: bool) -> Result<Vec<u8>, serde_json::Er
         receiver: line(&message.receiver, TEXT_LIMIT),
         group_labels: if fallback { BTreeMap::new() } else { cleaned(&message.group_labels) },
         common_labels: common(alerts.iter().map(|a| &a.labels)),
-        common_annotations: common(alerts.iter().map(|a| &a.annotations)),
+        common_annotations: if alerts.is_empty() {
+            noted.into_iter().collect()
+        } else {
+            common(alerts.iter().map(|a| &a.annotations))
+        },
         external_url: "",
         alerts,
-    })
+    }
 }
 
-fn alert(crossing: &Crossing) -> Alert {
-    let mut labels = cleaned(&crossing.labels);
-    labels.insert("alertname".to_owned(), line(&crossing.alert, TEXT_LIMIT));
-    let mut annotations = cleaned(&crossing.annotations);
-    annotations.retain(|name, _| !has_gaps(crossing, name));
-    // The numbers travel in annotations only; without one the receiver would learn that something is wrong but not what.
-    annotations.entry("summary".to_owned()).or_insert_with(|| lead(crossing));
-    dated(crossing, labels, annotations)
-}
-
-/// An alert without text from agents.
-fn plain_alert(crossing: &Crossing) -> Alert {
-    let mut labels = BTreeMap::from([
-        ("alertname".to_owned(), token(&crossing.alert, 80)),
-        ("rule".to_owned(), token(&crossing.rule, 160)),
-        ("alert_id".to_owned(), crossing.alert_id.to_string()),
-    ]);
-    labels.extend(severity(crossing).map(|s| ("severity".to_owned(), s.to_owned())));
-    dated(crossing, labels, BTreeMap::from([("summary".to_owned(), FALLBACK_NOTE.to_owned())]))
-}
-
-fn dated(crossing: &Crossing, labels: BTreeMap<String, String>, annotations: BTreeMap<String, String>) -> Alert {
+fn alert(crossing: &Crossing, fallback: bool, noted: Option<&(String, String)>) -> Alert {
+    let mut labels = if fallback { plain_labels(crossing) } else { labels(crossing) };
+    if fallback {
+        labels.insert("alert_id".to_owned(), crossing.alert_id.to_string());
+    }
+    let mut annotations = annotations(crossing, fallback);
+    annotations.extend(noted.cloned());
     let over = is_over(crossing);
     Alert {
         status: if over { Status::Resolved } else { Status::Firing },
@@ -102,6 +126,39 @@ fn dated(crossing: &Crossing, labels: BTreeMap<String, String>, annotations: BTr
         ends_at: if over { crossing.at.to_string() } else { NEVER.to_owned() },
         generator_url: "",
     }
+}
+
+/// The labels of an alert, with its name among them.
+pub(super) fn labels(crossing: &Crossing) -> BTreeMap<String, String> {
+    let mut labels = cleaned(&crossing.labels);
+    labels.insert("alertname".to_owned(), line(&crossing.alert, TEXT_LIMIT));
+    labels
+}
+
+/// The labels of an alert without text from agents.
+pub(super) fn plain_labels(crossing: &Crossing) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([
+        ("alertname".to_owned(), token(&crossing.alert, 80)),
+        ("rule".to_owned(), token(&crossing.rule, 160)),
+    ]);
+    labels.extend(severity(crossing).map(|s| ("severity".to_owned(), s.to_owned())));
+    labels
+}
+
+/// The annotations of an alert; where text from agents is left out, a summary that says so and nothing else.
+pub(super) fn annotations(crossing: &Crossing, fallback: bool) -> BTreeMap<String, String> {
+    if fallback {
+        return BTreeMap::from([("summary".to_owned(), FALLBACK_NOTE.to_owned())]);
+    }
+    let mut annotations = cleaned(&crossing.annotations);
+    annotations.retain(|name, _| !has_gaps(crossing, name));
+    // The numbers travel in annotations only; without them the receiver would learn that something is wrong but not what.
+    let told = if annotations.contains_key("summary") { "told" } else { "summary" };
+    for (name, text) in facts(crossing) {
+        let name = if name == "told" { told } else { name };
+        annotations.entry(name.to_owned()).or_insert_with(|| line(&text, TEXT_LIMIT));
+    }
+    annotations
 }
 
 fn cleaned(texts: &BTreeMap<String, String>) -> BTreeMap<String, String> {

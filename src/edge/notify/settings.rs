@@ -7,7 +7,12 @@ use lettre::message::{Mailbox, Mailboxes};
 use serde::Deserialize;
 
 use super::address;
+use super::alertmanager::AlertmanagerSettings;
+use super::exec::ExecSettings;
+use super::pagerduty::PagerdutySettings;
 use super::secret::Secret;
+use super::slack::SlackSettings;
+use crate::engine::units::Span;
 
 /// Someone who is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +21,14 @@ pub enum Receiver {
     Email(EmailSettings),
     /// By HTTP, in Alertmanager's format.
     Webhook(WebhookSettings),
+    /// By an Alertmanager.
+    Alertmanager(AlertmanagerSettings),
+    /// In a Slack channel.
+    Slack(SlackSettings),
+    /// By PagerDuty.
+    Pagerduty(PagerdutySettings),
+    /// By a command on this machine.
+    Exec(ExecSettings),
     /// By a mail written to a folder.
     Folder(FolderSettings),
 }
@@ -173,6 +186,24 @@ pub enum SettingsError {
     /// A path that leads nowhere.
     #[error("path: is empty; name a folder")]
     Path,
+    /// Two ways to log in.
+    #[error("secret_file and username exclude each other; give the bearer token or the user")]
+    TwoLogins,
+    /// A user that basic authentication cannot say.
+    #[error("username: holds a colon or a control character, which basic authentication has no place for")]
+    User,
+    /// The page for people is not one.
+    #[error("client_url: is not an https address; write it like https://shewhart.example.com/")]
+    ClientUrl,
+    /// There is no program.
+    #[error("command: is empty or holds a NUL; write the program and its arguments as a list")]
+    Command,
+    /// A command's time is out of bounds.
+    #[error("timeout: {0} is out of bounds; give 1s to 10m")]
+    Timeout(Span),
+    /// Commands are off.
+    #[error("exec: commands are off; set allow_exec: true at the top of the configuration to let alerts run them")]
+    ExecOff,
 }
 
 const fn attempt_limit() -> Duration {
@@ -183,17 +214,37 @@ impl Receiver {
     /// The same receiver, its paths taken from a folder where they are relative.
     #[must_use]
     pub fn relative_to(mut self, base: &Path) -> Self {
-        let (secret, file) = match &mut self {
-            Self::Email(email) => (&mut email.password_file, &mut email.ca_file),
-            Self::Webhook(webhook) => (&mut webhook.secret_file, &mut webhook.ca_file),
+        let file = match &mut self {
+            Self::Email(email) => {
+                rebase(&mut email.password_file, base);
+                &mut email.ca_file
+            }
+            Self::Webhook(webhook) => {
+                rebase(&mut webhook.secret_file, base);
+                &mut webhook.ca_file
+            }
+            Self::Alertmanager(alertmanager) => {
+                rebase(&mut alertmanager.secret_file, base);
+                rebase(&mut alertmanager.password_file, base);
+                &mut alertmanager.ca_file
+            }
+            Self::Slack(slack) => {
+                slack.url_file.relative_to(base);
+                &mut slack.ca_file
+            }
+            Self::Pagerduty(pagerduty) => {
+                pagerduty.routing_key_file.relative_to(base);
+                &mut pagerduty.ca_file
+            }
+            Self::Exec(exec) => {
+                exec.relative_to(base);
+                return self;
+            }
             Self::Folder(folder) => {
                 folder.path = base.join(&folder.path);
                 return self;
             }
         };
-        if let Some(secret) = secret {
-            secret.relative_to(base);
-        }
         if let Some(file) = file {
             *file = base.join(&*file);
         }
@@ -205,10 +256,19 @@ impl Receiver {
         let faults = match self {
             Self::Email(settings) => settings.faults(),
             Self::Webhook(settings) => settings.faults(),
+            Self::Alertmanager(settings) => settings.faults(),
+            Self::Pagerduty(settings) => settings.faults(),
+            Self::Exec(settings) => settings.faults(),
             Self::Folder(settings) if settings.path.as_os_str().is_empty() => vec![SettingsError::Path],
-            Self::Folder(_) => Vec::new(),
+            // Slack's address is a secret, and secrets are read when they are used.
+            Self::Slack(_) | Self::Folder(_) => Vec::new(),
         };
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// Whether it groups and repeats by itself: it is told each change at once, and again and again how things stand.
+    pub const fn keeps_alerts(&self) -> bool {
+        matches!(self, Self::Alertmanager(_))
     }
 
     /// The word for this kind of receiver in metrics and logs.
@@ -216,8 +276,26 @@ impl Receiver {
         match self {
             Self::Email(_) => "email",
             Self::Webhook(_) => "webhook",
+            Self::Alertmanager(_) => "alertmanager",
+            Self::Slack(_) => "slack",
+            Self::Pagerduty(_) => "pagerduty",
+            Self::Exec(_) => "exec",
             Self::Folder(_) => "folder",
         }
+    }
+
+    /// The least time between two attempts, whatever the messages: Slack takes one a second.
+    pub const fn pace(&self) -> Duration {
+        match self {
+            Self::Slack(_) => Duration::from_secs(1),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+fn rebase(secret: &mut Option<Secret>, base: &Path) {
+    if let Some(secret) = secret {
+        secret.relative_to(base);
     }
 }
 

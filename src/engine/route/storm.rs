@@ -1,7 +1,8 @@
 //! Storms: more groups of a route with something to say than a person can read.
 //!
-//! Up to [`Policy::digest_over`](super::Policy) messages of a route go out in a minute. When more are due at once, their
-//! alerts move into one group, which tells numbers and the worst of them, and lives on as any other group does.
+//! Up to [`Policy::digest_over`](super::Policy) messages of a route go out in a minute. When more groups are due at once
+//! of which nobody was told yet, their alerts move into one, which tells numbers and the worst of them, and lives on as
+//! any other group does.
 
 use std::collections::BTreeMap;
 
@@ -26,26 +27,42 @@ impl Router {
             return;
         }
         let now = turn.now;
-        let level = speaking.iter().any(|(key, _)| self.groups.get(key).is_some_and(|group| group.kind == Kind::Level));
-        let most = self.policy.digest_over;
-        self.meters.retain(|_, meter| now.since(meter.since) < LOOK_EVERY);
-        let meter = self.meters.entry(path).or_insert(Meter { since: now, sent: 0 });
-        if level || meter.sent + speaking.len() <= most {
-            meter.sent += if level { 0 } else { speaking.len() };
+        let kind = |key: &String| self.groups.get(key).map(|group| group.kind);
+        if speaking.iter().any(|(key, _)| kind(key) == Some(Kind::Level)) {
             for (key, content) in speaking {
                 self.speak(&key, &content, now, turn.messages);
             }
             return;
         }
-        if meter.sent > 0 {
-            let next = meter.since.plus(LOOK_EVERY);
-            for (key, _) in speaking {
-                self.groups.entry(key).and_modify(|group| group.flush_at = next);
-            }
-            return;
+        // Who was told of a group alone is told alone how it goes on: elsewhere each may be an incident that must end.
+        let told = |(key, _): &(String, Content)| self.groups.get(key).is_some_and(|group| group.sent > 0);
+        let (told, new): (Vec<_>, Vec<_>) = speaking.into_iter().partition(told);
+        let most = self.policy.digest_over;
+        self.meters.retain(|_, meter| now.since(meter.since) < LOOK_EVERY);
+        let meter = *self.meters.entry(path.clone()).or_insert(Meter { since: now, sent: 0 });
+        let mut room = most.saturating_sub(meter.sent);
+        let mut later = Vec::new();
+        if new.len() <= room {
+            room -= new.len();
+            new.into_iter().for_each(|(key, content)| self.speak(&key, &content, now, turn.messages));
+        } else if meter.sent == 0 {
+            room -= 1;
+            self.speak_together(new, turn);
+        } else {
+            later.extend(new);
         }
-        meter.sent = most;
-        self.speak_together(speaking, turn);
+        for (key, content) in told {
+            if room == 0 {
+                later.push((key, content));
+            } else {
+                room -= 1;
+                self.speak(&key, &content, now, turn.messages);
+            }
+        }
+        for (key, _) in later {
+            self.groups.entry(key).and_modify(|group| group.flush_at = meter.since.plus(LOOK_EVERY));
+        }
+        self.meters.insert(path, Meter { sent: most - room.min(most), ..meter });
     }
 
     /// Moves everything that these groups hold into one, which speaks for them.
