@@ -49,7 +49,7 @@ impl Inhibited {
 impl Policy {
     /// Which of these alerts, all of which fire, are kept quiet by others of them; in their order.
     pub fn inhibited(&self, firing: &[&BTreeMap<String, String>]) -> Vec<bool> {
-        let inhibited = Inhibited::by(&self.inhibitions, firing.iter().copied());
+        let inhibited = Inhibited::by(&self.inhibitions, firing);
         firing.iter().map(|labels| inhibited.holds(&self.inhibitions, labels)).collect()
     }
 }
