@@ -176,7 +176,8 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| fail(vec![error.to_string()]))?;
         let raw: RawConfig = serde_saphyr::from_str(&text).map_err(|error| fail(vec![error.to_string()]))?;
         let mut faults = Vec::new();
-        let names: Vec<(String, bool)> = raw.receivers.iter().map(|raw| (raw.name.clone(), raw.alertmanager.is_some())).collect();
+        let names: Vec<(String, bool)> =
+            raw.receivers.iter().map(|raw| (raw.name.clone(), raw.alertmanager.is_some())).collect();
         let policy = RawPolicy {
             route: raw.route,
             inhibit_rules: raw.inhibit_rules,
@@ -240,7 +241,8 @@ impl RawConfig {
                 "rules is empty: name rule files or folders of them; the shipped ones are in `rules/`".to_owned(),
             );
         }
-        let names: Vec<(String, bool)> = receivers.iter().map(|(name, receiver)| (name.clone(), receiver.keeps_alerts())).collect();
+        let names: Vec<(String, bool)> =
+            receivers.iter().map(|(name, receiver)| (name.clone(), receiver.keeps_alerts())).collect();
         let has_route = self.route.is_some();
         let policy = RawPolicy {
             route: self.route,

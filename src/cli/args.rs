@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::check::CheckArgs;
 use super::design::args::DesignArgs;
 use super::rules::args::RulesArgs;
 use crate::engine::Group;
@@ -127,28 +128,6 @@ pub struct RunArgs {
     /// Also write every message as an .eml file to this folder, whatever the receivers
     #[arg(long)]
     pub mail_dir: Option<PathBuf>,
-}
-
-/// `check`.
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// Rule files or folders
-    pub rules: Vec<PathBuf>,
-    /// A configuration file; its rules are checked too, on the streams of its database where there is one
-    #[arg(short, long)]
-    pub config: Option<PathBuf>,
-    /// A daemon's database: say which rules cannot do what they are there for on its streams
-    #[arg(long)]
-    pub db: Option<PathBuf>,
-    /// Exit with 3 where a rule cannot do what it is there for
-    #[arg(long)]
-    pub strict: bool,
-    /// Print the JSON Schema of rule files, for editors, and check nothing
-    #[arg(long, conflicts_with_all = ["rules", "config", "db", "strict"])]
-    pub schema: bool,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
 }
 
 /// `chart`.

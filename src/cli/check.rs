@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
+use clap::Args;
 use serde::Serialize;
 
-use super::args::{CheckArgs, Format};
+use super::args::Format;
 use super::explain::{Subject, from_database, generous};
 use super::table::stream;
 use super::{FINDING, INVALID, Invalid, OK, print, say};
@@ -16,6 +17,28 @@ use crate::engine::detect::DesignCache;
 use crate::engine::reach::out_of_reach;
 use crate::engine::rule::schema::schema;
 use crate::engine::rule::{Diagnostic, Rule, compile, render};
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Rule files or folders
+    pub rules: Vec<PathBuf>,
+    /// A configuration file; its rules are checked too, on the streams of its database where there is one
+    #[arg(short, long)]
+    pub config: Option<PathBuf>,
+    /// A daemon's database: say which rules cannot do what they are there for on its streams
+    #[arg(long)]
+    pub db: Option<PathBuf>,
+    /// Exit with 3 where a rule cannot do what it is there for
+    #[arg(long)]
+    pub strict: bool,
+    /// Print the JSON Schema of rule files, for editors, and check nothing
+    #[arg(long, conflicts_with_all = ["rules", "config", "db", "strict"])]
+    pub schema: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
 
 /// Findings that are shown as text; the rest is counted.
 const SHOWN: usize = 20;

@@ -3,7 +3,7 @@
 pub mod args;
 mod baseline;
 mod chart;
-mod check;
+pub mod check;
 mod console;
 mod daemon;
 mod db;
