@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::check::CheckArgs;
 use super::design::args::DesignArgs;
+use super::rules::args::RulesArgs;
 use crate::engine::Group;
 use crate::engine::budget::Budget;
 use crate::engine::units::Span;
@@ -29,8 +31,15 @@ pub enum Command {
     #[command(after_help = "Example: shewhart run -c /etc/shewhart/shewhart.yaml")]
     Run(RunArgs),
     /// Check rule files and the configuration; exit 1 with every fault
-    #[command(after_help = "Example: shewhart check rules/ -c shewhart.yaml")]
+    #[command(
+        after_help = "Examples:\n  shewhart check rules/ -c shewhart.yaml\n  shewhart check --schema > rules.schema.json"
+    )]
     Check(CheckArgs),
+    /// List rules; change values of rule files and leave the rest of them alone
+    #[command(
+        after_help = "Example: shewhart rules set rules/accuracy.yaml AccuracyDegraded detect.drop=3pp --dry-run"
+    )]
+    Rules(RulesArgs),
     /// What every rule is worth on every stream: its limit, its promise, how long it takes to see changes
     #[command(
         after_help = "Examples:\n  shewhart explain rules/ --db data/shewhart.db\n  shewhart explain --accuracy 0.92 --labels 2000 --per-day 500"
@@ -119,25 +128,6 @@ pub struct RunArgs {
     /// Also write every message as an .eml file to this folder, whatever the receivers
     #[arg(long)]
     pub mail_dir: Option<PathBuf>,
-}
-
-/// `check`.
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// Rule files or folders
-    pub rules: Vec<PathBuf>,
-    /// A configuration file; its rules are checked too, on the streams of its database where there is one
-    #[arg(short, long)]
-    pub config: Option<PathBuf>,
-    /// A daemon's database: say which rules cannot do what they are there for on its streams
-    #[arg(long)]
-    pub db: Option<PathBuf>,
-    /// Exit with 3 where a rule cannot do what it is there for
-    #[arg(long)]
-    pub strict: bool,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
 }
 
 /// `chart`.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
+use clap::Args;
 use serde::Serialize;
 
-use super::args::{CheckArgs, Format};
+use super::args::Format;
 use super::explain::{Subject, from_database, generous};
 use super::table::stream;
 use super::{FINDING, INVALID, Invalid, OK, print, say};
@@ -14,7 +15,30 @@ use crate::config::Config;
 use crate::edge::reload;
 use crate::engine::detect::DesignCache;
 use crate::engine::reach::out_of_reach;
+use crate::engine::rule::schema::schema;
 use crate::engine::rule::{Diagnostic, Rule, compile, render};
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Rule files or folders
+    pub rules: Vec<PathBuf>,
+    /// A configuration file; its rules are checked too, on the streams of its database where there is one
+    #[arg(short, long)]
+    pub config: Option<PathBuf>,
+    /// A daemon's database: say which rules cannot do what they are there for on its streams
+    #[arg(long)]
+    pub db: Option<PathBuf>,
+    /// Exit with 3 where a rule cannot do what it is there for
+    #[arg(long)]
+    pub strict: bool,
+    /// Print the JSON Schema of rule files, for editors, and check nothing
+    #[arg(long, conflicts_with_all = ["rules", "config", "db", "strict"])]
+    pub schema: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
 
 /// Findings that are shown as text; the rest is counted.
 const SHOWN: usize = 20;
@@ -30,6 +54,10 @@ struct Useless {
 }
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
+    if args.schema {
+        print(&format!("{}\n", serde_json::to_string_pretty(&schema())?));
+        return Ok(OK);
+    }
     if args.rules.is_empty() && args.config.is_none() {
         return Err(
             Invalid("nothing to check: name rule files or folders, or a configuration with -c".to_owned()).into()
@@ -48,18 +76,19 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
             Err(error) => config_fault = Some(error.to_string()),
         }
     }
-    let (diagnostics, rules) = match reload::read(&paths) {
+    let (diagnostics, rules, disabled) = match reload::read(&paths) {
         Ok(sources) => {
             let compiled = compile(&sources);
-            (compiled.diagnostics, compiled.rules.map(|set| set.rules).unwrap_or_default())
+            let disabled = compiled.disabled();
+            (compiled.diagnostics, compiled.rules.map(|set| set.rules).unwrap_or_default(), disabled)
         }
-        Err(diagnostics) => (diagnostics, Vec::new()),
+        Err(diagnostics) => (diagnostics, Vec::new(), 0),
     };
     let useless = useless(&rules, database)?;
     let failed = config_fault.is_some() || diagnostics.iter().any(Diagnostic::is_error);
     match args.output {
         Format::Json => {
-            let report = json(&diagnostics, config_fault.as_deref(), rules.len(), &useless);
+            let report = json(&diagnostics, config_fault.as_deref(), (rules.len(), disabled), &useless);
             print(&format!("{}\n", serde_json::to_string_pretty(&report)?));
         }
         Format::Text => {
@@ -80,7 +109,8 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
             if failed {
                 say(&format!("{errors} errors, {warnings} warnings"));
             } else {
-                print(&format!("{} rules are good, {warnings} warnings\n", rules.len()));
+                let off = if disabled > 0 { format!(", {disabled} disabled") } else { String::new() };
+                print(&format!("{} rules are good{off}, {warnings} warnings\n", rules.len()));
             }
         }
     }
@@ -123,7 +153,12 @@ fn line(finding: &Useless) -> String {
     format!("  ! {} on {place}: {}", finding.rule, finding.message)
 }
 
-fn json(diagnostics: &[Diagnostic], config: Option<&str>, rules: usize, useless: &[Useless]) -> serde_json::Value {
+fn json(
+    diagnostics: &[Diagnostic],
+    config: Option<&str>,
+    (rules, disabled): (usize, usize),
+    useless: &[Useless],
+) -> serde_json::Value {
     let each = |d: &Diagnostic| {
         serde_json::json!({
             "severity": d.severity.as_str(), "file": d.file, "line": d.line, "column": d.column,
@@ -131,7 +166,7 @@ fn json(diagnostics: &[Diagnostic], config: Option<&str>, rules: usize, useless:
         })
     };
     serde_json::json!({
-        "rules": rules, "config": config, "diagnostics": diagnostics.iter().map(each).collect::<Vec<_>>(),
+        "rules": rules, "disabled": disabled, "config": config, "diagnostics": diagnostics.iter().map(each).collect::<Vec<_>>(),
         "findings": useless,
     })
 }

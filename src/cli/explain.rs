@@ -131,6 +131,9 @@ fn text(measure: &Measure, told: &Explained) -> String {
         });
         row("promise", format!("one false alarm in {} {plural}{when}", digits(arl0, 4)));
     }
+    if told.arl0.is_none() && told.limit.is_some() {
+        row("chart", told.chart.clone());
+    }
     if let Some(baseline) = told.baseline_told(measure) {
         let value = told.baseline.map_or(0.0, |estimate| estimate.value);
         let fixed = format!("{}, fixed by the rule", crate::engine::account::value(measure, value));

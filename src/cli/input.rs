@@ -30,7 +30,7 @@ pub(super) fn shipped() -> Vec<Source> {
 pub(super) fn rules(paths: &[PathBuf]) -> anyhow::Result<RuleSet> {
     let sources =
         if paths.is_empty() { shipped() } else { reload::read(paths).map_err(|d| Invalid(render(&d, false, 100)))? };
-    let Compiled { rules, diagnostics } = compile(&sources);
+    let Compiled { rules, diagnostics, .. } = compile(&sources);
     match rules {
         Some(rules) => Ok(rules),
         None => Err(Invalid(format!("the rules do not compile\n{}", render(&diagnostics, false, 100))).into()),

@@ -3,7 +3,7 @@
 pub mod args;
 mod baseline;
 mod chart;
-mod check;
+pub mod check;
 mod console;
 mod daemon;
 mod db;
@@ -13,6 +13,7 @@ mod explain;
 mod input;
 mod people;
 mod replay;
+pub mod rules;
 mod run;
 mod simulate;
 mod table;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Rules(args) => rules::rules(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Design(args) => design::design(&args),
         Command::Chart(args) => chart::run(&args),

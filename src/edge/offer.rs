@@ -53,7 +53,7 @@ pub(super) fn offer(
 ) -> Result<(Option<RuleSet>, RuleSetRow), LedgerError> {
     let (compiled, sources) = match reload::read(&config.rules) {
         Ok(sources) => (compile(&sources), sources),
-        Err(diagnostics) => (Compiled { rules: None, diagnostics }, Vec::new()),
+        Err(diagnostics) => (Compiled { rules: None, diagnostics, listed: Vec::new() }, Vec::new()),
     };
     let texts: BTreeMap<&str, &str> = sources.iter().map(|s| (s.name.as_str(), s.text.as_str())).collect();
     let before = ledger.last_good_sources()?;

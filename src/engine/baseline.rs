@@ -148,30 +148,19 @@ impl Profile {
     pub fn bad(&self, detect: &Detect) -> Option<Counts> {
         let measure = &detect.measure;
         let counts = match measure {
-            Measure::Flag(name) => {
-                let counts = self.pane.flags.get(name).copied().unwrap_or_default();
-                if detect.counts_good() { counts.complement() } else { counts }
-            }
             Measure::Latency { .. } => {
                 let bar = self.latency_bar(measure)?;
                 let histogram = self.latency_histogram(measure)?;
                 Counts { hits: histogram.above(bar), n: histogram.n() }
             }
-            measure => self.bad_of(measure)?,
+            _ => bad_in(&self.pane, detect)?,
         };
         (counts.n > 0).then_some(counts)
     }
 
     /// The same where every output can have them, possibly none of none: not for flags and latency.
     pub const fn bad_of(&self, measure: &Measure) -> Option<Counts> {
-        Some(match measure {
-            Measure::Accuracy => self.pane.correct.complement(),
-            Measure::EscalationRate => self.pane.escalated,
-            Measure::OverrideRate => self.pane.overridden,
-            Measure::ErrorRate => self.pane.errors(),
-            Measure::Availability => self.pane.available().complement(),
-            _ => return None,
-        })
+        bad_of(&self.pane, measure)
     }
 
     /// The bad outcomes of a measure by batches.
@@ -208,6 +197,25 @@ impl Profile {
             _ => None,
         }
     }
+}
+
+/// The bad outcomes of a pane for measures that every output can have: not for flags and latency.
+const fn bad_of(pane: &Pane, measure: &Measure) -> Option<Counts> {
+    Some(match measure {
+        Measure::Accuracy => pane.correct.complement(),
+        Measure::EscalationRate => pane.escalated,
+        Measure::OverrideRate => pane.overridden,
+        Measure::ErrorRate => pane.errors(),
+        Measure::Availability => pane.available().complement(),
+        _ => return None,
+    })
+}
+
+/// The bad outcomes of a pane; nothing for measures that are no shares, and for latency, which has no fixed bar.
+pub fn bad_in(pane: &Pane, detect: &Detect) -> Option<Counts> {
+    let Measure::Flag(name) = &detect.measure else { return bad_of(pane, &detect.measure) };
+    let counts = pane.flags.get(name).copied().unwrap_or_default();
+    Some(if detect.counts_good() { counts.complement() } else { counts })
 }
 
 /// A profile with its name: what a stream is compared with.

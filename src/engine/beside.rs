@@ -211,6 +211,8 @@ fn bound(detect: &Detect, centre: f64) -> Option<f64> {
         Bound::Drop(amount) => centre - away(amount)?,
         Bound::Rise(amount) => centre + away(amount)?,
         Bound::Target(x) | Bound::Limit(x) => x,
+        Bound::Burn(burn) if burn.at_least => 1.0 - burn.allowed,
+        Bound::Burn(burn) => burn.allowed,
         _ => return None,
     };
     (bound.is_finite() && bound != centre).then_some(bound)

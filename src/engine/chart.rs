@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::Id;
 use super::baseline::{Baseline, Bucket, log_of};
-use super::detect::{DesignCache, Detector, Verdict};
+use super::detect::{BurnChart, DesignCache, Detector, Verdict};
 use super::event::{Output, Status};
 use super::plan::{BatchSize, least_promise, plan, promised};
 use super::rate::Rate;
@@ -128,6 +128,10 @@ impl Chart {
     pub fn design(detect: &Detect, baseline: Option<&Baseline>, cache: &mut DesignCache) -> Self {
         let profile = baseline.map(|b| &b.profile);
         let mut chart = Self { bar: profile.and_then(|p| p.latency_bar(&detect.measure)), ..Self::waiting() };
+        if let Some(burn) = detect.burn() {
+            chart.detector = Some(Detector::Burn(BurnChart::new(burn)));
+            return chart;
+        }
         let Some(plan) = plan(detect, baseline) else { return chart };
         let days = profile.map_or(0.0, |p| p.span().as_days_f64());
         chart.rate = plan.per_day.map(|per_day| Rate::known(per_day, days)).unwrap_or_default();
@@ -264,13 +268,13 @@ impl Chart {
 
     /// False alarms a week that follow from the promise and the rate as of `now`.
     pub fn per_week(&self, now: Timestamp) -> f64 {
-        let known = self.rate.per_day_at(now).filter(|_| self.detector.is_some());
+        let known = self.rate.per_day_at(now).filter(|_| self.arl0().is_some());
         known.map_or(0.0, |per_day| 7.0 * per_day / self.arl0)
     }
 
-    /// The promise in samples, where there is a detector.
+    /// The promise in samples, where there is a detector that makes one.
     pub fn arl0(&self) -> Option<f64> {
-        self.detector.as_ref().map(|_| self.arl0)
+        self.detector.as_ref().filter(|detector| !matches!(detector, Detector::Burn(_))).map(|_| self.arl0)
     }
 
     /// Samples a day, once that is known.

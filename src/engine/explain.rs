@@ -6,12 +6,13 @@ use serde::Serialize;
 
 use super::account::{digits, is_share, value};
 use super::baseline::Baseline;
+use super::burn::needed_share;
 use super::chart::Chart;
-use super::detect::{Alarm, Centre, Change, Delay, DesignCache, Detector};
+use super::detect::{Alarm, BurnChart, Centre, Change, Delay, DesignCache, Detector};
 use super::detect::{ProportionChart, ProportionDesign};
 use super::plan::{Design, Finding, Plan, plan};
-use super::reach::too_late;
-use super::rule::{Measure, Rule};
+use super::reach::{burned_out, too_late};
+use super::rule::{Burn, Measure, Rule};
 use super::units::{Estimate, SampleUnit};
 
 /// Sizes that are told for shares, in points of 1.
@@ -112,6 +113,10 @@ pub fn explain(
         findings: Vec::new(),
         hopeless: false,
     };
+    if let Some(burn) = rule.detect.burn() {
+        burning(&mut told, rule, &burn, baseline);
+        return Some(told);
+    }
     let Some(mut plan) = plan(&rule.detect, baseline) else {
         told.findings.push(nothing_yet(rule, baseline));
         return Some(told);
@@ -142,6 +147,27 @@ fn nothing_yet(rule: &Rule, baseline: Option<&Baseline>) -> String {
     match baseline {
         None => "the stream has no baseline yet".to_owned(),
         Some(_) => format!("the baseline holds too little of {} to carry a chart", rule.detect.measure),
+    }
+}
+
+/// Burn rates have no promise and no run length: what is told is the bound, and what the traffic makes of it.
+fn burning(told: &mut Explained, rule: &Rule, burn: &Burn, baseline: Option<&Baseline>) {
+    let turn = |x: f64| if rule.detect.counts_good() { 1.0 - x } else { x };
+    let level = turn(burn.allowed);
+    let chart = BurnChart::new(*burn);
+    told.chart = chart.method();
+    told.limit = Some(chart.limit());
+    told.baseline = Some(Estimate { value: level, low: level, high: level });
+    told.findings.push("a burn rate makes no promise of false alarms".to_owned());
+    if let Some(finding) = burned_out(burn, rule, baseline) {
+        told.findings.push(finding);
+        told.hopeless = true;
+        return;
+    }
+    let least = burn.rates().map(|rate| rate.rate * burn.allowed).fold(1.0, f64::min);
+    if let Some(needed) = needed_share(burn, &rule.detect, baseline).filter(|needed| *needed > least) {
+        let level = value(&rule.detect.measure, turn(needed));
+        told.findings.push(format!("at this traffic ten bad cases are more than the burn rate: it fires from {level}"));
     }
 }
 

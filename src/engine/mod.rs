@@ -10,6 +10,7 @@ pub mod baseline;
 pub mod batches;
 mod beside;
 pub mod budget;
+mod burn;
 pub mod cases;
 pub mod chart;
 mod contract;

@@ -148,7 +148,7 @@ pub enum Finding {
 pub fn plan(detect: &Detect, baseline: Option<&Baseline>) -> Option<Plan> {
     let profile = baseline.map(|b| &b.profile);
     match (&detect.measure, detect.bound) {
-        (Measure::Silence, _) => None,
+        (Measure::Silence, _) | (_, Bound::Burn(_)) => None,
         (Measure::ConfidenceDistribution, _) => shape(detect, profile?),
         (Measure::Profile, _) => vector(detect, profile?),
         (Measure::Confidence, Bound::Target(_)) => mean(detect, profile?, &profile?.confidence),
@@ -348,7 +348,7 @@ pub const fn least_promise(design: &Design) -> f64 {
 const fn amount(bound: Bound) -> Option<Amount> {
     match bound {
         Bound::Drop(amount) | Bound::Rise(amount) => Some(amount),
-        Bound::Target(_) | Bound::Limit(_) | Bound::Absence(_) | Bound::Shape => None,
+        Bound::Target(_) | Bound::Limit(_) | Bound::Absence(_) | Bound::Shape | Bound::Burn(_) => None,
     }
 }
 

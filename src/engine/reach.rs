@@ -10,11 +10,12 @@
 //! simulates the chart itself.
 
 use super::baseline::Baseline;
+use super::burn::needed_share;
 use super::chart::Chart;
 use super::detect::design::bernoulli::{scaled_limit, weights};
-use super::detect::{Alarm, DesignCache, MeanDesign, ProportionDesign};
+use super::detect::{Alarm, BAD_LEAST, DesignCache, MeanDesign, ProportionDesign};
 use super::plan::{Design, Plan, plan};
-use super::rule::Rule;
+use super::rule::{Burn, Rule};
 
 /// A change that takes longer than this to find, in days, is found too late to matter.
 pub const TOO_LATE_DAYS: f64 = 90.0;
@@ -29,6 +30,9 @@ pub fn out_of_reach(
     live: Option<&Chart>,
     cache: &mut DesignCache,
 ) -> Option<String> {
+    if let Some(burn) = rule.detect.burn() {
+        return burned_out(&burn, rule, baseline);
+    }
     let mut plan = plan(&rule.detect, baseline)?;
     plan.take_promise(live.and_then(Chart::arl0));
     let samples = match &plan.design {
@@ -51,6 +55,13 @@ pub(super) fn too_late(plan: &Plan, samples: Option<f64>, per_day: Option<f64>) 
     let days = samples / per_day?;
     (days > TOO_LATE_DAYS)
         .then(|| format!("a change of the rule's own size takes {days:.0} days to see at this traffic"))
+}
+
+/// Why a burn rate can never fire at the baseline's traffic.
+pub(super) fn burned_out(burn: &Burn, rule: &Rule, baseline: Option<&Baseline>) -> Option<String> {
+    let needed = needed_share(burn, &rule.detect, baseline)?;
+    let what = format!("its long window holds fewer than the {BAD_LEAST} bad cases that it takes, even if all are bad");
+    (needed > 1.0).then_some(what)
 }
 
 /// Samples to see a rise of delta; nothing where the statistic does not even move up.

@@ -7,6 +7,7 @@ use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
 use super::baseline::{Baseline, Profile};
 use super::beside::{Scene, release};
 use super::budget::Promised;
+use super::burn;
 use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
@@ -153,9 +154,8 @@ impl Stream {
             return;
         }
         for (at, _) in self.watched.clone() {
-            let Some(rule) = ctx.rules.rules.get(at).filter(|rule| rule.detect.measure != Measure::Silence) else {
-                continue;
-            };
+            let compared = |rule: &&Rule| rule.detect.measure != Measure::Silence && rule.detect.burn().is_none();
+            let Some(rule) = ctx.rules.rules.get(at).filter(compared) else { continue };
             let Some(mut alert) = self.memory.alerts.remove(&rule.id) else { continue };
             if let Some(change) = alert.end(Reason::BaselineReplaced) {
                 said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, None), ctx))));
@@ -170,7 +170,8 @@ impl Stream {
 
     fn redesign_all(&mut self, ctx: &mut Context<'_>) {
         for (at, definition) in &self.watched {
-            if let Some(rule) = ctx.rules.rules.get(*at) {
+            // Burn rates need no baseline: they go on where they were.
+            if let Some(rule) = ctx.rules.rules.get(*at).filter(|rule| rule.detect.burn().is_none()) {
                 let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.cache);
                 let before = self.memory.charts.insert(*definition, chart);
                 self.memory.promised += before.map_or(0.0, |chart| chart.promised());
@@ -189,7 +190,7 @@ impl Stream {
     pub(super) fn take_allowance(&mut self, ctx: &mut Context<'_>) {
         // Until the shares are known, every chart keeps the one that it had.
         let Some(each) = ctx.allowance else { return };
-        let charts = self.memory.charts.values().filter(|chart| chart.detector.is_some()).count().max(1) as f64;
+        let charts = self.memory.charts.values().filter(|chart| chart.arl0().is_some()).count().max(1) as f64;
         let allowed = self.memory.traffic.per_day().map(|outputs| each * outputs / charts);
         let days = allowed.filter(|allowed| *allowed > 0.0 && allowed.is_finite()).map(|allowed| 1.0 / allowed);
         for (at, definition) in &self.watched {
@@ -336,7 +337,7 @@ impl Stream {
         open.add_to(&mut baseline.profile, measure);
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
-            if rule.detect.measure == *measure {
+            if rule.detect.measure == *measure && rule.detect.burn().is_none() {
                 let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.cache);
                 self.memory.charts.insert(*definition, chart);
             }
@@ -370,6 +371,9 @@ impl Stream {
     pub(super) fn judge(&mut self, ctx: &Context<'_>, said: &mut Vec<Said>) {
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
+            if let Some(chart) = self.memory.charts.get_mut(definition) {
+                burn::judge(chart, &rule.detect, &self.window, ctx.now);
+            }
             let active = match rule.detect.bound {
                 Bound::Absence(span) => self.silent_from(span).is_some_and(|from| ctx.now >= from),
                 _ => self.memory.charts.get(definition).and_then(Chart::grade).is_some_and(|g| g >= rule.detect.grade),
@@ -412,13 +416,13 @@ impl Stream {
 
     /// The next stream time at which an alert of this stream changes even if no record comes.
     pub(super) fn deadline(&self, rules: &RuleSet) -> Option<Timestamp> {
-        let of = |(at, _): &(usize, Id)| {
+        let of = |(at, definition): &(usize, Id)| {
             let rule = rules.rules.get(*at)?;
             let alert = self.memory.alerts.get(&rule.id);
             let timed = alert.and_then(|alert| alert.deadline(timing(rule)));
             match (rule.detect.bound, alert) {
                 (Bound::Absence(span), None) => self.silent_from(span),
-                _ => timed,
+                _ => timed.into_iter().chain(self.memory.charts.get(definition).and_then(burn::deadline)).min(),
             }
         };
         self.watched.iter().filter_map(of).min()
@@ -442,9 +446,13 @@ impl Stream {
         }
         match self.memory.charts.get(definition)?.verdict() {
             Verdict::OutOfControl(evidence) => {
-                let mut account = Account::new(&rule.detect, &evidence, self.baseline.as_deref(), self.facts());
-                account.around = self.scene(rule).around(&account);
-                Some(account)
+                let burns = rule.detect.burn().is_some();
+                let baseline = self.baseline.as_deref().filter(|_| !burns);
+                let account = Account::new(&rule.detect, &evidence, baseline, self.facts());
+                // A burn rate makes no promise, so there is nothing that one could count.
+                let unit = account.unit.filter(|_| !burns);
+                let around = self.scene(rule).around(&account);
+                Some(Account { unit, around, ..account })
             }
             Verdict::InControl | Verdict::Learning { .. } => None,
         }

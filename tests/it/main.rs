@@ -3,6 +3,7 @@
 mod analyst;
 mod around;
 mod broker;
+mod burn;
 mod chart;
 mod crash;
 mod daemon;

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use shewhart::engine::rule::{Compiled, Grade, Source, compile, render};
 
+mod edits;
+mod schema;
+
 /// The rule files of a folder of the repository whose name ends so, sorted.
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);

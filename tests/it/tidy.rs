@@ -20,7 +20,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 27] = [
+const ENGINE: [(&str, &[&str]); 28] = [
     ("units", &[]),
     ("text", &[]),
     ("rule", &["alert", "units"]),
@@ -40,16 +40,17 @@ const ENGINE: [(&str, &[&str]); 27] = [
     ("labels", &["baseline", "batches", "rule", "sketch", "units"]),
     ("beside", &["alert", "around", "baseline", "detect", "rule", "sketch", "units", "window"]),
     ("chart", &["alert", "baseline", "detect", "event", "plan", "rate", "rule", "sketch", "units", "vector"]),
+    ("burn", &["baseline", "chart", "detect", "rule", "units", "window"]),
     ("budget", &["units"]),
     ("memory", &["alert", "around", "baseline", "chart", "labels", "rate", "units"]),
-    ("reach", &["baseline", "chart", "detect", "plan", "rule"]),
-    ("explain", &["account", "baseline", "chart", "detect", "plan", "reach", "rule", "units"]),
+    ("reach", &["baseline", "burn", "chart", "detect", "plan", "rule"]),
+    ("explain", &["account", "baseline", "burn", "chart", "detect", "plan", "reach", "rule", "units"]),
     ("account", &["alert", "around", "baseline", "detect", "rule", "units"]),
     (
         "stream",
         &[
-            "account", "alert", "baseline", "beside", "budget", "chart", "detect", "event", "labels", "memory", "plan",
-            "rate", "rule", "units", "window",
+            "account", "alert", "baseline", "beside", "budget", "burn", "chart", "detect", "event", "labels", "memory",
+            "plan", "rate", "rule", "units", "window",
         ],
     ),
     ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),

@@ -179,7 +179,7 @@ fn rules(base: &Path, patterns: &[Spanned<String>], faults: &mut Faults) -> Rule
     }
     let compiled = match reload::read(&paths) {
         Ok(sources) => compile(&sources),
-        Err(diagnostics) => Compiled { rules: None, diagnostics },
+        Err(diagnostics) => Compiled { rules: None, diagnostics, listed: Vec::new() },
     };
     compiled.rules.unwrap_or_else(|| {
         faults.say(line, format_args!("the rules do not compile\n{}", render(&compiled.diagnostics, false, 100)));

@@ -4,6 +4,7 @@
 //! clock and never resets itself without saying so: an alarm stays until the reversed chart says the level is back.
 
 mod bank;
+mod burn;
 mod comparison;
 mod cusum;
 mod delay;
@@ -27,6 +28,7 @@ mod tabular;
 use serde::{Deserialize, Serialize};
 
 pub use self::bank::{BankDesign, CusumBank};
+pub use self::burn::{BAD_LEAST, BurnChart};
 pub use self::comparison::Comparison;
 pub use self::cusum::LatticeCusum;
 pub use self::delay::{Change, Delay};
@@ -136,6 +138,8 @@ pub enum Detector {
     Distance(DistanceChart),
     /// Of vectors of bucket means. Boxed: it is several times as large as the others.
     Vector(Box<VectorChart>),
+    /// Of a fixed bound over two windows.
+    Burn(BurnChart),
 }
 
 impl Detector {
@@ -146,6 +150,7 @@ impl Detector {
             Self::Mean(chart) => chart.verdict(),
             Self::Distance(chart) => chart.verdict(),
             Self::Vector(chart) => chart.verdict(),
+            Self::Burn(chart) => chart.verdict(),
         }
     }
 
@@ -158,6 +163,7 @@ impl Detector {
             Self::Mean(chart) => chart.is_out().then_some(Grade::Confirmed),
             Self::Distance(chart) => matches!(chart.verdict(), Verdict::OutOfControl(_)).then_some(Grade::Confirmed),
             Self::Vector(chart) => chart.is_out().then_some(Grade::Confirmed),
+            Self::Burn(chart) => chart.is_out().then_some(Grade::Confirmed),
         }
     }
 
@@ -168,6 +174,7 @@ impl Detector {
             Self::Mean(chart) => chart.statistic(),
             Self::Distance(chart) => chart.statistic(),
             Self::Vector(chart) => chart.statistic(),
+            Self::Burn(chart) => chart.statistic(),
         }
     }
 
@@ -178,6 +185,7 @@ impl Detector {
             Self::Mean(chart) => chart.limit(),
             Self::Distance(chart) => chart.limit(),
             Self::Vector(chart) => chart.limit(),
+            Self::Burn(chart) => chart.limit(),
         }
     }
 
@@ -187,6 +195,7 @@ impl Detector {
             Self::Proportion(chart) => chart.centre(),
             Self::Mean(chart) => chart.centre(),
             Self::Distance(_) | Self::Vector(_) => 0.0,
+            Self::Burn(chart) => chart.centre(),
         }
     }
 
@@ -198,7 +207,7 @@ impl Detector {
                 Some(("T2 of single buckets", statistic, limit))
             }
             Self::Proportion(chart) => Some(("Bernoulli CUSUM", chart.cusum(), chart.cusum_limit())),
-            Self::Mean(_) | Self::Distance(_) => None,
+            Self::Mean(_) | Self::Distance(_) | Self::Burn(_) => None,
         }
     }
 
@@ -209,6 +218,8 @@ impl Detector {
             Self::Mean(chart) => chart.redesign(arl0, cache),
             Self::Distance(chart) => chart.redesign(arl0),
             Self::Vector(chart) => chart.redesign(arl0, cache),
+            // It makes no promise.
+            Self::Burn(_) => {}
         }
     }
 
@@ -217,7 +228,7 @@ impl Detector {
         match self {
             Self::Proportion(chart) => chart.head_start(),
             Self::Mean(chart) => chart.head_start(),
-            Self::Distance(_) | Self::Vector(_) => {}
+            Self::Distance(_) | Self::Vector(_) | Self::Burn(_) => {}
         }
     }
 
@@ -228,6 +239,7 @@ impl Detector {
             Self::Mean(chart) => chart.method(),
             Self::Distance(_) => "PSI of windows".to_owned(),
             Self::Vector(_) => multivariate::METHOD.to_owned(),
+            Self::Burn(chart) => chart.method(),
         }
     }
 
@@ -238,6 +250,7 @@ impl Detector {
             Self::Mean(chart) => chart.samples_seen(),
             Self::Distance(chart) => chart.samples_seen(),
             Self::Vector(chart) => chart.samples_seen(),
+            Self::Burn(chart) => chart.samples_seen(),
         }
     }
 }

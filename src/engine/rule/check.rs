@@ -2,6 +2,7 @@
 //! every fault.
 
 use super::amount::{self, Quantity, QuantityError, Unit};
+use super::burn;
 use super::diagnostic::{Sink, did_you_mean, quoted};
 use super::measure::{COMPONENTS, Kind, LATER, QUANTILES, WORDS};
 use super::parse::RawDetect;
@@ -10,12 +11,14 @@ use super::{Amount, Bound, ChartKind, Detect, Grade, Measure, Promise};
 use crate::engine::units::Span;
 
 /// What an alert may cost when the rule does not say: one false alarm per quarter and stream.
-const DEFAULT_PROMISE: Promise = Promise::Rate { count: 1.0, per: Span::DAY.times(90) };
+pub(super) const DEFAULT_PROMISE: Promise = Promise::Rate { count: 1.0, per: Span::DAY.times(90) };
 const PROMISE_HELP: &str = "write `false_alarms: 1 per 90d` (per stream), or `arl0: 20000` (samples)";
-const GRADES: &[(&str, Grade)] =
+/// The words for grades.
+pub(super) const GRADES: &[(&str, Grade)] =
     &[("drifting", Grade::Drifting), ("degraded", Grade::Degraded), ("confirmed", Grade::Confirmed)];
 
-const CHARTS: &[(&str, ChartKind)] = &[
+/// The words for charts.
+pub(super) const CHARTS: &[(&str, ChartKind)] = &[
     ("esr", ChartKind::Esr),
     ("cusum", ChartKind::Cusum),
     ("bank", ChartKind::Bank),
@@ -24,10 +27,14 @@ const CHARTS: &[(&str, ChartKind)] = &[
     ("shewhart", ChartKind::Shewhart),
 ];
 /// The probability that a promise is kept although the baseline is an estimate, where the rule does not say.
-const DEFAULT_GUARANTEE: f64 = 0.75;
+pub(super) const DEFAULT_GUARANTEE: f64 = 0.75;
 
 pub(super) fn detect(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Detect> {
     let measure = measure(sink, raw);
+    if raw.burn_rate.is_some() {
+        return burn::detect(sink, raw, measure);
+    }
+    burn::windows_alone(sink, raw);
     let promise = promise(sink, raw);
     let grade = grade(sink, raw, measure.as_ref());
     let bound = measure.as_ref().and_then(|measure| bound(sink, raw, measure));
@@ -212,7 +219,7 @@ fn arl0(sink: &mut Sink<'_>, text: &Text) -> Option<Promise> {
     Some(Promise::Arl0(samples))
 }
 
-fn bound(sink: &mut Sink<'_>, raw: &RawDetect, measure: &Measure) -> Option<Bound> {
+pub(super) fn bound(sink: &mut Sink<'_>, raw: &RawDetect, measure: &Measure) -> Option<Bound> {
     let kind = measure.kind();
     let mut bounds = raw.bounds.iter();
     let Some((key, text)) = bounds.next() else {
@@ -233,8 +240,8 @@ fn bound(sink: &mut Sink<'_>, raw: &RawDetect, measure: &Measure) -> Option<Boun
     match key.value.as_str() {
         "drop" => amount(sink, measure, key, text).map(Bound::Drop),
         "rise" => amount(sink, measure, key, text).map(Bound::Rise),
-        "target" => level(sink, measure, key, text).map(Bound::Target),
-        "limit" => level(sink, measure, key, text).map(Bound::Limit),
+        "target" => level(sink, key, text).map(Bound::Target),
+        "limit" => level(sink, key, text).map(Bound::Limit),
         _ => absence(sink, text).map(Bound::Absence),
     }
 }
@@ -289,17 +296,16 @@ fn right_bound(measure: &Measure, key: &Text, text: &Text) -> String {
 /// `drop` and `rise`.
 fn amount(sink: &mut Sink<'_>, measure: &Measure, key: &Text, text: &Text) -> Option<Amount> {
     let quantity = quantity(sink, measure, key, text)?;
-    let kind = measure.kind();
+    if !measure.takes(quantity.unit) {
+        let (message, help) = wrong_unit(measure, key, quantity, quantity.unit);
+        sink.error(&text.span, message, help);
+        return None;
+    }
     let amount = match quantity.unit {
-        Unit::Points if kind.is_share() => Amount::Points(quantity.number / 100.0),
-        Unit::Percent if !kind.is_share() => Amount::Relative(quantity.number / 100.0),
-        Unit::Deviations if !kind.is_share() || *measure == Measure::Confidence => Amount::Deviations(quantity.number),
-        Unit::None if !kind.is_share() && *measure != Measure::Tokens => Amount::Absolute(quantity.number),
-        unit => {
-            let (message, help) = wrong_unit(measure, key, quantity, unit);
-            sink.error(&text.span, message, help);
-            return None;
-        }
+        Unit::Points => Amount::Points(quantity.number / 100.0),
+        Unit::Percent => Amount::Relative(quantity.number / 100.0),
+        Unit::Deviations => Amount::Deviations(quantity.number),
+        Unit::None | Unit::Time => Amount::Absolute(quantity.number),
     };
     if let Some((message, help)) = too_far(measure, key, amount) {
         sink.error(&text.span, message, help);
@@ -375,20 +381,20 @@ fn too_far(measure: &Measure, key: &Text, amount: Amount) -> Option<(String, Str
 }
 
 /// `target` and `limit`: a share as `92%` or `0.92`.
-fn level(sink: &mut Sink<'_>, measure: &Measure, key: &Text, text: &Text) -> Option<f64> {
-    let quantity = quantity(sink, measure, key, text)?;
-    let level = match quantity.unit {
-        Unit::Percent => quantity.number / 100.0,
-        Unit::None => quantity.number,
+fn level(sink: &mut Sink<'_>, key: &Text, text: &Text) -> Option<f64> {
+    let written = amount::quantity(&text.value).ok();
+    let level = match written {
+        Some(Quantity { number, unit: Unit::Percent }) => number / 100.0,
+        Some(Quantity { number, unit: Unit::None }) => number,
         _ => f64::NAN,
     };
     if level > 0.0 && level < 1.0 {
         return Some(level);
     }
     let message = format!("`{}` is a share between 0 and 1, found {}", key.value, quoted(&text.value));
-    let help = match quantity.unit {
-        Unit::None | Unit::Points if quantity.number > 1.0 && quantity.number < 100.0 => {
-            format!("write `{}: {}%`", key.value, quantity.number)
+    let help = match written {
+        Some(Quantity { number, unit: Unit::None | Unit::Points }) if number > 1.0 && number < 100.0 => {
+            format!("write `{}: {number}%`", key.value)
         }
         _ => format!("write it like `{0}: 92%` or `{0}: 0.92`", key.value),
     };

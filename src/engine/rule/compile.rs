@@ -24,8 +24,10 @@ const MAX_NAME: usize = 128;
 const LONG: Span = Span::DAY.times(30);
 /// Labels that streams carry by default.
 const STREAM_LABELS: &[&str] = &["agent", "task", "version"];
+/// Labels that only the engine sets.
+pub(super) const ENGINE_LABELS: &[&str] = &["alertname", "agent", "task", "version"];
 /// Severities that receivers know how to map.
-const SEVERITIES: &[&str] = &["critical", "error", "warning", "info"];
+pub(super) const SEVERITIES: &[&str] = &["critical", "error", "warning", "info"];
 
 /// A rule file: what the caller calls it, and its text.
 #[derive(Clone, Debug)]
@@ -43,6 +45,28 @@ pub struct Compiled {
     pub rules: Option<RuleSet>,
     /// All faults, file by file in the order given, top to bottom.
     pub diagnostics: Vec<Diagnostic>,
+    /// The rules that could be read, those that are switched off too, in the order written.
+    pub listed: Vec<Listed>,
+}
+
+impl Compiled {
+    /// How many rules are switched off.
+    pub fn disabled(&self) -> usize {
+        self.listed.iter().filter(|listed| !listed.enabled).count()
+    }
+}
+
+/// A rule as it stands in its file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line of the alert's name, from 1.
+    pub line: usize,
+    /// Whether it is in force: `enabled: false` keeps a rule in the file and out of the set.
+    pub enabled: bool,
+    /// What it says.
+    pub rule: Rule,
 }
 
 /// Rules that are known to be right.
@@ -87,13 +111,15 @@ pub fn compile(sources: &[Source]) -> Compiled {
         diagnostics.extend(sink.finish());
     }
     let refused = diagnostics.iter().any(Diagnostic::is_error);
-    Compiled { rules: (!refused).then(|| RuleSet::new(compiler.rules)), diagnostics }
+    let listed = compiler.listed;
+    let enabled = || listed.iter().filter(|listed| listed.enabled).map(|listed| listed.rule.clone()).collect();
+    Compiled { rules: (!refused).then(|| RuleSet::new(enabled())), diagnostics, listed }
 }
 
 /// What is known across files.
 #[derive(Default)]
 struct Compiler {
-    rules: Vec<Rule>,
+    listed: Vec<Listed>,
     count: usize,
     /// Where groups and rules were first defined.
     groups: BTreeMap<String, String>,
@@ -132,7 +158,7 @@ impl Compiler {
             }
             Some(_) => {}
         }
-        let group = raw.name.as_ref().map_or("", |name| name.value.as_str());
+        check_labels(sink, &raw.labels);
         for rule in &raw.rules {
             self.count += 1;
             if self.count == MAX_RULES + 1 {
@@ -140,12 +166,13 @@ impl Compiler {
                 sink.error(&rule.span, format!("this is rule {}", self.count), help);
             }
             if self.count <= MAX_RULES {
-                self.rule(sink, group, rule);
+                self.rule(sink, raw, rule);
             }
         }
     }
 
-    fn rule(&mut self, sink: &mut Sink<'_>, group: &str, raw: &RawRule) {
+    fn rule(&mut self, sink: &mut Sink<'_>, owner: &RawGroup, raw: &RawRule) {
+        let group = owner.name.as_ref().map_or("", |name| name.value.as_str());
         let alert = self.alert(sink, group, raw);
         if raw.detect.is_none() {
             let help = "write `detect: { measure: accuracy, drop: 2pp }`";
@@ -155,11 +182,14 @@ impl Compiler {
         let hold = duration(sink, raw.hold.as_ref(), "for");
         let keep_firing_for = duration(sink, raw.keep_firing_for.as_ref(), "keep_firing_for");
         let selector = globs(sink, &raw.selector);
-        let labels = labels(sink, raw);
+        let labels = labels(sink, owner, raw);
+        let enabled = enabled(sink, raw.enabled.as_ref());
         let annotations = annotations(sink, raw, &labels, &selector);
         if let (Some(alert), Some(detect)) = (alert, detect) {
             let (group, id) = (group.to_owned(), format!("{group}/{alert}"));
-            self.rules.push(Rule { id, group, alert, selector, detect, hold, keep_firing_for, labels, annotations });
+            let rule = Rule { id, group, alert, selector, detect, hold, keep_firing_for, labels, annotations };
+            let (file, line) = (sink.file(), sink.line(name_or_line(raw)));
+            self.listed.push(Listed { file, line, enabled, rule });
         }
     }
 
@@ -238,10 +268,38 @@ fn globs(sink: &mut Sink<'_>, raw: &[(Text, Text)]) -> BTreeMap<String, String> 
     owned(raw)
 }
 
-fn labels(sink: &mut Sink<'_>, raw: &RawRule) -> BTreeMap<String, String> {
-    for (name, value) in &raw.labels {
+/// `enabled`, true where not written.
+fn enabled(sink: &mut Sink<'_>, text: Option<&Text>) -> bool {
+    let Some(text) = text.filter(|text| !text.is_reported()) else {
+        return true;
+    };
+    match text.value.trim() {
+        "true" => true,
+        "false" => false,
+        _ => {
+            let message = format!("`enabled` is true or false, found {}", quoted(&text.value));
+            sink.error(&text.span, message, "write `enabled: false` to switch the rule off, or leave it out");
+            true
+        }
+    }
+}
+
+/// The labels of a rule: its group's, and its own where both have one.
+fn labels(sink: &mut Sink<'_>, group: &RawGroup, raw: &RawRule) -> BTreeMap<String, String> {
+    check_labels(sink, &raw.labels);
+    let mut labels = owned(&group.labels);
+    labels.extend(owned(&raw.labels));
+    if !labels.contains_key("severity") && !group.labels_reported && !raw.labels_reported {
+        let help = "write `labels: { severity: warning }`, or it goes to the default route";
+        sink.warning(name_or_line(raw), "the rule has no severity", help);
+    }
+    labels
+}
+
+fn check_labels(sink: &mut Sink<'_>, raw: &[(Text, Text)]) {
+    for (name, value) in raw {
         label_name(sink, name, "labels");
-        if name.value == "alertname" || STREAM_LABELS.contains(&name.value.as_str()) {
+        if ENGINE_LABELS.contains(&name.value.as_str()) {
             let message = format!("the label `{}` is set by the engine", name.value);
             sink.error(&name.span, message, "choose another name");
         }
@@ -253,11 +311,6 @@ fn labels(sink: &mut Sink<'_>, raw: &RawRule) -> BTreeMap<String, String> {
             }
         }
     }
-    if !raw.labels.iter().any(|(name, _)| name.value == "severity") {
-        let help = "write `labels: { severity: warning }`, or it goes to the default route";
-        sink.warning(name_or_line(raw), "the rule has no severity", help);
-    }
-    owned(&raw.labels)
 }
 
 fn annotations(

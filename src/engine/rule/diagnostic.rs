@@ -163,6 +163,16 @@ impl<'a> Sink<'a> {
         self.text
     }
 
+    /// The file's name, harmless to print.
+    pub(super) fn file(&self) -> String {
+        harmless(self.file)
+    }
+
+    /// The line of a place in this file, from 1.
+    pub(super) fn line(&self, span: &Range<usize>) -> usize {
+        self.line_and_column(span.start).0
+    }
+
     /// How many faults refuse the set so far.
     pub(super) fn errors(&self) -> usize {
         self.found.iter().filter(|diagnostic| diagnostic.is_error()).count()

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::amount::Unit;
 use super::{Bound, Characteristic, ChartKind, Component, Detect, Grade, Measure};
 
 /// How a measure moves and what it is made of: decides which bounds and units it takes.
@@ -95,7 +96,11 @@ impl Detect {
     pub const fn counts_good(&self) -> bool {
         match self.measure {
             Measure::Accuracy | Measure::Availability => true,
-            Measure::Flag(_) => matches!(self.bound, Bound::Drop(_) | Bound::Target(_)),
+            Measure::Flag(_) => match self.bound {
+                Bound::Drop(_) | Bound::Target(_) => true,
+                Bound::Burn(burn) => burn.at_least,
+                _ => false,
+            },
             _ => false,
         }
     }
@@ -177,6 +182,18 @@ impl Measure {
                 &[ChartKind::Cusum, ChartKind::Ewma, ChartKind::Shewhart]
             }
             Self::ConfidenceDistribution | Self::Profile | Self::Silence => &[],
+        }
+    }
+
+    /// Whether `drop` and `rise` may have that unit.
+    pub(super) fn takes(&self, unit: Unit) -> bool {
+        let share = self.kind().is_share();
+        match unit {
+            Unit::Points => share,
+            Unit::Percent => !share,
+            Unit::Deviations => !share || *self == Self::Confidence,
+            Unit::None => !share && *self != Self::Tokens,
+            Unit::Time => false,
         }
     }
 

@@ -4,12 +4,16 @@
 //! [`Rule::matches`] says which streams a rule watches, [`Rule::annotate`] writes its prose.
 
 mod amount;
+mod burn;
 mod check;
 mod compile;
 mod diagnostic;
+pub mod edit;
 mod measure;
 mod parse;
+pub mod schema;
 mod selector;
+mod show;
 mod template;
 mod yaml;
 
@@ -20,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use super::units::Span;
 
 pub use amount::{Quantity, QuantityError, Unit, quantity};
-pub use compile::{Compiled, RuleSet, Source, compile};
+pub use burn::{Burn, BurnRate};
+pub use compile::{Compiled, Listed, RuleSet, Source, compile};
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use template::{MAX_OUTPUT, VARIABLES};
 pub use yaml::MAX_BYTES;
@@ -107,6 +112,8 @@ pub enum Bound {
     Absence(Span),
     /// It must stay like the baseline's as a whole (measures `confidence_distribution` and `profile`).
     Shape,
+    /// A fixed bound that must not be used up faster than this.
+    Burn(Burn),
 }
 
 /// A size of change.

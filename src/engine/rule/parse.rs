@@ -11,6 +11,9 @@ use super::yaml::{self, Node, Text, Value};
 pub(super) struct RawGroup {
     pub(super) span: Range<usize>,
     pub(super) name: Option<Text>,
+    pub(super) labels: Vec<(Text, Text)>,
+    /// Whether its labels, or some, could not be read, which has been reported.
+    pub(super) labels_reported: bool,
     pub(super) rules: Vec<RawRule>,
 }
 
@@ -19,11 +22,14 @@ pub(super) struct RawGroup {
 pub(super) struct RawRule {
     pub(super) span: Range<usize>,
     pub(super) alert: Option<Text>,
+    pub(super) enabled: Option<Text>,
     pub(super) selector: Vec<(Text, Text)>,
     pub(super) detect: Option<RawDetect>,
     pub(super) hold: Option<Text>,
     pub(super) keep_firing_for: Option<Text>,
     pub(super) labels: Vec<(Text, Text)>,
+    /// Whether its labels, or some, could not be read, which has been reported.
+    pub(super) labels_reported: bool,
     pub(super) annotations: Vec<(Text, Text)>,
 }
 
@@ -41,12 +47,20 @@ pub(super) struct RawDetect {
     pub(super) grade: Option<Text>,
     pub(super) chart: Option<Text>,
     pub(super) guarantee: Option<Text>,
+    pub(super) burn_rate: Option<Text>,
+    pub(super) long: Option<Text>,
+    pub(super) short: Option<Text>,
 }
 
-const FILE_KEYS: &[&str] = &["groups"];
-const GROUP_KEYS: &[&str] = &["name", "rules"];
-const RULE_KEYS: &[&str] = &["alert", "where", "detect", "for", "keep_firing_for", "labels", "annotations"];
-const DETECT_KEYS: &[&str] = &[
+/// The keys of a rule file.
+pub(super) const FILE_KEYS: &[&str] = &["groups"];
+/// The keys of a group.
+pub(super) const GROUP_KEYS: &[&str] = &["name", "labels", "rules"];
+/// The keys of a rule.
+pub(super) const RULE_KEYS: &[&str] =
+    &["alert", "enabled", "where", "detect", "for", "keep_firing_for", "labels", "annotations"];
+/// The keys of `detect`.
+pub(super) const DETECT_KEYS: &[&str] = &[
     "measure",
     "quantile",
     "component",
@@ -60,7 +74,13 @@ const DETECT_KEYS: &[&str] = &[
     "grade",
     "chart",
     "guarantee",
+    "burn_rate",
+    "long",
+    "short",
 ];
+
+/// The keys of `detect` that say what matters; a rule has one of them.
+pub(super) const BOUND_KEYS: &[&str] = &["drop", "rise", "target", "limit", "absent"];
 
 /// Keys that people bring along from elsewhere, with what to do instead.
 const STRANGERS: &[(&str, &str)] = &[
@@ -73,6 +93,8 @@ const STRANGERS: &[(&str, &str)] = &[
     ("drop", "it belongs into `detect:`"),
     ("rise", "it belongs into `detect:`"),
     ("severity", "it belongs into `labels:`"),
+    ("burn_rate", "it belongs into `detect:`"),
+    ("disabled", "write `enabled: false`"),
     ("summary", "it belongs into `annotations:`"),
     ("description", "it belongs into `annotations:`"),
 ];
@@ -102,6 +124,7 @@ fn group(sink: &mut Sink<'_>, node: Node) -> RawGroup {
     for (key, node) in mapping(sink, node, "a group") {
         match key.value.as_str() {
             "name" => group.name = Some(scalar(sink, &key, node)),
+            "labels" => (group.labels, group.labels_reported) = labels(sink, node),
             "rules" => {
                 for item in list(sink, node, "rules") {
                     let rule = rule(sink, item);
@@ -119,6 +142,7 @@ fn rule(sink: &mut Sink<'_>, node: Node) -> RawRule {
     for (key, node) in mapping(sink, node, "a rule") {
         match key.value.as_str() {
             "alert" => rule.alert = Some(scalar(sink, &key, node)),
+            "enabled" => rule.enabled = Some(scalar(sink, &key, node)),
             "where" if node.is_empty() => {
                 // A file cut short ends like this, and an empty selector would watch everything.
                 sink.error(
@@ -131,7 +155,7 @@ fn rule(sink: &mut Sink<'_>, node: Node) -> RawRule {
             "detect" => rule.detect = Some(detect(sink, &key, node)),
             "for" => rule.hold = Some(scalar(sink, &key, node)),
             "keep_firing_for" => rule.keep_firing_for = Some(scalar(sink, &key, node)),
-            "labels" => rule.labels = words(sink, node, "labels"),
+            "labels" => (rule.labels, rule.labels_reported) = labels(sink, node),
             "annotations" => rule.annotations = words(sink, node, "annotations"),
             _ => unknown(sink, &key, "a rule", RULE_KEYS),
         }
@@ -150,7 +174,7 @@ fn detect(sink: &mut Sink<'_>, key: &Text, node: Node) -> RawDetect {
             "measure" => detect.measure = Some(scalar(sink, &key, node)),
             "quantile" => detect.quantile = Some(scalar(sink, &key, node)),
             "component" => detect.component = Some(scalar(sink, &key, node)),
-            "drop" | "rise" | "target" | "limit" | "absent" => {
+            word if BOUND_KEYS.contains(&word) => {
                 let value = scalar(sink, &key, node);
                 detect.bounds.push((key, value));
             }
@@ -159,6 +183,9 @@ fn detect(sink: &mut Sink<'_>, key: &Text, node: Node) -> RawDetect {
             "grade" => detect.grade = Some(scalar(sink, &key, node)),
             "chart" => detect.chart = Some(scalar(sink, &key, node)),
             "guarantee" => detect.guarantee = Some(scalar(sink, &key, node)),
+            "burn_rate" => detect.burn_rate = Some(scalar(sink, &key, node)),
+            "long" => detect.long = Some(scalar(sink, &key, node)),
+            "short" => detect.short = Some(scalar(sink, &key, node)),
             _ => unknown(sink, &key, "`detect`", DETECT_KEYS),
         }
     }
@@ -223,6 +250,13 @@ fn words(sink: &mut Sink<'_>, node: Node, owner: &str) -> Vec<(Text, Text)> {
         }
     }
     found
+}
+
+/// `labels`, and whether some of it could not be read.
+fn labels(sink: &mut Sink<'_>, node: Node) -> (Vec<(Text, Text)>, bool) {
+    let faults = sink.errors();
+    let labels = words(sink, node, "labels");
+    (labels, sink.errors() > faults)
 }
 
 /// Unquoted `{{ agent }}` is YAML for a mapping in a mapping, and everybody writes it once.
