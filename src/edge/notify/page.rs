@@ -87,7 +87,7 @@ impl Page {
             over: message.status == Status::Resolved,
             notes: notes(message),
             blocks: blocks.collect(),
-            more: alerts(message).saturating_sub(message.crossings.len().min(ALERTS_SHOWN)),
+            more: about(message).saturating_sub(message.crossings.len().min(ALERTS_SHOWN)),
             ids: vec![Row::new("Message", message.id.to_string())],
         }
     }
@@ -113,7 +113,7 @@ impl Page {
             over: message.status == Status::Resolved,
             notes: vec![FALLBACK_NOTE.to_owned()],
             blocks: blocks.collect(),
-            more: alerts(message).saturating_sub(message.crossings.len().min(ALERTS_SHOWN)),
+            more: about(message).saturating_sub(message.crossings.len().min(ALERTS_SHOWN)),
             ids: vec![Row::new("Message", message.id.to_string())],
         }
     }

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use super::clean::{line, token};
 use super::facts::facts;
 use super::notes;
-use super::page::{FALLBACK_NOTE, has_gaps, is_over, severity};
+use super::page::{FALLBACK_NOTE, about, has_gaps, is_over, severity};
 use crate::engine::alert::Crossing;
 use crate::engine::route::{Message, Occasion, Status};
 use crate::engine::units::Timestamp;
