@@ -131,8 +131,11 @@ pub struct Account {
     pub statistic: f64,
     /// The chart's limit.
     pub limit: f64,
-    /// The promise behind the limit: samples between false alarms.
+    /// The promise behind the limit: samples between false alarms; 0 where none is made.
     pub arl0: f64,
+    /// The same in time: false alarms a week at the stream's present traffic; 0 where that is not known.
+    #[serde(default)]
+    pub false_alarms_per_week: f64,
     /// What those samples are; nothing for `silence`.
     pub unit: Option<SampleUnit>,
     /// What the chart is, in words; empty for `silence`.

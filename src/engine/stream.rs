@@ -444,7 +444,8 @@ impl Stream {
         if let Bound::Absence(_) = rule.detect.bound {
             return Some(Account::silence(self.memory.last_seen, self.facts()));
         }
-        match self.memory.charts.get(definition)?.verdict() {
+        let chart = self.memory.charts.get(definition)?;
+        match chart.verdict() {
             Verdict::OutOfControl(evidence) => {
                 let burns = rule.detect.burn().is_some();
                 let baseline = self.baseline.as_deref().filter(|_| !burns);
@@ -452,7 +453,8 @@ impl Stream {
                 // A burn rate makes no promise, so there is nothing that one could count.
                 let unit = account.unit.filter(|_| !burns);
                 let around = self.scene(rule).around(&account);
-                Some(Account { unit, around, ..account })
+                let false_alarms_per_week = chart.per_week(self.memory.last_seen);
+                Some(Account { unit, around, false_alarms_per_week, ..account })
             }
             Verdict::InControl | Verdict::Learning { .. } => None,
         }

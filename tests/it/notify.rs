@@ -47,6 +47,7 @@ fn account() -> Account {
         statistic: 5.31,
         limit: 5.07,
         arl0: 19_987.0,
+        false_alarms_per_week: 0.2,
         unit: Some(SampleUnit::Case),
         method: "e-SR mixture".to_owned(),
         outputs: 48_112,

@@ -168,20 +168,14 @@ pub(super) fn evidence(crossing: &Crossing, account: &Account, compact: bool) ->
     if over {
         put(Name::Now, now(account));
     } else {
-        put(Name::HowSure, is_graded(&account.measure).then(|| grade(account.grade).to_owned()));
+        let graded = is_graded(&account.measure) && account.arl0 > 0.0;
+        put(Name::HowSure, graded.then(|| grade(account.grade).to_owned()));
         put(Name::AlsoMoved, also_moved(&account.around, compact));
     }
     put(Name::Version, version(crossing, account));
     if !over {
         put(Name::Tasks, tasks(&account.around, compact));
-        let promise = rounded(account.arl0).filter(|_| !compact);
-        put(
-            Name::FalseAlarm,
-            promise.map(|n| {
-                let unit = promised(&account.measure, account.unit);
-                format!("on average at most one in {n} {unit} if all is well")
-            }),
-        );
+        put(Name::FalseAlarm, false_alarm(account).filter(|_| !compact));
     }
     if account.provisional {
         let told = "PROVISIONAL: the stream's own first events, approved by nobody";
@@ -191,6 +185,24 @@ pub(super) fn evidence(crossing: &Crossing, account: &Account, compact: bool) ->
         put(Name::Baseline, Some(format!("{}{chart}", line(&account.baseline_id, LABEL_LIMIT))));
     }
     rows
+}
+
+/// How often such an alert is expected to be false: in samples, which is the promise, and in time.
+fn false_alarm(account: &Account) -> Option<String> {
+    if account.arl0 == 0.0 {
+        let counted = account.estimate.is_some();
+        return counted.then(|| "no promise: it says what was, not what changed".to_owned());
+    }
+    let n = rounded(account.arl0)?;
+    let unit = promised(&account.measure, account.unit);
+    let week = account.false_alarms_per_week;
+    let days = (week > 0.0).then(|| 7.0 / week).filter(|days| days.is_finite());
+    let days = days.map_or(String::new(), |days| match days {
+        ..2.0 => format!(": {:.0} h here", (days * 24.0).max(1.0)),
+        ..400.0 => format!(": {days:.0} days here"),
+        _ => format!(": {:.1} years here", days / 365.25),
+    });
+    Some(format!("on average at most once in {n} {unit}{days}"))
 }
 
 /// On how many cases, and how many verdicts are still to come.
