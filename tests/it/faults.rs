@@ -333,7 +333,10 @@ fn own_rules(place: &mut Place) -> PathBuf {
     fs::create_dir(&rules).unwrap();
     for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")).unwrap() {
         let file = file.unwrap();
-        fs::copy(file.path(), rules.join(file.file_name())).unwrap();
+        // Beside the rules lie their tests.
+        if file.path().is_file() {
+            fs::copy(file.path(), rules.join(file.file_name())).unwrap();
+        }
     }
     place.rules = format!("[ {} ]", rules.display());
     rules
