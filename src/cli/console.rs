@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 use serde::Serialize;
 
 use super::args::{AlertsArgs, ConsoleArgs, Format, PlaceArgs, QueryFormat};
-use super::table::table;
+use super::table::{plain, table};
 use super::{INVALID, OK, print, say};
 use crate::config::Config;
 use crate::edge::clock;
@@ -409,7 +409,7 @@ fn text(status: &Status) -> String {
         lines.push((format!("partition {}", p.partition), format!("{rest}, {odd}")));
     }
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect();
+    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<width$}  {}", plain(value))).collect();
     let mut text = format!("{}\n", lines.join("\n"));
     if !status.precision.is_empty() {
         let percent = |x: f64| format!("{:.0} %", x * 100.0);
@@ -509,7 +509,7 @@ pub(super) fn alerts(args: &AlertsArgs) -> anyhow::Result<u8> {
     let db = super::db::open(&path)?;
     let alerts = lines(&db, &format!("{ALERT_LINES} {rest}"))?;
     for dead in dead_letters(&db)? {
-        say(&dead);
+        say(&plain(&dead));
     }
     if alerts.is_empty() {
         print("no alerts\n");

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::args::PlaceArgs;
+use super::table::plain;
 use super::{Invalid, Unavailable};
 use crate::config::Config;
 
@@ -43,7 +44,9 @@ pub(super) fn request(place: &PlaceArgs, method: &str, path: &str, body: &impl S
     if status == 200 {
         return Ok(answer.get("data").cloned().unwrap_or_default());
     }
-    let told = answer.get("error").and_then(Value::as_str).unwrap_or("it does not say why").to_owned();
+    let told = answer.get("error").and_then(Value::as_str).unwrap_or("it does not say why");
+    // It may quote what was asked.
+    let told = told.lines().map(plain).collect::<Vec<_>>().join("\n");
     if status == 503 { Err(Unavailable(told).into()) } else { Err(Invalid(told).into()) }
 }
 

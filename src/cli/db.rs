@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, Statement};
 
 use super::args::{DbArgs, DbCommand, QueryFormat};
-use super::table::table;
+use super::table::{table, visible};
 use super::{INVALID, Invalid, OK, print, say};
 use crate::edge::ledger::{open_read_only, query, schema};
 
@@ -281,12 +281,6 @@ fn one_line(cell: &str) -> String {
         line.push('…');
     }
     line
-}
-
-/// Control characters, and marks that turn the direction of text, as their escapes.
-fn visible(c: char) -> Vec<char> {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if c.is_control() || turns { c.escape_default().collect() } else { vec![c] }
 }
 
 fn markdown(names: &[String], rows: &[Vec<String>]) -> String {

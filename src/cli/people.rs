@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::args::{AckArgs, Format, SilenceArgs, SilenceCommand, Told};
 use super::daemon::{database, request};
-use super::table::table;
+use super::table::{plain, table};
 use super::{Invalid, OK, print};
 use crate::config;
 use crate::edge::clock;
@@ -31,7 +31,7 @@ pub(super) fn ack(args: &AckArgs) -> anyhow::Result<u8> {
     let judged = verdict.map_or(String::new(), |verdict| format!(", judged {}", verdict.as_str()));
     for alert in data.get("alerts").and_then(Value::as_array).into_iter().flatten() {
         let text = |key| alert.get(key).and_then(Value::as_str).unwrap_or_default();
-        print(&format!("{} {}: {owner}{judged}\n", text("id"), text("alert")));
+        print(&format!("{}\n", plain(&format!("{} {}: {owner}{judged}", text("id"), text("alert")))));
     }
     Ok(OK)
 }

@@ -7,8 +7,20 @@ pub(super) fn stream(labels: &BTreeMap<String, String>) -> String {
     labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
 }
 
-/// A table with aligned columns and a header.
+/// A character as a terminal may have it: control characters, and marks that turn the direction of text, as their escapes.
+pub(super) fn visible(c: char) -> Vec<char> {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || turns { c.escape_default().collect() } else { vec![c] }
+}
+
+/// A text on one line, as a terminal may have it.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().flat_map(visible).collect()
+}
+
+/// A table with aligned columns and a header. Whatever stands in a cell does nothing to a terminal.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(header.get(column).map(|h| h.chars().count())).max().unwrap_or(0)
@@ -19,7 +31,7 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         format!("{}\n", padded.join("  ").trim_end())
     };
     let mut text = line(&mut header.iter().copied());
-    for row in rows {
+    for row in &rows {
         text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     text

@@ -35,6 +35,17 @@ pub fn clean(raw: &str) -> Cow<'_, str> {
     Cow::Owned(marked)
 }
 
+/// Text that people wrote for other people: NFC, no control or bidi or zero-width characters (line breaks and tabs become
+/// spaces). It keeps its length: who takes it has limited it.
+pub fn prose(raw: &str) -> String {
+    raw.nfc().filter_map(visible).collect()
+}
+
+/// Whether every character of a text can be seen, or is an ordinary space.
+pub fn is_visible(text: &str) -> bool {
+    text.chars().all(|c| visible(c) == Some(c))
+}
+
 /// The character as it may be shown, or nothing.
 const fn visible(c: char) -> Option<char> {
     match c {
@@ -80,6 +91,14 @@ mod tests {
         assert!(hidden.starts_with("agent…"), "{hidden}");
         assert!(broken.starts_with("ag ent…"), "{broken}");
         assert_ne!(clean(&"x".repeat(300)), clean(&"x".repeat(301)));
+    }
+
+    #[test]
+    fn what_people_write_stays_long_and_loses_what_cannot_be_seen() {
+        let long = "why ".repeat(200);
+        assert_eq!(prose(&long), long);
+        assert_eq!(prose("a\u{1b}[2Jb\nc\u{202e}d"), "a[2Jb cd");
+        assert!(is_visible("Zoë's release") && !is_visible("a\nb") && !is_visible("a\u{200b}b"));
     }
 
     proptest! {

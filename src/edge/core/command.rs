@@ -13,7 +13,7 @@ use crate::engine::Input;
 use crate::engine::alert::Id;
 use crate::engine::route::{Ack, MatcherError, Signal, Silence, SilenceError};
 use crate::engine::rule::RuleSet;
-use crate::engine::text::clean;
+use crate::engine::text::{is_visible, prose};
 use crate::engine::units::Timestamp;
 
 /// Most alerts in one request.
@@ -113,6 +113,9 @@ pub enum Refusal {
     /// A matcher cannot be read.
     #[error(transparent)]
     Matcher(#[from] MatcherError),
+    /// A matcher that no label can meet.
+    #[error("the matcher `{0}` holds characters that cannot be seen; no label has any, so it would match nothing")]
+    Unseen(String),
     /// A time cannot be read.
     #[error("`{0}` is not a time; write it like 2026-11-26T09:00:00Z")]
     Time(String),
@@ -200,8 +203,8 @@ impl Core {
                 _ => return Ok(Err(Refusal::Ambiguous(short()))),
             }
         }
-        let owner = if new.owner.trim().is_empty() { by.to_owned() } else { clean(new.owner.trim()).into_owned() };
-        let note = clean(new.note.trim()).into_owned();
+        let owner = name(&new.owner, by);
+        let note = prose(new.note.trim());
         let act = |alert: &NamedAlert| OperatorAct::Acknowledged {
             alert: alert.id,
             owner: owner.clone(),
@@ -267,14 +270,23 @@ impl Core {
 /// What became of a request, or why the daemon cannot go on.
 type Asked = Result<Result<Answer, Refusal>, EdgeError>;
 
+/// The name that somebody gave, or that of who asks.
+fn name(given: &str, by: &str) -> String {
+    let given = prose(given.trim());
+    if given.is_empty() { by.to_owned() } else { given }
+}
+
 fn made(new: &NewSilence, by: &str, now: Timestamp) -> Result<Silence, Refusal> {
     let time = |text: &String| -> Result<Timestamp, Refusal> {
         let read = text.parse::<jiff::Timestamp>();
         let millis = read.ok().ok_or_else(|| Refusal::Time(text.chars().take(40).collect()))?.as_millisecond();
         Ok(Timestamp::from_millis(millis))
     };
+    if let Some(unseen) = new.matchers.iter().find(|text| !is_visible(text)) {
+        return Err(Refusal::Unseen(prose(unseen).chars().take(80).collect()));
+    }
     let matchers = new.matchers.iter().map(|text| text.parse()).collect::<Result<Vec<_>, MatcherError>>()?;
     let starts_at = new.starts_at.as_ref().map(time).transpose()?.unwrap_or(now);
-    let author = if new.author.trim().is_empty() { by.to_owned() } else { clean(&new.author).into_owned() };
-    Ok(Silence::new(matchers, (&author, &clean(&new.comment)), (starts_at, time(&new.ends_at)?), now)?)
+    let author = name(&new.author, by);
+    Ok(Silence::new(matchers, (&author, &prose(&new.comment)), (starts_at, time(&new.ends_at)?), now)?)
 }

@@ -237,6 +237,7 @@ const fn status_of(refusal: &Refusal) -> StatusCode {
         Refusal::NotWritten => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Silence(_)
         | Refusal::Matcher(_)
+        | Refusal::Unseen(_)
         | Refusal::Time(_)
         | Refusal::HowMany
         | Refusal::TooLong
