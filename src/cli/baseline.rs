@@ -112,6 +112,11 @@ fn write(
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
         return Err(Invalid(format!("the name `{name}` may hold letters, digits, - _ and .")).into());
     }
+    let folder = db.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.exists()) {
+        let folder = folder.display();
+        return Err(Invalid(format!("the folder {folder} is not there; make it: mkdir -m 700 {folder}")).into());
+    }
     Ok(Baselines::open(db)?.learn(name, source, streams, &act(why))?)
 }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 use serde::Serialize;
 
 use super::args::{AlertsArgs, ConsoleArgs, Format, PlaceArgs, QueryFormat};
-use super::table::{plain, table};
+use super::table::{plain, plain_lines, table};
 use super::{INVALID, OK, print, say};
 use crate::config::Config;
 use crate::edge::clock;
@@ -219,7 +219,7 @@ pub(super) fn status(args: &ConsoleArgs) -> anyhow::Result<u8> {
     let status = match gather(&path, daemon) {
         Ok(status) => status,
         Err(error) => {
-            say(&format!("shewhart: {error:#}"));
+            say(&plain_lines(&format!("shewhart: {error:#}")));
             return Ok(INVALID);
         }
     };

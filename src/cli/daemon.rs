@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::args::PlaceArgs;
-use super::table::plain;
+use super::table::plain_lines;
 use super::{Invalid, Unavailable};
 use crate::config::Config;
 
@@ -46,7 +46,7 @@ pub(super) fn request(place: &PlaceArgs, method: &str, path: &str, body: &impl S
     }
     let told = answer.get("error").and_then(Value::as_str).unwrap_or("it does not say why");
     // It may quote what was asked.
-    let told = told.lines().map(plain).collect::<Vec<_>>().join("\n");
+    let told = plain_lines(&told);
     if status == 503 { Err(Unavailable(told).into()) } else { Err(Invalid(told).into()) }
 }
 

@@ -71,7 +71,8 @@ pub fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            say(&format!("shewhart: {}", in_full(&error)));
+            // It may quote what was asked, or what lies in a file.
+            say(&table::plain_lines(&format!("shewhart: {}", in_full(&error))));
             ExitCode::from(if error.is::<std::io::Error>() || error.is::<Invalid>() {
                 INVALID
             } else {

@@ -18,6 +18,11 @@ pub(super) fn plain(text: &str) -> String {
     text.chars().flat_map(visible).collect()
 }
 
+/// A text of several lines, as a terminal may have it.
+pub(super) fn plain_lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}
+
 /// A table with aligned columns and a header. Whatever stands in a cell does nothing to a terminal.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
