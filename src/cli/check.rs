@@ -107,7 +107,8 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
             let errors = diagnostics.len() - warnings;
             let warnings = warnings + useless.len();
             if failed {
-                say(&format!("{errors} errors, {warnings} warnings"));
+                let counted = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+                say(&format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")));
             } else {
                 let off = if disabled > 0 { format!(", {disabled} disabled") } else { String::new() };
                 print(&format!("{} rules are good{off}, {warnings} warnings\n", rules.len()));

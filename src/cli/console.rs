@@ -285,7 +285,7 @@ fn gather(path: &Path, daemon: Option<Daemon>) -> anyhow::Result<Status> {
 }
 
 fn belongs_to(db: &Connection) -> rusqlite::Result<String> {
-    let mut meta = db.prepare("SELECT key, value FROM v_meta ORDER BY key DESC")?;
+    let mut meta = db.prepare("SELECT key, value FROM v_meta WHERE key <> 'views' ORDER BY key DESC")?;
     let rows = meta.query_map([], |row| Ok(format!("{} {}", row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<Vec<String>>>()?.join(", "))
 }

@@ -62,7 +62,11 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
 
 fn subjects(args: &ExplainArgs) -> anyhow::Result<Vec<Subject>> {
     if let Some(path) = &args.db {
-        return from_database(path);
+        let subjects = from_database(path)?;
+        if subjects.is_empty() {
+            return Err(Invalid(format!("{} holds no streams yet", path.display())).into());
+        }
+        return Ok(subjects);
     }
     if let Some(path) = &args.baseline {
         let set = baseline::read_streams(path)?;
@@ -76,13 +80,10 @@ fn subjects(args: &ExplainArgs) -> anyhow::Result<Vec<Subject>> {
     Ok(vec![imagined(args)])
 }
 
-/// The streams that a daemon watches.
+/// The streams that a daemon watches; none before its first record.
 pub(super) fn from_database(path: &Path) -> anyhow::Result<Vec<Subject>> {
     let db = open_read_only(path)?;
     let streams = watched(&db)?;
-    if streams.is_empty() {
-        return Err(Invalid(format!("{} holds no streams yet", path.display())).into());
-    }
     let subject = |Watched { labels, memory, baseline }| Subject { labels, baseline, memory: Some(memory) };
     Ok(streams.into_iter().map(subject).collect())
 }

@@ -32,6 +32,7 @@ const HEADING: &str = "\n## A walk-through for operators\n";
 const TOPIC: &str = "agent-events";
 /// What stands in the document for the time of day, which is later than all events.
 const NOW: &str = "2026-02-04T09:00:00Z";
+const NOW_IN_MAILS: &str = "2026-02-04 09:00 UTC";
 const EVENTS_END: &str = "2026-02-05T00:00:00Z";
 /// What stands there for the id of the silence, which depends on the time of day.
 const SILENCE: &str = "8a3f21c0d94e6b57a1c2f3048e9d7b65";
@@ -94,6 +95,13 @@ impl Walk {
             let is_now = found[0].parse::<jiff::Timestamp>().is_ok_and(|at| at > end);
             if is_now { NOW.to_owned() } else { found[0].to_owned() }
         });
+        let minute = Regex::new(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC").unwrap();
+        let text = minute.replace_all(&text, |found: &Captures<'_>| {
+            let at = format!("{}T{}:00Z", &found[1], &found[2]).parse::<jiff::Timestamp>();
+            if at.is_ok_and(|at| at > end) { NOW_IN_MAILS.to_owned() } else { found[0].to_owned() }
+        });
+        let owner = Regex::new("\"who\": \"[^\"]+\"").unwrap();
+        let text = owner.replace_all(&text, "\"who\": \"ann\"");
         let age = Regex::new(r"written \d+ (s|min) ago").unwrap();
         age.replace_all(&text, "written 1 s ago").into_owned()
     }
