@@ -33,7 +33,11 @@ pub(super) fn database(place: &PlaceArgs) -> anyhow::Result<PathBuf> {
 /// That no daemon answers, or what it says against it.
 pub(super) fn request(place: &PlaceArgs, method: &str, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
     let socket = database(place)?.with_file_name("shewhart.sock");
-    let body = serde_json::to_vec(body)?;
+    let mut body = serde_json::to_vec(body)?;
+    if body == b"null" {
+        // A body that nobody reads may make the daemon's end of the connection a reset instead of an answer.
+        body.clear();
+    }
     let (status, answer) = exchange(&socket, method, path, &body).map_err(|error| {
         let socket = socket.display();
         let help = "is the daemon running, and may this user open the socket?";
@@ -60,10 +64,12 @@ fn exchange(socket: &Path, method: &str, path: &str, body: &[u8]) -> std::io::Re
          Connection: close\r\n\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)?;
+    stream.write_all(&[head.as_bytes(), body].concat())?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
+    let end = stream.take(ANSWER_MAX).read_to_end(&mut answer);
+    if answer.is_empty() {
+        end?;
+    }
     let broken = || std::io::Error::other("the answer is not HTTP");
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(broken)?;
     let (head, body) = answer.split_at_checked(end + 4).ok_or_else(broken)?;
