@@ -50,7 +50,7 @@ pub(super) fn request(place: &PlaceArgs, method: &str, path: &str, body: &impl S
     }
     let told = answer.get("error").and_then(Value::as_str).unwrap_or("it does not say why");
     // It may quote what was asked.
-    let told = plain_lines(&told);
+    let told = plain_lines(told);
     if status == 503 { Err(Unavailable(told).into()) } else { Err(Invalid(told).into()) }
 }
 
