@@ -33,7 +33,11 @@ pub(super) fn database(place: &PlaceArgs) -> anyhow::Result<PathBuf> {
 /// That no daemon answers, or what it says against it.
 pub(super) fn request(place: &PlaceArgs, method: &str, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
     let socket = database(place)?.with_file_name("shewhart.sock");
-    let body = serde_json::to_vec(body)?;
+    // Nothing to say is no body: a daemon that refuses before it has read one would reset the connection.
+    let body = match serde_json::to_value(body)? {
+        Value::Null => Vec::new(),
+        body => serde_json::to_vec(&body)?,
+    };
     let (status, answer) = exchange(&socket, method, path, &body).map_err(|error| {
         let socket = socket.display();
         let help = "is the daemon running, and may this user open the socket?";

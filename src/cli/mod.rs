@@ -71,7 +71,9 @@ pub fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            say(&format!("shewhart: {}", in_full(&error)));
+            // What an argument or a file held may steer a terminal.
+            let visible = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+            say(&format!("shewhart: {}", in_full(&error).chars().map(visible).collect::<String>()));
             ExitCode::from(if error.is::<std::io::Error>() || error.is::<Invalid>() {
                 INVALID
             } else {

@@ -29,6 +29,8 @@ use crate::docs::{read, root};
 
 const DOCUMENT: &str = "docs/rules.md";
 const HEADING: &str = "\n## A walk-through for operators\n";
+/// The heading of the section after it; what commands print may have headings of its own.
+const NEXT: &str = "\n## Events\n";
 const TOPIC: &str = "agent-events";
 /// What stands in the document for the time of day, which is later than all events.
 const NOW: &str = "2026-02-04T09:00:00Z";
@@ -248,7 +250,7 @@ fn console(walk: &mut Walk, block: &[&str]) -> String {
 fn the_walk_through_is_what_happens() {
     let document = read(DOCUMENT);
     let (before, section) = document.split_once(HEADING).expect("the section is there");
-    let (section, after) = section.split_once("\n## ").expect("another section follows");
+    let (section, after) = section.split_once(NEXT).expect("another section follows");
     let mut walk = Walk::begin();
     let mut text = String::new();
     let mut commands = 0;
@@ -278,7 +280,7 @@ fn the_walk_through_is_what_happens() {
     }
     assert!(commands > 20, "{commands}");
     if text.trim_end() != section.trim_end() {
-        fs::write(root().join(DOCUMENT), format!("{before}{HEADING}{}\n\n## {after}", text.trim_end())).unwrap();
+        fs::write(root().join(DOCUMENT), format!("{before}{HEADING}{}\n{NEXT}{after}", text.trim_end())).unwrap();
         panic!("{DOCUMENT} was written anew; read it");
     }
 }
