@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::args::Format;
-use super::explain::{Subject, from_database, generous};
+use super::explain::{Subject, generous, watched_by};
 use super::table::stream;
 use super::{FINDING, INVALID, Invalid, OK, print, say};
 use crate::config::Config;
@@ -136,7 +136,7 @@ fn useless(rules: &[Rule], database: Option<PathBuf>) -> anyhow::Result<Vec<Usel
     };
     found.extend(rules.iter().filter_map(|rule| everywhere(rule, &mut cache)));
     let hopeless: Vec<String> = found.iter().map(|finding| finding.rule.clone()).collect();
-    let subjects = database.map_or_else(|| Ok(Vec::new()), |path| from_database(&path))?;
+    let subjects = database.map_or_else(|| Ok(Vec::new()), |path| watched_by(&path))?;
     for subject in &subjects {
         let of_stream = |rule: &&Rule| rule.matches(&subject.labels) && !hopeless.contains(&rule.id);
         found.extend(rules.iter().filter(of_stream).filter_map(|rule| on(rule, subject, &mut cache)));

@@ -62,11 +62,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
 
 fn subjects(args: &ExplainArgs) -> anyhow::Result<Vec<Subject>> {
     if let Some(path) = &args.db {
-        let subjects = from_database(path)?;
-        if subjects.is_empty() {
-            return Err(Invalid(format!("{} holds no streams yet", path.display())).into());
-        }
-        return Ok(subjects);
+        return from_database(path);
     }
     if let Some(path) = &args.baseline {
         let set = baseline::read_streams(path)?;
@@ -80,12 +76,19 @@ fn subjects(args: &ExplainArgs) -> anyhow::Result<Vec<Subject>> {
     Ok(vec![imagined(args)])
 }
 
-/// The streams that a daemon watches; none before its first record.
+/// The streams that a daemon watches, of which there must be some.
 pub(super) fn from_database(path: &Path) -> anyhow::Result<Vec<Subject>> {
-    let db = open_read_only(path)?;
-    let streams = watched(&db)?;
+    let subjects = watched_by(path)?;
+    if subjects.is_empty() {
+        return Err(Invalid(format!("{} holds no streams yet", path.display())).into());
+    }
+    Ok(subjects)
+}
+
+/// The streams that a daemon watches; none where it has seen none yet.
+pub(super) fn watched_by(path: &Path) -> anyhow::Result<Vec<Subject>> {
     let subject = |Watched { labels, memory, baseline }| Subject { labels, baseline, memory: Some(memory) };
-    Ok(streams.into_iter().map(subject).collect())
+    Ok(watched(&open_read_only(path)?)?.into_iter().map(subject).collect())
 }
 
 /// A stream that exists only to see what a rule would be worth: labelled outputs at a steady rate, and nothing else.
