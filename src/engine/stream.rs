@@ -454,7 +454,7 @@ impl Stream {
                 let unit = account.unit.filter(|_| !burns);
                 let around = self.scene(rule).around(&account);
                 let false_alarms_per_week = chart.per_week(self.memory.last_seen);
-                Some(Account { unit, around, false_alarms_per_week, ..account })
+                Some(Account { false_alarms_per_week, unit, around, ..account })
             }
             Verdict::InControl | Verdict::Learning { .. } => None,
         }

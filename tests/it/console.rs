@@ -8,8 +8,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
+use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
 use shewhart::edge::mock::MockBroker;
+use shewhart::engine::units::Span;
 
 use crate::daemon::Place;
 use crate::workload::TOPIC;
@@ -64,7 +66,7 @@ fn hostile_names_notes_and_comments_do_nothing_to_a_terminal() {
     let ack = json!({ "alerts": [alert], "owner": NAME, "note": NAME });
     assert_eq!(post("/api/v1/alerts/ack", ack).0, 200);
     let long = format!("{NAME}{}", "because ".repeat(100));
-    let ends = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();
+    let ends = clock::now().plus(Span::HOUR).to_string();
     let silence = |matcher: &str| json!({ "matchers": [matcher], "author": NAME, "comment": long, "ends_at": ends });
     let (code, body) = post("/api/v1/silences", silence(r#"agent=~"other\n.*""#));
     assert_eq!(code, 200, "{body}");

@@ -149,7 +149,7 @@ impl Walk {
         let producer = Producer::new(&ProducerSettings::new(self.broker.bootstrap())).unwrap();
         let happened = |event: &&SimulatedEvent| {
             let json: serde_json::Value = serde_json::from_str(&event.json).unwrap();
-            json["ts"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap() <= until
+            json.get("ts").unwrap().as_str().unwrap().parse::<jiff::Timestamp>().unwrap() <= until
         };
         for event in self.events.iter().skip(self.sent).take_while(happened) {
             producer.send(&Outgoing::new(TOPIC, &event.agent, event.json.as_bytes())).unwrap();
@@ -224,11 +224,11 @@ fn meets(shown: &[&str], found: &[&str]) -> bool {
 fn truth(what: &str, shown: &[&str], found: &str) -> String {
     let lines: Vec<&str> = found.trim_end().lines().collect();
     if meets(shown, &lines) {
-        return shown.iter().map(|line| format!("{line}\n")).collect();
+        return shown.iter().flat_map(|line| [*line, "\n"]).collect();
     }
     let blessed = std::env::var_os("SHEWHART_BLESS").is_some();
     assert!(blessed, "{what}\n--- the document shows\n{}\n--- found\n{found}", shown.join("\n"));
-    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+    lines.iter().flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
 
 /// Runs a block of commands; the block as it shall be.
@@ -240,7 +240,9 @@ fn console(walk: &mut Walk, block: &[&str]) -> String {
         let end = after.iter().position(|line| line.starts_with("$ ")).unwrap_or(after.len());
         let (shown, next) = after.split_at(end);
         let found = walk.run(line);
-        text.push_str(&format!("{command}\n{}", truth(command, shown, &found)));
+        text.push_str(command);
+        text.push('\n');
+        text.push_str(&truth(command, shown, &found));
         rest = next;
     }
     text
@@ -256,7 +258,8 @@ fn the_walk_through_is_what_happens() {
     let mut commands = 0;
     let mut lines = section.lines();
     while let Some(line) = lines.next() {
-        text.push_str(&format!("{line}\n"));
+        text.push_str(line);
+        text.push('\n');
         if let Some(what) = line.strip_prefix("<!-- walk: ") {
             walk.meanwhile(what.strip_suffix(" -->").unwrap());
         }

@@ -44,7 +44,9 @@ impl Router {
         let mut later = Vec::new();
         if new.len() <= room {
             room -= new.len();
-            new.into_iter().for_each(|(key, content)| self.speak(&key, &content, now, turn.messages));
+            for (key, content) in new {
+                self.speak(&key, &content, now, turn.messages);
+            }
         } else if meter.sent == 0 {
             room -= 1;
             self.speak_together(new, turn);
