@@ -7,8 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::edge::mock::MockBroker;
+use shewhart::engine::units::Span;
 
 use crate::daemon::Place;
 use crate::workload::{Feeder, TOPIC, events};
@@ -45,7 +47,7 @@ fn until(day: i64) -> usize {
     let end = start + jiff::SignedDuration::from_hours(24 * day);
     // Some records are malformed on purpose.
     let event = |json: &str| serde_json::from_str::<Value>(json).ok();
-    let ts = |json: &str| event(json)?["ts"].as_str()?.parse::<jiff::Timestamp>().ok();
+    let ts = |json: &str| event(json)?.get("ts")?.as_str()?.parse::<jiff::Timestamp>().ok();
     events(7).iter().position(|event| ts(&event.json).is_some_and(|ts| ts > end)).unwrap()
 }
 
@@ -53,6 +55,7 @@ const REVIEW: &str = "SELECT count(*) FROM v_alerts WHERE agent = 'review' AND s
 const TOLD: &str = "SELECT count(*) FROM v_notices WHERE agent = 'review'";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, in its order")]
 fn alerts_are_taken_on_silenced_and_judged_from_the_command_line() {
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     let feeder = Feeder::start(vec![ProducerSettings::new(broker.bootstrap())], events(7));
@@ -209,9 +212,9 @@ fn over_the_network_only_the_token_may_change_anything_and_everything_is_written
     fs::write(rules.join("a.yaml"), rule("2")).unwrap();
     let (code, body) = place.request("POST", "/-/reload", right, "").unwrap();
     assert!(code == 400 && body.contains("has no unit"), "{code} {body}");
-    let last = "SELECT origin || ' ' || who || ' ' || accepted || ' ' || (diff LIKE '%-%drop: 2pp%+%drop: 3pp%') FROM v_rule_sets
+    let newest = "SELECT origin || ' ' || who || ' ' || accepted || ' ' || (diff LIKE '%-%drop: 2pp%+%drop: 3pp%') FROM v_rule_sets
         WHERE rule_set_id = (SELECT max(rule_set_id) FROM v_rule_sets WHERE accepted)";
-    let accepted = place.list(last).pop_first().unwrap();
+    let accepted = place.list(newest).pop_first().unwrap();
     // The watch of the files may have been the first to see them.
     assert!(accepted.starts_with("request token 1 1") || accepted.starts_with("file change "), "{accepted}");
     let refused =
@@ -222,6 +225,5 @@ fn over_the_network_only_the_token_may_change_anything_and_everything_is_written
 
 /// A day some weeks from now.
 fn soon() -> String {
-    let then = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 30);
-    then.to_string().split('T').next().unwrap().to_owned()
+    clock::now().plus(Span::DAY.times(30)).to_string().split('T').next().unwrap().to_owned()
 }

@@ -52,6 +52,7 @@ fn resident(pid: u32) -> u64 {
 
 #[test]
 fn rules_that_are_replaced_again_and_again_judge_every_event_whole_and_cost_no_memory() {
+    #[expect(clippy::disallowed_methods, reason = "how long this test goes on is for whoever runs it to say")]
     let reloads = std::env::var("SHEWHART_RELOADS").ok().map_or(RELOADS, |n| n.parse().unwrap());
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     let mut place = Place::new(broker.bootstrap(), TOPIC);
