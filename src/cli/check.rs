@@ -100,11 +100,12 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
             if useless.len() > SHOWN {
                 say(&format!("... and {} more; `-o json` has all", useless.len() - SHOWN));
             }
+            let config_broken = config_fault.is_some();
             if let Some(fault) = config_fault {
                 say(&fault);
             }
             let warnings = diagnostics.iter().filter(|d| !d.is_error()).count();
-            let errors = diagnostics.len() - warnings;
+            let errors = diagnostics.len() - warnings + usize::from(config_broken);
             let warnings = warnings + useless.len();
             if failed {
                 let counted = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });

@@ -7,7 +7,6 @@ use super::args::{AckArgs, Format, SilenceArgs, SilenceCommand, Told};
 use super::daemon::{database, request};
 use super::table::{plain, table};
 use super::{Invalid, OK, print};
-use crate::config;
 use crate::edge::clock;
 use crate::edge::ledger::Verdict;
 use crate::edge::{NewAck, NewSilence};
@@ -20,14 +19,15 @@ pub(super) fn ack(args: &AckArgs) -> anyhow::Result<u8> {
         Told::False => Verdict::False,
         Told::Noise => Verdict::Noise,
     });
-    let owner = args.by.clone().unwrap_or_else(|| config::user().to_owned());
+    // Where no name is given, the daemon takes the user's, by the system's word.
+    let owner = args.by.clone().unwrap_or_default();
     let new = NewAck { alerts: args.alerts.clone(), owner, note: args.note.clone(), verdict };
     let data = request(&args.place, "POST", "/api/v1/alerts/ack", &new)?;
     if args.output == Format::Json {
         print(&format!("{}\n", serde_json::to_string_pretty(&data)?));
         return Ok(OK);
     }
-    let owner = &new.owner;
+    let owner = if new.owner.is_empty() { "yours" } else { &new.owner };
     let judged = verdict.map_or(String::new(), |verdict| format!(", judged {}", verdict.as_str()));
     for alert in data.get("alerts").and_then(Value::as_array).into_iter().flatten() {
         let text = |key| alert.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -51,7 +51,7 @@ pub(super) fn silence(args: &SilenceArgs) -> anyhow::Result<u8> {
             };
             let new = NewSilence {
                 matchers: matchers.clone(),
-                author: author.clone().unwrap_or_else(|| config::user().to_owned()),
+                author: author.clone().unwrap_or_default(),
                 comment: comment.clone(),
                 starts_at: starts.map(|at| at.to_string()),
                 ends_at: ends_at.to_string(),

@@ -100,7 +100,8 @@ impl RawPolicy {
             }
         }
         let names: BTreeSet<&str> = receivers.iter().map(|(name, _)| name.as_str()).collect();
-        let mut check = Check { receivers: &names, intervals: &intervals, faults };
+        let level = receivers.iter().filter(|(_, level)| *level).map(|(name, _)| name.as_str()).collect();
+        let mut check = Check { receivers: &names, level: &level, intervals: &intervals, faults };
         let root = self.route.map(|raw| check.root(raw));
         let inhibitions = self.inhibit_rules.iter().filter_map(|raw| check.inhibition(raw)).collect();
         let reminder = self.silence_reminder.map(|text| check.span("silence_reminder", &text));
@@ -122,13 +123,15 @@ impl RawPolicy {
 /// What routes are checked against.
 struct Check<'c> {
     receivers: &'c BTreeSet<&'c str>,
+    /// Those that keep alerts themselves.
+    level: &'c BTreeSet<&'c str>,
     intervals: &'c BTreeMap<String, Vec<Interval>>,
     faults: &'c mut Vec<String>,
 }
 
 impl Check<'_> {
     fn root(&mut self, raw: RawRoute) -> Route {
-        if raw.receiver.is_none() {
+        if raw.receiver.as_ref().is_none_or(|names| names.list().is_empty()) {
             self.faults.push("route has no receiver: name who is told of what no other route takes".to_owned());
         }
         for (key, given) in [
@@ -202,6 +205,11 @@ impl Check<'_> {
     fn escalation(&mut self, path: &str, raw: &RawEscalation) -> Escalation {
         let receivers = raw.receiver.list();
         self.known(&format!("{path}.escalate.receiver"), &receivers);
+        for name in receivers.iter().filter(|name| self.level.contains(name.as_str())) {
+            self.faults.push(format!(
+                "{path}.escalate.receiver: `{name}` is an Alertmanager, which escalates by itself; give it a route of its own"
+            ));
+        }
         let after = self.span(&format!("{path}.escalate.after"), &raw.after);
         if after < Span::MINUTE {
             self.faults.push(format!("{path}.escalate.after is {after}; at least 1m"));
@@ -220,6 +228,9 @@ impl Check<'_> {
     }
 
     fn known(&mut self, path: &str, names: &[String]) {
+        if names.is_empty() && !path.starts_with("route.receiver") {
+            self.faults.push(format!("{path} is an empty list: name who is told"));
+        }
         for name in names.iter().filter(|name| !self.receivers.contains(name.as_str())) {
             self.faults.push(format!("{path}: `{name}` is not among the receivers"));
         }

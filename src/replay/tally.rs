@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::incident::{Incident, explained};
 use super::{Finding, Replay};
 use crate::engine::detect::design::interval::poisson;
+use crate::engine::rule::{Bound, Rule};
 use crate::engine::units::{Span, Timestamp};
 
 /// How sure the intervals of rates are.
@@ -40,6 +41,10 @@ pub struct Tallies {
 
 /// The part of a replay in which alerts could fire: from, and how long.
 pub(super) fn watched(replay: &Replay, first: Option<Timestamp>) -> Span {
+    // Rules without charts watch from the first record; a chart that never had a limit watched nothing.
+    let rules = &replay.engine().rules().rules;
+    let chartless = |rule: &Rule| matches!(rule.detect.bound, Bound::Absence(_) | Bound::Burn(_));
+    let first = first.filter(|_| rules.iter().any(chartless));
     match (replay.watched_from().or(first), replay.now()) {
         (Some(from), Some(to)) => to.since(from),
         _ => Span::ZERO,

@@ -53,5 +53,8 @@ pub(super) fn read(path: &Path, group_by: &[Group]) -> anyhow::Result<Vec<Incide
         }
         incidents.push(Incident { name: raw.name, from, to, selector, measure: raw.measure, alerts: raw.alerts });
     }
+    if incidents.is_empty() && faults.is_empty() {
+        faults.push(format!("{}: names no incident, so there is nothing to be held to", path.display()));
+    }
     if faults.is_empty() { Ok(incidents) } else { Err(Invalid(faults.join("\n")).into()) }
 }

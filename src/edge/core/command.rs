@@ -18,6 +18,8 @@ use crate::engine::units::Timestamp;
 
 /// Most alerts in one request.
 const ALERTS_MAX: usize = 1_000;
+/// Fewest digits by which a silence may be named.
+const PREFIX_MIN: usize = 4;
 /// Longest name of an owner and longest note, in bytes.
 const NAME_MAX: usize = 200;
 const NOTE_MAX: usize = 4_000;
@@ -146,6 +148,10 @@ impl Core {
     /// Does what is asked for, and answers.
     pub(super) fn obey(&mut self, command: Command) -> Result<(), EdgeError> {
         let Command { ask, by, reply } = command;
+        // Whoever gave up waiting may have asked again.
+        if reply.is_closed() {
+            return Ok(());
+        }
         let done = match ask {
             Ask::Silence(new) => self.silence(&new, &by),
             Ask::EndSilence { id } => self.end_silence(&id, &by),
@@ -174,9 +180,13 @@ impl Core {
     }
 
     fn end_silence(&mut self, id: &str, by: &str) -> Asked {
-        let found: Vec<Id> = self.router.silences().map(|s| s.id).filter(|s| s.to_string().starts_with(id)).collect();
+        let id = id.to_ascii_lowercase();
+        let meant = |silence: &Id| id.len() >= PREFIX_MIN && silence.to_string().starts_with(&id);
+        let found: Vec<Id> = self.router.silences().map(|s| s.id).filter(meant).collect();
         let [id] = found.as_slice() else {
-            return Ok(Err(SilenceError::Unknown(id.chars().take(40).collect()).into()));
+            let short = id.chars().take(40).collect();
+            let refusal = if found.is_empty() { SilenceError::Unknown(short) } else { SilenceError::Ambiguous(short) };
+            return Ok(Err(refusal.into()));
         };
         tracing::info!(%id, by, "a silence was ended");
         let act = OperatorAct::SilenceEnded { id: *id, by: by.to_owned() };

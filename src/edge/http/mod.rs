@@ -61,11 +61,12 @@ pub fn serve(places: &Places, api: Api) -> std::io::Result<Option<SocketAddr>> {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let app = router(api);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // Whoever fills the network's room must not lock this machine's operator out.
+    let (room, local_room) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
     spawn("http", move || {
         runtime.block_on(async move {
             let network = listener.map(|listener| accept(listener, app.clone(), Arc::clone(&room)));
-            let local = socket.map(|socket| accept_local(socket, app.clone(), Arc::clone(&room)));
+            let local = socket.map(|socket| accept_local(socket, app.clone(), local_room));
             let network = async {
                 if let Some(network) = network {
                     network.await;

@@ -164,7 +164,7 @@ impl Ledger {
     /// What SQLite says.
     pub fn outbox_counts(&self) -> Result<BTreeMap<String, (u64, u64)>, LedgerError> {
         let select = "SELECT receiver, count(*) FILTER (WHERE state = 'pending'),
-             count(*) FILTER (WHERE state = 'dead') FROM outbox WHERE state <> 'delivered' GROUP BY receiver";
+             count(*) FILTER (WHERE state = 'dead') FROM outbox WHERE state IN ('pending', 'dead') GROUP BY receiver";
         let read = |db: &rusqlite::Connection| -> rusqlite::Result<BTreeMap<String, (u64, u64)>> {
             db.prepare_cached(select)?
                 .query_map([], |row| Ok((row.get(0)?, (row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64))))?

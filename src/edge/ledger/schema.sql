@@ -138,7 +138,9 @@ CREATE TABLE outbox (
   attempts INTEGER NOT NULL, fallback INTEGER NOT NULL, next_at_ms INTEGER NOT NULL, done_at_ms INTEGER,
   last_error TEXT, message TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX outbox_due ON outbox (state, next_at_ms);
+-- Delivered messages are many, and nobody asks for them on the daemon's way.
+CREATE INDEX outbox_pending ON outbox (receiver, group_key, created_at_ms, id) WHERE state = 'pending';
+CREATE INDEX outbox_open ON outbox (receiver, state) WHERE state IN ('pending', 'dead');
 
 CREATE TABLE outbox_alerts (
   message TEXT NOT NULL REFERENCES outbox (id), notice TEXT NOT NULL, alert_id TEXT NOT NULL,

@@ -166,13 +166,16 @@ fn action(message: &Message) -> Option<&'static str> {
     }
     match (message.status, message.occasion) {
         (Status::Resolved, _) => Some("resolve"),
-        (Status::Firing, Occasion::Acknowledged) => {
-            let partly =
-                |note: &Note| matches!(note, Note::Acknowledged { of: (theirs, firing), .. } if theirs < firing);
-            (!message.notes.iter().any(partly)).then_some("acknowledge")
-        }
         (Status::Firing, Occasion::SilenceLong) => None,
-        (Status::Firing, _) => Some("trigger"),
+        (Status::Firing, occasion) => {
+            let wholly =
+                |note: &Note| matches!(note, Note::Acknowledged { of: (theirs, firing), .. } if theirs == firing);
+            if message.notes.iter().any(wholly) {
+                Some("acknowledge")
+            } else {
+                (occasion != Occasion::Acknowledged).then_some("trigger")
+            }
+        }
     }
 }
 
@@ -205,7 +208,8 @@ fn event(
 
 /// The incident's name there: the same for every message of a group.
 pub fn dedup_key(message: &Message) -> String {
-    Id::of(&[b"incident", message.receiver.as_bytes(), message.group_key.as_bytes()]).to_string()
+    // The incident's first message, which stays the same when routes change meanwhile; the group's key does not.
+    Id::of(&[b"incident", message.receiver.as_bytes(), &message.thread.0.to_be_bytes()]).to_string()
 }
 
 fn payload(

@@ -180,6 +180,7 @@ impl Router {
             self.join_as_told(id, &written.groups, now);
         }
         self.groups.retain(|_, group| !group.members.is_empty());
+        self.alerts.retain(|_, known| known.crossing.to == State::Firing || !known.groups.is_empty());
         self
     }
 
@@ -188,7 +189,14 @@ impl Router {
         for key in self.join(id, now) {
             let Some(group) = self.groups.get_mut(&key) else { continue };
             let same = |old: &&Group| old.receiver == group.receiver && old.members.contains_key(&id);
-            let Some(old) = before.get(&key).filter(same).or_else(|| before.values().find(same)) else { continue };
+            let Some(old) = before.get(&key).filter(same).or_else(|| before.values().find(same)) else {
+                // One that is over was told here already, or was never this receiver's.
+                if let Some(known) = self.alerts.get_mut(&id).filter(|known| known.crossing.to == State::Resolved) {
+                    group.members.remove(&id);
+                    known.groups.remove(&key);
+                }
+                continue;
+            };
             if let Some(member) = old.members.get(&id) {
                 group.members.insert(id, *member);
             }
@@ -255,12 +263,21 @@ impl Router {
                 }
             }
             Signal::Acknowledge { alert, ack } => self.acknowledge(alert, &ack, now),
-            Signal::Tick => {}
+            Signal::Tick => self.clamp(now),
         }
         self.end_silences(now);
         self.escalate(now);
         self.flush_due(now, messages);
         self.remind(now, messages);
+    }
+
+    /// A clock that was ahead and was set back must not keep anybody waiting for a time that is far away.
+    fn clamp(&mut self, now: Timestamp) {
+        self.meters.retain(|_, meter| meter.since <= now);
+        for group in self.groups.values_mut().filter(|group| group.sent_at.is_some_and(|at| at > now)) {
+            group.sent_at = Some(now);
+            group.flush_at = group.flush_at.min(now.plus(LOOK_EVERY));
+        }
     }
 
     fn cross(&mut self, crossing: Crossing, now: Timestamp) {
@@ -280,7 +297,10 @@ impl Router {
                 self.alerts.insert(id, Known { crossing, ack: None, groups: BTreeSet::new() });
             }
         }
-        self.join(id, now);
+        // Who never heard that it fired need not hear that it is over.
+        if to == State::Firing {
+            self.join(id, now);
+        }
         let Some(known) = self.alerts.get(&id) else { return };
         for key in &known.groups {
             let Some(group) = self.groups.get_mut(key) else { continue };
@@ -359,6 +379,8 @@ impl Router {
         let mute = self.policy.is_mute(route, now);
         let mut content = Content { told: Vec::new(), changed: false };
         let mut fires_unacknowledged = false;
+        // That somebody has it is told in spite of a silence: pagers elsewhere must stop.
+        let taken = group.notes.iter().any(|note| matches!(note.note(), Some(Note::Acknowledged { .. })));
         for (id, member) in &group.members {
             let Some(known) = self.alerts.get(id) else { continue };
             let labels = &known.crossing.labels;
@@ -372,6 +394,7 @@ impl Router {
                 _ if mute => false,
                 (false, Some(State::Resolved)) => false,
                 (false, Some(_)) => true,
+                (true, Some(_)) if taken => true,
                 (true, _) | (false, None) => !quiet(),
             };
             if !tell {
@@ -472,7 +495,8 @@ impl Router {
         let look_at = held.then(|| now.plus(route.pace.interval.max(Span::from_secs(1)).min(LOOK_EVERY)));
         group.flush_at = [repeat_at, look_at, until].into_iter().flatten().min().unwrap_or(NEVER);
         group.escalate_at = match group.kind {
-            Kind::Ordinary | Kind::Digest => next_escalation(group, &self.alerts, route.escalation.as_ref()),
+            Kind::Ordinary | Kind::Digest => next_escalation(group, &self.alerts, route.escalation.as_ref())
+                .map(|at| if at > now { at } else { now.plus(LOOK_EVERY) }),
             Kind::Escalation | Kind::Level => None,
         };
         if group.members.is_empty() {

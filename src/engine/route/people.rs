@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::super::alert::{Id, State};
 use super::super::units::Timestamp;
-use super::group::{Group, Kind, Written};
+use super::group::{Group, Kind, Member, Written};
 use super::matcher::all_match;
 use super::message::{Message, Note, Occasion, Status};
 use super::policy::Escalation;
 use super::silence::Silence;
-use super::{Ack, Known, Router};
+use super::{Ack, Known, LOOK_EVERY, Router};
 
 impl Router {
     /// Notes who has an alert, and says so to those who were told of it.
@@ -45,11 +45,21 @@ impl Router {
         let over: Vec<Silence> = self.silences.extract_if(.., |_, s| s.ends_at <= now).map(|(_, s)| s).collect();
         for silence in over {
             self.changed = true;
+            // Ended before it began, it kept nothing quiet.
+            if silence.starts_at >= silence.ends_at {
+                continue;
+            }
             // What it covered until a moment ago.
             let covered = |labels: &BTreeMap<String, String>| all_match(&silence.matchers, labels);
-            let quiet = |group: &Group| {
-                let untold = group.members.iter().filter(|(_, member)| member.told.is_none());
-                untold.filter_map(|(id, _)| self.alerts.get(id)).filter(|known| covered(&known.crossing.labels)).count()
+            // What was not told of, and what was and still fires.
+            let held = |group: &Group| {
+                let of = |(id, member): (&Id, &Member)| {
+                    self.alerts.get(id).is_some_and(|known| {
+                        let news = member.told.is_none() || known.crossing.to == State::Firing;
+                        news && covered(&known.crossing.labels)
+                    })
+                };
+                group.kind != Kind::Level && group.members.iter().any(of)
             };
             let firing = self.alerts.values().filter(|known| known.crossing.to == State::Firing);
             let firing = firing.filter(|known| covered(&known.crossing.labels)).count() as u64;
@@ -60,7 +70,7 @@ impl Router {
                 firing,
             };
             let keys: Vec<String> =
-                self.groups.iter().filter(|(_, group)| quiet(group) > 0).map(|(key, _)| key.clone()).collect();
+                self.groups.iter().filter(|(_, group)| held(group)).map(|(key, _)| key.clone()).collect();
             for key in keys {
                 if let Some(group) = self.groups.get_mut(&key) {
                     group.notes.push(Written::new(&note));
@@ -95,7 +105,9 @@ impl Router {
                     late.push((*id, told_at));
                 }
             }
-            group.escalate_at = next_escalation(group, &self.alerts, Some(escalation)).filter(|at| *at > now);
+            // What a silence holds back is looked at again: it is due the moment that the silence is over.
+            let next = next_escalation(group, &self.alerts, Some(escalation));
+            group.escalate_at = next.map(|at| if at > now { at } else { now.plus(LOOK_EVERY) });
             let Some(since) = late.iter().map(|(_, told_at)| *told_at).min() else { continue };
             let note = Written::new(&Note::Escalated { since, told: group.receiver.clone() });
             let labels = group.labels.clone();

@@ -240,7 +240,42 @@ fn who_was_told_that_it_fires_is_told_that_it_is_over_in_spite_of_a_silence() {
     assert_eq!(both(&router, &signals, 60_000), ["30 ops First a:firing", "9000 ops Changed a:resolved"]);
     // A silence that ends while the alert fires lets the reminders go on.
     let signals = [(0, fires("a")), (60, silence("agent=a", 60, 9_000))];
-    assert_eq!(both(&router, &signals, 9_100), ["30 ops First a:firing", "9030 ops Repeat a:firing"]);
+    assert_eq!(
+        both(&router, &signals, 9_100),
+        ["30 ops First a:firing", "9000 ops SilenceEnded a:firing (silence of ann over: 0 fired, 0 ended, 1 fire)",]
+    );
+}
+
+#[test]
+fn what_is_due_under_a_silence_is_due_when_it_is_over() {
+    let boss = Escalation { after: Span::from_secs(900), receivers: vec!["boss".to_owned()] };
+    let router = Router::new(Policy::new(vec![Route { escalation: Some(boss), ..ops() }]));
+    let told = both(&router, &[(0, fires("a")), (600, silence("agent=a", 600, 1_800))], 3_000);
+    let late = told.iter().find(|line| line.contains(" boss ")).unwrap();
+    let second: i64 = late.split(' ').next().unwrap().parse().unwrap();
+    assert!((1_800..=1_860).contains(&second) && late.contains("Escalated a:firing"), "{told:#?}");
+    // Whoever takes an alert on under a silence is heard all the same.
+    let told =
+        both(&router, &[(0, fires("a")), (600, silence("agent=a", 600, 50_000)), (700, acknowledge("a", 700))], 3_000);
+    assert_eq!(told, ["30 ops First a:firing", "700 ops Acknowledged a:firing (acknowledged by ann, 1 of 1)"]);
+    // A silence that never began has nothing to say.
+    let later = silence("agent=a", 5_000, 9_000);
+    let Signal::Silence(made) = &later else { unreachable!() };
+    let end = Signal::EndSilence { id: made.id, by: "bob".to_owned() };
+    assert_eq!(both(&router, &[(0, later.clone()), (10, fires("a")), (11, end)], 100), ["40 ops First a:firing"]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_nobody_waiting() {
+    let mut router = Router::new(Policy::new(vec![ops()]));
+    play(&mut router, vec![(1_000_000, fires("a"))], 1_000_100);
+    let mut messages = Vec::new();
+    router.step(Signal::Tick, at(100), &mut messages);
+    router.step(fires("b"), at(101), &mut messages);
+    while let Some(due) = router.deadline().filter(|due| *due <= at(500)) {
+        router.step(Signal::Tick, due, &mut messages);
+    }
+    assert!(messages.iter().any(|m| m.crossings.iter().any(|c| c.labels["agent"] == "b")), "{messages:#?}");
 }
 
 #[test]

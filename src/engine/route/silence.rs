@@ -61,8 +61,11 @@ pub enum SilenceError {
     #[error("a silence lasts at most a year; what shall never be told is a matter of rules and routes")]
     TooLong,
     /// It is not there.
-    #[error("there is no silence {0} in force; `shewhart silence list` has them")]
+    #[error("there is no silence {0} in force; give four digits of its id or more, `shewhart silence list` has them")]
     Unknown(String),
+    /// Several are meant.
+    #[error("several silences begin with {0}; write more of it")]
+    Ambiguous(String),
 }
 
 impl Silence {

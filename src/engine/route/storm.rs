@@ -16,7 +16,7 @@ use super::{LOOK_EVERY, Router, Turn};
 /// Messages to one receiver by one route within a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Meter {
-    since: Timestamp,
+    pub(super) since: Timestamp,
     sent: usize,
 }
 
@@ -74,7 +74,11 @@ impl Router {
         let mut notes = Vec::new();
         let mut place = None;
         for (key, _) in speaking {
-            let Some(group) = self.groups.remove(&key) else { continue };
+            let Some(mut group) = self.groups.remove(&key) else { continue };
+            // Who was told because nobody acknowledged is not told so again.
+            if group.kind == Kind::Escalation {
+                group.members.values_mut().for_each(|member| member.escalated = true);
+            }
             for id in group.members.keys() {
                 self.alerts.entry(*id).and_modify(|known| {
                     known.groups.remove(&key);
