@@ -244,10 +244,11 @@ fn pagerduty_gets_its_own_format() {
     assert_eq!(strict::millis(&payload.timestamp), RAISED.as_millis());
     assert!(payload.custom_details["alerts"][0]["what"].as_str().unwrap().contains("89.1 %"), "{payload:?}");
 
-    let end = strict::pagerduty(&got(2, ACCEPTED, &resolved())[0].body);
+    // The end of this incident, although the routes, and with them the group's key, changed meanwhile.
+    let over = Message { thread: firing().thread, group_key: "other".to_owned(), ..resolved() };
+    let end = strict::pagerduty(&got(2, ACCEPTED, &over)[0].body);
     assert_eq!((end.action, end.dedup_key), (Action::Resolve, event.dedup_key));
-    let other = Message { group_key: "other".to_owned(), ..firing() };
-    assert_ne!(pagerduty::dedup_key(&other), pagerduty::dedup_key(&firing()));
+    assert_ne!(pagerduty::dedup_key(&resolved()), pagerduty::dedup_key(&firing()));
 }
 
 #[test]
