@@ -39,6 +39,8 @@ pub use self::silence::{Silence, SilenceError};
 const HELD_MAX: usize = 1_000;
 /// How often a group is looked at while a mute interval or a silence holds it back, at most.
 const LOOK_EVERY: Span = Span::MINUTE;
+/// How long a receiver that keeps alerts itself waits for more of them: a storm becomes one message a second.
+const LEVEL_WAIT: Span = Span::SECOND;
 /// Never.
 const NEVER: Timestamp = Timestamp::MAX;
 
@@ -306,7 +308,7 @@ impl Router {
             let Some(group) = self.groups.get_mut(key) else { continue };
             let soonest = group.sent_at.map_or(group.flush_at, |sent_at| {
                 let interval = match (group.kind, to) {
-                    (Kind::Level, _) => Span::ZERO,
+                    (Kind::Level, _) => return now.plus(LEVEL_WAIT),
                     (Kind::Digest, State::Firing) => LOOK_EVERY,
                     _ => self.policy.find(&group.route).map_or(LOOK_EVERY, |route| route.pace.interval),
                 };
@@ -333,7 +335,7 @@ impl Router {
                     continue;
                 }
                 let key = Group::key(kind, receiver, route, &common);
-                let first = now.plus(if level { Span::ZERO } else { route.pace.wait });
+                let first = now.plus(if level { LEVEL_WAIT } else { route.pace.wait });
                 let new = || Group::new(kind, receiver, route, common, first);
                 let group = self.groups.entry(key.clone()).or_insert_with(new);
                 if group.sent_at.is_none() {

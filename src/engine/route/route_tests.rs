@@ -387,7 +387,7 @@ fn a_receiver_that_keeps_alerts_is_told_changes_at_once_and_keeps_them_a_while()
     policy.level.insert("ops".to_owned());
     let router = Router::new(policy);
     let told = both(&router, &[(0, fires("a")), (10, fires("b")), (20, ends("a"))], 100_000);
-    assert_eq!(told, ["0 ops First a:firing", "10 ops Changed b:firing", "20 ops Changed a:resolved"]);
+    assert_eq!(told, ["1 ops First a:firing", "11 ops Changed b:firing", "21 ops Changed a:resolved"]);
     let mut played = router.clone();
     play(&mut played, vec![(0, fires("a")), (10, fires("b")), (20, ends("a"))], 900);
     let standing = |router: &Router| -> Vec<String> {
