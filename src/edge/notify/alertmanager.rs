@@ -1,7 +1,7 @@
 //! Alerts posted to an Alertmanager, API version 2.
 //!
 //! An Alertmanager forgets an alert that is not told again: it takes `endsAt` for the end unless a later one comes. So
-//! there are two ways here: [`deliver`] for the changes that come through the outbox, and [`refresh`], which tells what
+//! there are two ways here: `deliver` for the changes that come through the outbox, and `refresh`, which tells what
 //! fires again and again. Labels are the alert's name there: they must be the same when it fires and when it is over.
 
 use std::collections::BTreeMap;
