@@ -8,7 +8,7 @@
 
 use super::alert::Account;
 use super::around::{Around, Aspect, Beside, Course, CoursePoint, Kitagawa, Release};
-use super::baseline::Profile;
+use super::baseline::{Profile, bad_in};
 use super::detect::Dispersion;
 use super::rule::{Amount, Bound, Detect, Measure};
 use super::sketch::{Moments, Pane};
@@ -68,7 +68,7 @@ impl Scene<'_> {
     pub(super) fn course(&self, account: &Account) -> Option<Course> {
         let measure = &self.detect.measure;
         let bar = self.profile.and_then(|p| p.latency_bar(measure));
-        let reference = self.profile.and_then(|p| taken(measure, &p.pane, bar));
+        let reference = self.profile.and_then(|p| taken(self.detect, &p.pane, bar));
         let centre = match reference {
             Some(Taken::Mean(moments)) => moments.mean,
             _ => account.baseline?.value,
@@ -77,7 +77,7 @@ impl Scene<'_> {
         let draw = |width| {
             let buckets = self.window.buckets(width).into_iter();
             let points = buckets.filter_map(|(at, pane)| {
-                let (value, n) = taken(measure, &pane, bar)?.level(self.detect.counts_good())?;
+                let (value, n) = taken(self.detect, &pane, bar)?.level(self.detect.counts_good())?;
                 let half = SIGMAS * (spread.within / n as f64 + spread.between).sqrt();
                 let (mut low, mut high) = (centre - half, centre + half);
                 if spread.is_share {
@@ -155,7 +155,7 @@ struct Spread {
 
 /// What a pane says of a measure.
 enum Taken {
-    /// Bad cases of all, or flagged ones.
+    /// Bad cases of all.
     Share(Counts),
     Mean(Moments),
 }
@@ -174,13 +174,8 @@ impl Taken {
 }
 
 /// A measure in a pane; nothing for measures that panes do not hold, and where there are no cases.
-fn taken(measure: &Measure, pane: &Pane, bar: Option<u16>) -> Option<Taken> {
-    let taken = match measure {
-        Measure::Accuracy => Taken::Share(pane.correct.complement()),
-        Measure::EscalationRate => Taken::Share(pane.escalated),
-        Measure::OverrideRate => Taken::Share(pane.overridden),
-        Measure::ErrorRate => Taken::Share(pane.errors()),
-        Measure::Availability => Taken::Share(pane.available().complement()),
+fn taken(detect: &Detect, pane: &Pane, bar: Option<u16>) -> Option<Taken> {
+    let taken = match &detect.measure {
         Measure::Latency { component: None, .. } => {
             let bins = &pane.latency_bins;
             Taken::Share(Counts { hits: bins.above(bar?), n: bins.n() })
@@ -189,8 +184,7 @@ fn taken(measure: &Measure, pane: &Pane, bar: Option<u16>) -> Option<Taken> {
         Measure::Cost => Taken::Mean(pane.cost_usd),
         Measure::Tokens => Taken::Mean(pane.tokens),
         Measure::Metric(name) => Taken::Mean(*pane.metrics.get(name)?),
-        Measure::Flag(name) => Taken::Share(*pane.flags.get(name)?),
-        _ => return None,
+        _ => Taken::Share(bad_in(pane, detect)?),
     };
     let n = match &taken {
         Taken::Share(counts) => counts.n,
@@ -316,6 +310,7 @@ pub(super) fn release(releases: &mut Vec<Release>, at: Timestamp, version: &str)
 
 #[cfg(test)]
 mod tests {
+    use super::super::rule::{Source, compile};
     use super::*;
 
     fn pane(outputs: u64, escalated: u64, cost: f64) -> Pane {
@@ -367,5 +362,18 @@ mod tests {
         let z = share_z(Counts { hits: 40, n: 200 }, Counts { hits: 90, n: 300 }).unwrap();
         assert!((z - 0.1 / (0.26_f64 * 0.74 / 120.0).sqrt()).abs() < 1e-12, "{z}");
         assert_eq!(share_z(Counts { hits: 0, n: 200 }, Counts { hits: 0, n: 300 }), Some(0.0));
+    }
+
+    #[test]
+    fn a_flag_that_should_be_set_is_told_by_the_share_that_is() {
+        let share = |bound: &str| {
+            let detect = format!("{{ measure: flags.grounded, {bound}: 5pp }}");
+            let text = format!("groups: [ {{ name: g, rules: [ {{ alert: A, detect: {detect} }} ] }} ]");
+            let rules = compile(&[Source { name: "r".to_owned(), text }]).rules.unwrap().rules;
+            let mut pane = Pane::default();
+            pane.flags.insert("grounded".to_owned(), Counts { hits: 90, n: 100 });
+            taken(&rules[0].detect, &pane, None).unwrap().level(rules[0].detect.counts_good())
+        };
+        assert_eq!((share("drop"), share("rise")), (Some((0.9, 100)), Some((0.9, 100))));
     }
 }
