@@ -100,15 +100,6 @@ impl Memory {
         (at + 1) as u8
     }
 
-    /// The task of a number: the empty name for 0, nothing where no task was ever seen.
-    pub fn task(&self, number: u8) -> Option<&str> {
-        if self.tasks.is_empty() {
-            return None;
-        }
-        let at = usize::from(number).checked_sub(1);
-        Some(at.and_then(|at| self.tasks.get(at)).map_or("", String::as_str))
-    }
-
     /// Remembers a version. Returns whether it was not known.
     pub fn is_new_version(&mut self, version: &str) -> bool {
         if self.versions.iter().any(|known| known == version) {
@@ -120,4 +111,13 @@ impl Memory {
         self.versions.push(version.to_owned());
         true
     }
+}
+
+/// The task of a number among those that a stream tells apart: the empty name for 0, nothing where no task was ever seen.
+pub(super) fn task_of(tasks: &[String], number: u8) -> Option<&str> {
+    if tasks.is_empty() {
+        return None;
+    }
+    let at = usize::from(number).checked_sub(1);
+    Some(at.and_then(|at| tasks.get(at)).map_or("", String::as_str))
 }

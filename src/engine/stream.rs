@@ -12,7 +12,7 @@ use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
 use super::labels::{Label, OpenCounts, OpenLabels, Take};
-use super::memory::Memory;
+use super::memory::{Memory, task_of};
 use super::rate::Rate;
 use super::rule::{Bound, Detect, Measure, Rule, RuleSet};
 use super::units::{Offset, Partition, Span, Timestamp};
@@ -303,8 +303,7 @@ impl Stream {
     /// its verdicts are open, for the charts after that.
     pub(super) fn label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         self.memory.labels += u64::from(label.correct.is_some());
-        let task = self.memory.task(label.task).map(str::to_owned);
-        let task = task.as_deref();
+        let task = task_of(&self.memory.tasks, label.task);
         self.window.update(label.at, |pane| pane.label(label.correct, label.overridden, task));
         if self.counted_only {
             return;
@@ -371,7 +370,10 @@ impl Stream {
     pub(super) fn judge(&mut self, ctx: &Context<'_>, said: &mut Vec<Said>) {
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
-            if let Some(chart) = self.memory.charts.get_mut(definition) {
+            // Other charts were fed with the event itself.
+            if rule.detect.burn().is_some()
+                && let Some(chart) = self.memory.charts.get_mut(definition)
+            {
                 burn::judge(chart, &rule.detect, &self.window, ctx.now);
             }
             let active = match rule.detect.bound {
@@ -422,7 +424,10 @@ impl Stream {
             let timed = alert.and_then(|alert| alert.deadline(timing(rule)));
             match (rule.detect.bound, alert) {
                 (Bound::Absence(span), None) => self.silent_from(span),
-                _ => timed.into_iter().chain(self.memory.charts.get(definition).and_then(burn::deadline)).min(),
+                (Bound::Burn(_), _) => {
+                    timed.into_iter().chain(self.memory.charts.get(definition).and_then(burn::deadline)).min()
+                }
+                _ => timed,
             }
         };
         self.watched.iter().filter_map(of).min()
