@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::budget::Shares;
 use super::deliver::{Settled, Workers};
 use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, OnGap, StartAt};
-use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, NoPayloads, OperatorAct, Outcome, RuleSetRow};
+use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, OperatorAct, Outcome, RuleSetRow};
 use super::offer::first_rules;
 use super::payload::Records;
 use super::show::tell;
@@ -283,17 +283,13 @@ impl Core {
         let effects: Vec<(Partition, Effect)> = effects.into_iter().map(|effect| (partition, effect)).collect();
         let now = clock::now();
         let messages = route(&mut self.router, &effects, now);
-        let router = self.router.take_changed().then(|| self.router.memory());
+        let router = self.router.take_unwritten();
         self.ledger.commit(Commit {
             engines: vec![(engine, None)],
             effects: &effects,
-            payload: &NoPayloads,
             messages: &messages,
             router: router.as_ref(),
-            acts: &[],
-            gaps: &[],
-            rule_set: None,
-            now,
+            ..Commit::at(now)
         })
     }
 
@@ -428,7 +424,7 @@ impl Core {
     fn commit_batch(&mut self, batch: &Batch, effects: &[(Partition, Effect)]) -> Result<(), LedgerError> {
         let now = clock::now();
         let messages = route(&mut self.router, effects, now);
-        let router = self.router.take_changed().then(|| self.router.memory());
+        let router = self.router.take_unwritten();
         let ends = batch.ends();
         let anchor = |partition: &Partition| ends.get(partition).map(|(_, a)| Anchor { offset: a.offset, crc: a.crc });
         let engines = self
@@ -443,10 +439,7 @@ impl Core {
             payload: &Records(batch),
             messages: &messages,
             router: router.as_ref(),
-            acts: &[],
-            gaps: &[],
-            rule_set: None,
-            now,
+            ..Commit::at(now)
         })?;
         self.anchors.extend(ends.iter().map(|(p, (_, a))| (*p, Anchor { offset: a.offset, crc: a.crc })));
         self.status.committed_at = Some(now);
@@ -462,17 +455,16 @@ impl Core {
             self.router.step(signal.clone(), now, &mut messages);
         }
         messages.extend(route(&mut self.router, change.effects, now));
-        let router = self.router.take_changed().then(|| self.router.memory());
+        let router = self.router.take_unwritten();
         self.ledger.commit(Commit {
             engines: self.engines.values_mut().map(|engine| (engine, None)).collect(),
             effects: change.effects,
-            payload: &NoPayloads,
             messages: &messages,
             router: router.as_ref(),
             acts: change.acts,
             gaps: change.gaps,
             rule_set: change.rule_set,
-            now,
+            ..Commit::at(now)
         })?;
         self.status.committed_at = Some(now);
         tell(change.effects);

@@ -244,7 +244,7 @@ impl Replay {
 
     /// The engine, and the router's memory where it changed since the last call, for those who write them down.
     pub fn parts(&mut self) -> (&mut Engine, Option<RouterMemory>) {
-        let router = self.router.take_changed().then(|| self.router.memory());
+        let router = self.router.take_unwritten();
         (&mut self.engine, router)
     }
 }

@@ -205,8 +205,7 @@ fn play(ledger: &mut Ledger, world: &mut World, rules: Arc<RuleSet>, baselines: 
                 router: router.as_ref(),
                 acts: &acts,
                 gaps: if last { std::slice::from_ref(&gap) } else { &[] },
-                rule_set: None,
-                now,
+                ..Commit::at(now)
             })
             .unwrap();
         world.messages += messages.len();

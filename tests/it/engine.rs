@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use shewhart::edge::ledger::{Commit, Identity, Ledger, NoPayloads, open_read_only};
+use shewhart::edge::ledger::{Commit, Identity, Ledger, open_read_only};
 use shewhart::engine::alert::{Reason, State};
 use shewhart::engine::baseline::BaselineSet;
 use shewhart::engine::route::{Policy, Router};
@@ -151,13 +151,8 @@ fn commit(ledger: &mut Ledger, engine: &mut Engine, effects: &mut Vec<(Partition
         .commit(Commit {
             engines: vec![(engine, None)],
             effects,
-            payload: &NoPayloads,
-            messages: &[],
             router: Some(&router.memory()),
-            acts: &[],
-            gaps: &[],
-            rule_set: None,
-            now: Timestamp::from_millis(START),
+            ..Commit::at(Timestamp::from_millis(START))
         })
         .unwrap();
     effects.clear();

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::args::{ReplayArgs, ReportFormat};
 use super::table::table;
 use super::{FINDING, Invalid, OK, input, print, say};
-use crate::edge::ledger::{Commit, Identity, Ledger, NoPayloads, open_read_only};
+use crate::edge::ledger::{Commit, Identity, Ledger, open_read_only};
 use crate::engine::Settings;
 use crate::engine::baseline::BaselineSet;
 use crate::engine::event::Why;
@@ -133,13 +133,9 @@ fn commit(replay: &mut Replay, ledger: Option<&mut Ledger>) -> anyhow::Result<()
     ledger.commit(Commit {
         engines: vec![(engine, None)],
         effects: &effects,
-        payload: &NoPayloads,
         messages: &messages,
         router: router.as_ref(),
-        acts: &[],
-        gaps: &[],
-        rule_set: None,
-        now,
+        ..Commit::at(now)
     })?;
     Ok(())
 }

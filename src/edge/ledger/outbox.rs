@@ -212,7 +212,7 @@ fn settle(db: &Transaction<'_>, message: &str, outcome: &Outcome, now: Timestamp
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Commit, Identity, NoPayloads};
+    use super::super::{Commit, Identity};
     use super::*;
     use crate::engine::Effect;
     use crate::engine::alert::{Crossing, Id, Reason, State};
@@ -272,17 +272,7 @@ mod tests {
             let messages = [message(&crossing)];
             let effects = [(Partition(0), Effect::Crossed(Box::new(crossing)))];
             let now = start.plus(Span::MINUTE.times(id as i64));
-            let commit = Commit {
-                engines: Vec::new(),
-                effects: &effects,
-                payload: &NoPayloads,
-                messages: &messages,
-                router: None,
-                acts: &[],
-                gaps: &[],
-                rule_set: None,
-                now,
-            };
+            let commit = Commit { effects: &effects, messages: &messages, ..Commit::at(now) };
             ledger.commit(commit).unwrap();
         }
         let now = start.plus(Span::HOUR);
@@ -298,17 +288,7 @@ mod tests {
     }
 
     fn insert_all(ledger: &mut Ledger, messages: &[Message], now: Timestamp) {
-        let commit = Commit {
-            engines: Vec::new(),
-            effects: &[],
-            payload: &NoPayloads,
-            messages,
-            router: None,
-            acts: &[],
-            gaps: &[],
-            rule_set: None,
-            now,
-        };
+        let commit = Commit { messages, ..Commit::at(now) };
         ledger.commit(commit).unwrap();
     }
 

@@ -81,6 +81,23 @@ pub struct Commit<'c> {
     pub now: Timestamp,
 }
 
+impl Commit<'_> {
+    /// One in which nothing happened: what did is put over it.
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            engines: Vec::new(),
+            effects: &[],
+            payload: &NoPayloads,
+            messages: &[],
+            router: None,
+            acts: &[],
+            gaps: &[],
+            rule_set: None,
+            now,
+        }
+    }
+}
+
 /// Where rejected payloads are looked up.
 pub trait Payloads: std::fmt::Debug {
     /// The payload at a position.

@@ -216,9 +216,9 @@ impl Router {
         }
     }
 
-    /// Whether it changed since this was last asked.
-    pub const fn take_changed(&mut self) -> bool {
-        std::mem::replace(&mut self.changed, false)
+    /// What is to be written down, where anything changed since this was last asked.
+    pub fn take_unwritten(&mut self) -> Option<RouterMemory> {
+        std::mem::take(&mut self.changed).then(|| self.memory())
     }
 
     /// The silences in force or to come.
@@ -386,10 +386,8 @@ impl Router {
         for (id, member) in &group.members {
             let Some(known) = self.alerts.get(id) else { continue };
             let labels = &known.crossing.labels;
-            let quiet = || {
-                self.silences.values().any(|silence| silence.covers(labels, now))
-                    || inhibited.holds(&self.policy.inhibitions, labels)
-            };
+            let quiet =
+                || is_silenced(&self.silences, labels, now) || inhibited.holds(&self.policy.inhibitions, labels);
             let (fires, knew) = (known.crossing.to == State::Firing, member.told);
             // Who was told that it fires is told that it is over, silence or not: incidents must not stay open.
             let tell = match (fires, knew) {
@@ -475,9 +473,8 @@ impl Router {
             } else if now_is == State::Resolved && knows.is_none() {
                 // It fired and ended while it was held back: told in the end, as long as they are not too many. What
                 // only an inhibition held back is not: what it followed from was told.
-                let silenced = self.alerts.get(id).is_some_and(|known| {
-                    self.silences.values().any(|silence| silence.covers(&known.crossing.labels, now))
-                });
+                let quiet = |known: &Known| is_silenced(&self.silences, &known.crossing.labels, now);
+                let silenced = self.alerts.get(id).is_some_and(quiet);
                 held_over += 1;
                 if held_over > HELD_MAX || !(silenced || self.policy.is_mute(route, now)) {
                     gone.push(*id);
@@ -497,8 +494,7 @@ impl Router {
         let look_at = held.then(|| now.plus(route.pace.interval.max(Span::from_secs(1)).min(LOOK_EVERY)));
         group.flush_at = [repeat_at, look_at, until].into_iter().flatten().min().unwrap_or(NEVER);
         group.escalate_at = match group.kind {
-            Kind::Ordinary | Kind::Digest => next_escalation(group, &self.alerts, route.escalation.as_ref())
-                .map(|at| if at > now { at } else { now.plus(LOOK_EVERY) }),
+            Kind::Ordinary | Kind::Digest => next_escalation(group, &self.alerts, route.escalation.as_ref(), now),
             Kind::Escalation | Kind::Level => None,
         };
         if group.members.is_empty() {
@@ -524,4 +520,9 @@ impl Router {
             self.alerts.remove(&id);
         }
     }
+}
+
+/// Whether a silence keeps an alert with these labels quiet.
+fn is_silenced(silences: &BTreeMap<Id, Silence>, labels: &BTreeMap<String, String>, now: Timestamp) -> bool {
+    silences.values().any(|silence| silence.covers(labels, now))
 }

@@ -9,7 +9,7 @@ use super::matcher::all_match;
 use super::message::{Message, Note, Occasion, Status};
 use super::policy::Escalation;
 use super::silence::Silence;
-use super::{Ack, Known, LOOK_EVERY, Router};
+use super::{Ack, Known, LOOK_EVERY, Router, is_silenced};
 
 impl Router {
     /// Notes who has an alert, and says so to those who were told of it.
@@ -23,11 +23,12 @@ impl Router {
             if group.kind == Kind::Level || !told {
                 continue;
             }
-            let firing: Vec<&Known> = group.members.keys().filter_map(|id| self.alerts.get(id)).collect();
-            let firing: Vec<&&Known> = firing.iter().filter(|known| known.crossing.to == State::Firing).collect();
-            let theirs =
-                firing.iter().filter(|known| known.ack.as_ref().is_some_and(|other| other.by == ack.by)).count();
-            let of = (theirs as u64, firing.len() as u64);
+            let mut of = (0, 0);
+            let members = group.members.keys().filter_map(|id| self.alerts.get(id));
+            for known in members.filter(|known| known.crossing.to == State::Firing) {
+                of.0 += u64::from(known.ack.as_ref().is_some_and(|other| other.by == ack.by));
+                of.1 += 1;
+            }
             let note = Note::Acknowledged { by: ack.by.clone(), note: ack.note.clone(), at: ack.at, of };
             if let Some(group) = self.groups.get_mut(&key) {
                 // One message for many acknowledgements at once: the newest says how many are theirs.
@@ -92,7 +93,7 @@ impl Router {
                 group.escalate_at = None;
                 continue;
             };
-            let quiet = |known: &Known| self.silences.values().any(|s| s.covers(&known.crossing.labels, now));
+            let quiet = |known: &Known| is_silenced(&self.silences, &known.crossing.labels, now);
             let mut late = Vec::new();
             for (id, member) in &mut group.members {
                 let Some(known) = self.alerts.get(id) else { continue };
@@ -105,9 +106,7 @@ impl Router {
                     late.push((*id, told_at));
                 }
             }
-            // What a silence holds back is looked at again: it is due the moment that the silence is over.
-            let next = next_escalation(group, &self.alerts, Some(escalation));
-            group.escalate_at = next.map(|at| if at > now { at } else { now.plus(LOOK_EVERY) });
+            group.escalate_at = next_escalation(group, &self.alerts, Some(escalation), now);
             let Some(since) = late.iter().map(|(_, told_at)| *told_at).min() else { continue };
             let note = Written::new(&Note::Escalated { since, told: group.receiver.clone() });
             let labels = group.labels.clone();
@@ -163,14 +162,17 @@ impl Router {
     }
 }
 
-/// When somebody else is to be told of the alerts of a group, if nobody acknowledges.
+/// When somebody else is to be told of the alerts of a group, if nobody acknowledges. What is due and was not told is
+/// silenced: it is looked at again, and told when the silence is over.
 pub(super) fn next_escalation(
     group: &Group,
     alerts: &BTreeMap<Id, Known>,
     escalation: Option<&Escalation>,
+    now: Timestamp,
 ) -> Option<Timestamp> {
     let after = escalation?.after;
     let open = |id: &Id| alerts.get(id).is_some_and(|k| k.crossing.to == State::Firing && k.ack.is_none());
     let waiting = group.members.iter().filter(|(id, member)| !member.escalated && open(id));
-    waiting.filter_map(|(_, member)| member.told_at).map(|at| at.plus(after)).min()
+    let next = waiting.filter_map(|(_, member)| member.told_at).map(|at| at.plus(after)).min()?;
+    Some(if next > now { next } else { now.plus(LOOK_EVERY) })
 }
