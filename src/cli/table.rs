@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::text::turns;
+
 /// The labels of a stream on one line: `agent=invoice-triage, task=invoices`.
 pub(super) fn stream(labels: &BTreeMap<String, String>) -> String {
     labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
@@ -9,8 +11,7 @@ pub(super) fn stream(labels: &BTreeMap<String, String>) -> String {
 
 /// A character as a terminal may have it: control characters, and marks that turn the direction of text, as their escapes.
 pub(super) fn visible(c: char) -> Vec<char> {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if c.is_control() || turns { c.escape_default().collect() } else { vec![c] }
+    if c.is_control() || turns(c) { c.escape_default().collect() } else { vec![c] }
 }
 
 /// A text on one line, as a terminal may have it.

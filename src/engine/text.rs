@@ -46,6 +46,11 @@ pub fn is_visible(text: &str) -> bool {
     text.chars().all(|c| visible(c) == Some(c))
 }
 
+/// Whether a character turns the direction of the text around it: marks, overrides and isolates.
+pub const fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// The character as it may be shown, or nothing.
 const fn visible(c: char) -> Option<char> {
     match c {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobMatcher;
 
 use crate::engine::Group;
+use crate::engine::rule::compiled_glob;
 use crate::engine::units::Timestamp;
 
 /// Globs over the labels agent, task and version; every one must match. Without any, everything matches.
@@ -25,9 +26,7 @@ impl Selector {
         let mut selector = Self::default();
         for (label, glob) in globs {
             label.parse::<Group>()?;
-            // `*` also matches `/`, because labels are not paths.
-            let compiled = GlobBuilder::new(glob).literal_separator(false).backslash_escape(true).build();
-            let compiled = compiled.map_err(|error| format!("`{glob}` is not a glob: {}", error.kind()))?;
+            let compiled = compiled_glob(glob).map_err(|error| format!("`{glob}` is not a glob: {}", error.kind()))?;
             selector.globs.insert(label.clone(), compiled.compile_matcher());
         }
         Ok(selector)
@@ -75,8 +74,7 @@ impl fmt::Display for Selector {
 /// # Errors
 /// What is wrong with it: no RFC 3339, or not between the years 1980 and 2200.
 pub fn time(text: &str) -> Result<Timestamp, String> {
-    let read = text.parse::<jiff::Timestamp>().map(|time| Timestamp::from_millis(time.as_millisecond()));
-    match read {
+    match text.parse() {
         Ok(time) if (Timestamp::MIN..=Timestamp::MAX).contains(&time) => Ok(time),
         Ok(_) => Err(format!("`{text}` does not lie between the years 1980 and 2200")),
         Err(_) => Err(format!("`{text}` is not a time; write it like 2026-01-05T00:00:00Z")),

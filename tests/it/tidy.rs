@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 const ENGINE: [(&str, &[&str]); 28] = [
     ("units", &[]),
     ("text", &[]),
-    ("rule", &["alert", "units"]),
+    ("rule", &["alert", "text", "units"]),
     ("around", &["units"]),
     ("alert", &["around", "rule", "units"]),
     ("event", &["text", "units"]),

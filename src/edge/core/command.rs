@@ -288,9 +288,7 @@ fn name(given: &str, by: &str) -> String {
 
 fn made(new: &NewSilence, by: &str, now: Timestamp) -> Result<Silence, Refusal> {
     let time = |text: &String| -> Result<Timestamp, Refusal> {
-        let read = text.parse::<jiff::Timestamp>();
-        let millis = read.ok().ok_or_else(|| Refusal::Time(text.chars().take(40).collect()))?.as_millisecond();
-        Ok(Timestamp::from_millis(millis))
+        text.parse().ok().ok_or_else(|| Refusal::Time(text.chars().take(40).collect()))
     };
     if let Some(unseen) = new.matchers.iter().find(|text| !is_visible(text)) {
         return Err(Refusal::Unseen(prose(unseen).chars().take(80).collect()));

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
 
+use crate::engine::text::turns;
+
 /// Faults reported of one file. A file that is not a rule file at all has one on every line, and nobody reads on.
 const PER_FILE: usize = 200;
 
@@ -235,8 +237,7 @@ impl<'a> Sink<'a> {
 
 /// Whether printing the character could do more to a terminal than show it.
 fn is_harmful(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t')
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    (c.is_control() && c != '\n' && c != '\t') || turns(c)
 }
 
 /// The text on one line, without characters that steer a terminal: rule files are read by root's terminal too.

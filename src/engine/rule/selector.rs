@@ -40,7 +40,10 @@ fn glob_matches(glob: &str, value: &str) -> bool {
 }
 
 /// A glob as it is understood here: `*` also matches `/`, because labels are not paths.
-pub(super) fn compiled(glob: &str) -> Result<Glob, globset::Error> {
+///
+/// # Errors
+/// Text that is no glob.
+pub fn compiled(glob: &str) -> Result<Glob, globset::Error> {
     GlobBuilder::new(glob).literal_separator(false).backslash_escape(true).build()
 }
 
