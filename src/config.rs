@@ -157,13 +157,8 @@ impl Config {
     /// # Errors
     /// Every fault that was found.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let fail = |faults| ConfigError { path: path.to_owned(), faults };
-        let text = std::fs::read_to_string(path).map_err(|error| fail(vec![error.to_string()]))?;
-        let raw: RawConfig = serde_saphyr::from_str(&text).map_err(|error| fail(vec![error.to_string()]))?;
-        let mut faults = Vec::new();
         let base = path.parent().unwrap_or_else(|| Path::new("."));
-        let config = raw.check(base, &mut faults);
-        if faults.is_empty() { Ok(config) } else { Err(fail(faults)) }
+        RawConfig::read(path, |raw, faults| raw.check(base, faults))
     }
 
     /// Reads who is told what from a configuration file and nothing else: receivers are known by their names, and secrets and
@@ -172,21 +167,11 @@ impl Config {
     /// # Errors
     /// Every fault that was found.
     pub fn load_policy(path: &Path) -> Result<Policy, ConfigError> {
-        let fail = |faults| ConfigError { path: path.to_owned(), faults };
-        let text = std::fs::read_to_string(path).map_err(|error| fail(vec![error.to_string()]))?;
-        let raw: RawConfig = serde_saphyr::from_str(&text).map_err(|error| fail(vec![error.to_string()]))?;
-        let mut faults = Vec::new();
-        let names: Vec<(String, bool)> =
-            raw.receivers.iter().map(|raw| (raw.name.clone(), raw.alertmanager.is_some())).collect();
-        let policy = RawPolicy {
-            route: raw.route,
-            inhibit_rules: raw.inhibit_rules,
-            time_intervals: raw.time_intervals,
-            digest_over: raw.digest_over,
-            silence_reminder: raw.silence_reminder,
-        };
-        let policy = policy.check(&names, &mut faults);
-        if faults.is_empty() { Ok(policy) } else { Err(fail(faults)) }
+        RawConfig::read(path, |mut raw, faults| {
+            let names: Vec<(String, bool)> =
+                raw.receivers.iter().map(|raw| (raw.name.clone(), raw.alertmanager.is_some())).collect();
+            raw.take_policy().check(&names, faults)
+        })
     }
 }
 
@@ -210,7 +195,28 @@ impl Config {
 }
 
 impl RawConfig {
-    fn check(self, base: &Path, faults: &mut Vec<String>) -> Config {
+    /// Reads a file and makes something of it, or tells every fault.
+    fn read<T>(path: &Path, make: impl FnOnce(Self, &mut Vec<String>) -> T) -> Result<T, ConfigError> {
+        let fail = |faults| ConfigError { path: path.to_owned(), faults };
+        let text = std::fs::read_to_string(path).map_err(|error| fail(vec![error.to_string()]))?;
+        let raw: Self = serde_saphyr::from_str(&text).map_err(|error| fail(vec![error.to_string()]))?;
+        let mut faults = Vec::new();
+        let whole = make(raw, &mut faults);
+        if faults.is_empty() { Ok(whole) } else { Err(fail(faults)) }
+    }
+
+    /// Everything that the policy is made of.
+    fn take_policy(&mut self) -> RawPolicy {
+        RawPolicy {
+            route: self.route.take(),
+            inhibit_rules: std::mem::take(&mut self.inhibit_rules),
+            time_intervals: std::mem::take(&mut self.time_intervals),
+            digest_over: self.digest_over,
+            silence_reminder: self.silence_reminder.take(),
+        }
+    }
+
+    fn check(mut self, base: &Path, faults: &mut Vec<String>) -> Config {
         let mut kafka = self.kafka.clone();
         for path in kafka.properties_files.values_mut() {
             *path = base.join(&*path);
@@ -226,6 +232,7 @@ impl RawConfig {
         }
         let access = Access { token, reload: self.http.reload };
         let budget = self.false_alarm_budget.as_deref().and_then(|text| budget(text, faults));
+        let policy = self.take_policy();
         let mut receivers: Vec<(String, Receiver)> = Vec::new();
         for raw in self.receivers {
             if raw.name == "mail-dir" {
@@ -243,16 +250,8 @@ impl RawConfig {
         }
         let names: Vec<(String, bool)> =
             receivers.iter().map(|(name, receiver)| (name.clone(), receiver.keeps_alerts())).collect();
-        let has_route = self.route.is_some();
-        let policy = RawPolicy {
-            route: self.route,
-            inhibit_rules: self.inhibit_rules,
-            time_intervals: self.time_intervals,
-            digest_over: self.digest_over,
-            silence_reminder: self.silence_reminder,
-        };
         let policy = policy.check(&names, faults);
-        if !has_route && faults.is_empty() && !receivers.is_empty() {
+        if policy.root().is_none() && faults.is_empty() && !receivers.is_empty() {
             faults.push("receivers are given but no route: add `route: { receiver: NAME }`".to_owned());
         }
         Config {

@@ -8,10 +8,9 @@ use std::time::Duration;
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 
-use super::args::{AlertsArgs, ConsoleArgs, Format, PlaceArgs, QueryFormat};
+use super::args::{AlertsArgs, ConsoleArgs, Format, QueryFormat};
 use super::table::{plain, plain_lines, table};
-use super::{INVALID, OK, print, say};
-use crate::config::Config;
+use super::{INVALID, OK, daemon, print, say};
 use crate::edge::clock;
 use crate::edge::ledger::query;
 use crate::engine::account::digits;
@@ -214,7 +213,7 @@ fn level(measure: &str, x: f64) -> String {
 }
 
 pub(super) fn status(args: &ConsoleArgs) -> anyhow::Result<u8> {
-    let (path, listen) = place(&args.place)?;
+    let (path, listen) = daemon::place(&args.place)?;
     let daemon = listen.map(ask);
     let status = match gather(&path, daemon) {
         Ok(status) => status,
@@ -229,17 +228,6 @@ pub(super) fn status(args: &ConsoleArgs) -> anyhow::Result<u8> {
     }
     let healthy = status.daemon.as_ref().is_none_or(|daemon| daemon.healthy);
     Ok(if healthy { OK } else { INVALID })
-}
-
-/// The database, and where the daemon answers.
-fn place(args: &PlaceArgs) -> anyhow::Result<(PathBuf, Option<SocketAddr>)> {
-    if let Some(db) = &args.db {
-        return Ok((db.clone(), None));
-    }
-    let config = Config::load(args.config.as_deref().unwrap_or_else(|| Path::new("shewhart.yaml")))?;
-    // Behind port 0 is a port that only the daemon's log knows.
-    let listen = config.listen.filter(|address| address.port() != 0);
-    Ok((config.data_dir.join("shewhart.db"), listen))
 }
 
 fn gather(path: &Path, daemon: Option<Daemon>) -> anyhow::Result<Status> {
@@ -496,7 +484,7 @@ fn baseline_text(status: &Status) -> String {
 }
 
 pub(super) fn alerts(args: &AlertsArgs) -> anyhow::Result<u8> {
-    let (path, _) = place(&args.place)?;
+    let path = daemon::database(&args.place)?;
     let open = if args.open { "WHERE state IN ('pending', 'firing')" } else { "" };
     let last = args.last.map_or(String::new(), |last| format!("LIMIT {last}"));
     let rest = format!("{open} ORDER BY started_at_ms DESC, alert_id {last}");

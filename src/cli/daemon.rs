@@ -1,6 +1,7 @@
 //! Asking the running daemon, over the socket beside its database.
 
 use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,13 +19,20 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Longest answer.
 const ANSWER_MAX: u64 = 16 << 20;
 
-/// The database of a daemon, as the arguments name it.
-pub(super) fn database(place: &PlaceArgs) -> anyhow::Result<PathBuf> {
-    if let Some(db) = &place.db {
-        return Ok(db.clone());
+/// The database of a daemon as the arguments name it, and where the daemon answers by HTTP.
+pub(super) fn place(args: &PlaceArgs) -> anyhow::Result<(PathBuf, Option<SocketAddr>)> {
+    if let Some(db) = &args.db {
+        return Ok((db.clone(), None));
     }
-    let config = Config::load(place.config.as_deref().unwrap_or_else(|| Path::new("shewhart.yaml")))?;
-    Ok(config.data_dir.join("shewhart.db"))
+    let config = Config::load(args.config.as_deref().unwrap_or_else(|| Path::new("shewhart.yaml")))?;
+    // Behind port 0 is a port that only the daemon's log knows.
+    let listen = config.listen.filter(|address| address.port() != 0);
+    Ok((config.data_dir.join("shewhart.db"), listen))
+}
+
+/// The database of a daemon.
+pub(super) fn database(args: &PlaceArgs) -> anyhow::Result<PathBuf> {
+    Ok(place(args)?.0)
 }
 
 /// Sends a request and returns the `data` of the answer.

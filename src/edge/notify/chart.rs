@@ -6,6 +6,7 @@
 
 use super::canvas::{Anchor, Canvas, Ink, Letters, Pen};
 use super::clean::line;
+use super::facts::capital;
 use super::figures::{Scale, count, measure_name, moment, moment_after};
 use super::page::is_over;
 use crate::engine::alert::Crossing;
@@ -61,10 +62,7 @@ impl Picture {
         let account = crossing.account.as_ref()?;
         let course = account.around.course.clone().filter(|course| course.points.len() >= 2)?;
         let agent = crossing.labels.get("agent").map_or(String::new(), |agent| format!(" of {}", line(agent, 40)));
-        let mut name = line(&measure_name(&account.measure), 60);
-        if let Some(first) = name.get_mut(..1) {
-            first.make_ascii_uppercase();
-        }
+        let name = capital(&line(&measure_name(&account.measure), 60));
         let versions = account.around.versions.iter();
         Some(Self {
             title: format!("{name}{agent}, every {}, UTC", step(course.width)),
