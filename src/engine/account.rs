@@ -92,7 +92,10 @@ impl Account {
     /// The values that annotation templates may use.
     pub fn context(&self) -> BTreeMap<String, String> {
         let show = |x: f64| value(&self.measure, x);
-        let between = |e: Estimate| format!("{} to {}", show(e.low), show(e.high));
+        let between = |e: Estimate| match self.measure {
+            Measure::Volume => format!("{:.0} to {}", e.low * 100.0, show(e.high)),
+            _ => format!("{} to {}", show(e.low), show(e.high)),
+        };
         let mut context = BTreeMap::new();
         let mut put = |name: &str, text: String| context.insert(name.to_owned(), text);
         if let Some(estimate) = self.estimate {
@@ -183,7 +186,8 @@ pub const fn is_share(measure: &Measure) -> bool {
         | Measure::Tokens
         | Measure::Silence
         | Measure::Metric(_)
-        | Measure::Profile => false,
+        | Measure::Profile
+        | Measure::Volume => false,
     }
 }
 
@@ -192,15 +196,21 @@ pub fn value(measure: &Measure, x: f64) -> String {
     match measure {
         _ if is_share(measure) => format!("{:.1} %", x * 100.0),
         Measure::Cost => format!("${}", digits(x, 3)),
+        Measure::Volume => format!("{:.0} % of usual", x * 100.0),
         _ => digits(x, 4),
     }
+}
+
+/// Whether changes are told as shares of the level before, and estimated so.
+const fn is_relative(measure: &Measure) -> bool {
+    matches!(measure, Measure::Cost | Measure::Tokens | Measure::Volume)
 }
 
 /// The change from one value of a measure to another as people read it: `3.1 points`, `+18 %`, `0.4`.
 pub fn difference(measure: &Measure, before: f64, now: f64) -> String {
     if is_share(measure) {
         format!("{:.1} points", (now - before).abs() * 100.0)
-    } else if matches!(measure, Measure::Cost | Measure::Tokens) {
+    } else if is_relative(measure) {
         format!("{:+.0} %", (now / before - 1.0) * 100.0)
     } else {
         digits((now - before).abs(), 3)
@@ -221,7 +231,7 @@ fn change(before: Estimate, now: Estimate) -> Estimate {
 /// The interval of a change as people read it, in the unit of [`difference`]: `1.2 to 5.0 points`, `+4 to +33 %`.
 pub fn change_interval(measure: &Measure, change: Estimate) -> String {
     let (low, high) = (change.low, change.high);
-    if matches!(measure, Measure::Cost | Measure::Tokens) {
+    if is_relative(measure) {
         return format!("{:+.0} to {:+.0} %", low * 100.0, high * 100.0);
     }
     // People read the size; an interval that holds both directions keeps its signs.
@@ -251,6 +261,8 @@ mod tests {
         assert_eq!(value(&Measure::Accuracy, 0.891_23), "89.1 %");
         assert_eq!(value(&Measure::Cost, 0.012_345), "$0.0123");
         assert_eq!(value(&Measure::Tokens, 1_840.4), "1840");
+        assert_eq!(value(&Measure::Volume, 0.613), "61 % of usual");
+        assert_eq!(difference(&Measure::Volume, 1.0, 0.613), "-39 %");
         assert_eq!(difference(&Measure::Accuracy, 0.92, 0.889), "3.1 points");
         assert_eq!(difference(&Measure::Cost, 0.010, 0.0118), "+18 %");
         let fall =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::batches::{Batches, ShareBatches};
+use super::batches::{Batches, OutputHours, ShareBatches};
 use super::event::Output;
 use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, Moments, Pane, entry, latency, tokens};
@@ -93,6 +93,8 @@ pub struct Profile {
     pub shares: ShareBatches,
     /// Vectors of hours.
     pub vectors: VectorSeries,
+    /// Outputs by the hour.
+    pub hours: OutputHours,
 }
 
 /// The smallest value whose logarithm is taken; anything below (and zero) has no place on a log scale.
@@ -128,6 +130,7 @@ impl Profile {
             self.log_tokens.add(output.ts, x);
         }
         self.vectors.add(output);
+        self.hours.add(output.ts);
         for (name, value) in &output.metrics {
             if let Some(series) = entry(&mut self.metrics, name) {
                 series.add(output.ts, *value);

@@ -1,6 +1,6 @@
-//! Counts by hour during Phase I: what says how much a share wanders between batches.
+//! Counts by hour during Phase I: what says how much a share wanders between batches, and the rhythm of outputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -199,6 +199,51 @@ impl ShareBatches {
     }
 }
 
+/// Most hours of outputs that are kept, 12 weeks: enough for weekday factors, and 4 kB of state.
+const HOURS_KEPT: i64 = 12 * 7 * 24;
+
+/// Outputs by whole hours of event time (UTC), the newest 12 weeks of them, in any order of arrival. Hours without
+/// outputs between the first and the last count as zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputHours {
+    /// The first hour, counted from 1970.
+    first: i64,
+    counts: VecDeque<u32>,
+}
+
+impl OutputHours {
+    /// Counts one output.
+    pub fn add(&mut self, ts: Timestamp) {
+        let hour = ts.as_millis().div_euclid(Span::HOUR.as_millis());
+        let end = self.first + self.counts.len() as i64;
+        if self.counts.is_empty() || hour >= end + HOURS_KEPT {
+            (self.first, self.counts) = (hour, VecDeque::from([0]));
+        } else if hour >= end {
+            self.counts.extend((end..=hour).map(|_| 0));
+            let over = (self.counts.len() as i64 - HOURS_KEPT).max(0);
+            self.counts.drain(..over as usize);
+            self.first += over;
+        } else if end - hour > HOURS_KEPT {
+            return;
+        }
+        while hour < self.first {
+            self.counts.push_front(0);
+            self.first -= 1;
+        }
+        if let Some(count) = self.counts.get_mut((hour - self.first) as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// The whole days from midnight to midnight UTC that lie between the first and the last hour, both counted in: the
+    /// number of the first day, counted from 1970, and the outputs of every day by the hour.
+    pub fn days(&self) -> (i64, Vec<[u32; 24]>) {
+        let day = (self.first + 23).div_euclid(24);
+        let hours = self.counts.iter().skip((day * 24 - self.first) as usize).copied().collect::<Vec<u32>>();
+        (day, hours.as_chunks().0.to_vec())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -237,7 +282,42 @@ mod tests {
         assert_eq!(batches.cells.values().filter(|(_, n)| *n == 24).count(), 59);
     }
 
+    fn count(hours: impl IntoIterator<Item = i64>) -> OutputHours {
+        let mut all = OutputHours::default();
+        hours.into_iter().for_each(|n| all.add(Timestamp::from_millis(n * 3_600_000 + 1)));
+        all
+    }
+
+    #[test]
+    fn outputs_are_counted_by_whole_days() {
+        // From 23:00 of day 0 to 23:00 of day 2, with a pause; a stretch that ends at 22:00 lacks an hour of its day.
+        let hours = count([23, 30, 30, 71]);
+        let (first, days) = hours.days();
+        assert_eq!((first, days.len(), days[0][6], days[0][7], days[1][23]), (1, 2, 2, 0, 1));
+        assert_eq!(count([24, 70]).days().1.len(), 1);
+        assert_eq!(OutputHours::default().days().1.len(), 0);
+        // Twelve weeks are kept, whatever came before.
+        let (first, days) = count(0..24 * 100).days();
+        assert_eq!((first, days.len()), (16, 84));
+        assert_eq!(count([0, 24 * 1_000_000]).counts.len(), 1);
+    }
+
     proptest! {
+        #[test]
+        fn the_order_of_outputs_does_not_matter(hours in proptest::collection::vec(-3_000_i64..3_000, 1..200)) {
+            let newest = hours.iter().copied().max().unwrap();
+            let kept: Vec<i64> = hours.iter().copied().filter(|hour| newest - hour < HOURS_KEPT).collect();
+            let mut sorted = kept.clone();
+            sorted.sort_unstable();
+            prop_assert_eq!(count(hours.iter().copied()).counts.iter().sum::<u32>() as usize, kept.len());
+            let (all, oldest) = (count(hours), *sorted.first().unwrap());
+            let counted = count(sorted);
+            prop_assert!(all.first <= oldest);
+            let common: Vec<u32> = all.counts.iter().skip((oldest - all.first) as usize).copied().collect();
+            prop_assert_eq!(counted.counts, common);
+        }
+
+
         #[test]
         fn neither_order_nor_grouping_matters(cases in proptest::collection::vec((0_i64..400, any::<bool>()), 0..300), cut in 0_usize..300) {
             let fold = |cases: &[(i64, bool)]| {

@@ -227,7 +227,7 @@ fn beside(own: &Measure, profile: &Profile, since: &Pane, lasted: Span) -> (Vec<
             .filter(|_| !matches!(own, Measure::ErrorRate | Measure::Availability)),
         latency(before, since).filter(|_| !matches!(own, Measure::Latency { .. })),
         mean(Aspect::Cost, &before.cost_usd, &since.cost_usd, Size::Share(0.10)).filter(|_| *own != Measure::Cost),
-        volume(profile, since, lasted),
+        volume(profile, since, lasted).filter(|_| *own != Measure::Volume),
     ];
     let tested = tested.into_iter().flatten().filter(|(found, _)| found.z.is_finite());
     let (mut moved, steady): (Vec<_>, Vec<_>) = tested.partition(|(_, is_moved)| *is_moved);

@@ -148,6 +148,13 @@ impl Chart {
 
     /// Feeds what an output says of the measure. Returns whether the detector took a sample.
     pub fn output(&mut self, detect: &Detect, output: &Output<'_>, cache: &mut DesignCache) -> bool {
+        if detect.measure == Measure::Volume {
+            let taken = self.pass(detect, output.ts, cache);
+            if let Some(Detector::Volume(chart)) = &mut self.detector {
+                chart.count(output.ts);
+            }
+            return taken;
+        }
         let sample = match &mut self.vectors {
             Some(bucket) => bucket.add(output).map(Sample::Hour),
             None => self.sample(detect, output),
@@ -176,8 +183,9 @@ impl Chart {
         let measure = &detect.measure;
         let flag = |name: &str| output.flags.iter().find(|(n, _)| n == name).map(|(_, v)| Sample::Case(*v));
         match measure {
-            // Verdicts come by `case`, whether embedded or late; what a profile is made of goes into its bucket.
-            Measure::Accuracy | Measure::Silence | Measure::Profile => None,
+            // Verdicts come by `case`, whether embedded or late; what a profile is made of goes into its bucket, and outputs
+            // are counted as they come.
+            Measure::Accuracy | Measure::Silence | Measure::Profile | Measure::Volume => None,
             Measure::OverrideRate => flag("overridden"),
             Measure::Flag(name) => {
                 let (_, value) = output.flags.iter().find(|(n, _)| n == name)?;
@@ -236,15 +244,42 @@ impl Chart {
             // A detector is designed from its measure, so the pairs above are all there are.
             _ => return false,
         }
+        self.took(detect, taken, at, cache);
+        true
+    }
+
+    /// Counts samples that the detector took.
+    fn took(&mut self, detect: &Detect, samples: u64, at: Timestamp, cache: &mut DesignCache) {
         let mut ended = false;
-        for _ in 0..taken {
+        for _ in 0..samples {
             self.promised += 1.0 / self.arl0;
             ended |= self.rate.add(at);
         }
         if ended {
             self.redesign(detect, cache);
         }
-        true
+    }
+
+    /// Lets a chart of volume judge the blocks that are over at stream time `now`. Returns whether it took a sample.
+    pub fn pass(&mut self, detect: &Detect, now: Timestamp, cache: &mut DesignCache) -> bool {
+        let mut taken = false;
+        while let Some(Detector::Volume(chart)) = &mut self.detector
+            && let Some((at, judged)) = chart.close(now)
+        {
+            if judged {
+                taken = true;
+                self.took(detect, 1, at, cache);
+            }
+        }
+        taken
+    }
+
+    /// When [`Chart::pass`] must be called although nothing comes.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match &self.detector {
+            Some(Detector::Volume(chart)) => chart.deadline(),
+            _ => None,
+        }
     }
 
     /// Turns the promise into samples anew where the measured rate has left the designed one. The statistic stays.

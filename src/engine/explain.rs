@@ -8,11 +8,11 @@ use super::account::{digits, is_share, value};
 use super::baseline::Baseline;
 use super::burn::needed_share;
 use super::chart::Chart;
-use super::detect::{Alarm, BurnChart, Centre, Change, Delay, DesignCache, Detector};
+use super::detect::{Alarm, BurnChart, Centre, Change, Delay, DesignCache, Detector, VolumeDesign};
 use super::detect::{ProportionChart, ProportionDesign};
-use super::plan::{Design, Finding, Plan, plan};
+use super::plan::{Design, Finding, Plan, plan, volume_of};
 use super::reach::{burned_out, too_late};
-use super::rule::{Burn, Measure, Rule};
+use super::rule::{Bound, Burn, Measure, Rule};
 use super::units::{Estimate, SampleUnit};
 
 /// Sizes that are told for shares, in points of 1.
@@ -137,6 +137,7 @@ pub fn explain(
     match &plan.design {
         Design::Proportion(design) => share(&mut told, rule, (design, &plan, &detector), cache),
         Design::Mean(_) => mean(&mut told, rule, &plan, &detector),
+        Design::Volume(design) => volume(&mut told, rule, (design, &plan, &detector)),
         Design::Distance(_) | Design::Vector(..) => {}
     }
     told.findings.extend(plan.findings.iter().map(|finding| words(finding, &rule.detect.measure)));
@@ -146,6 +147,9 @@ pub fn explain(
 fn nothing_yet(rule: &Rule, baseline: Option<&Baseline>) -> String {
     match baseline {
         None => "the stream has no baseline yet".to_owned(),
+        Some(baseline) if rule.detect.measure == Measure::Volume => {
+            volume_of(&baseline.profile).map_or_else(|lack| lack.to_string(), |_| String::new())
+        }
         Some(_) => format!("the baseline holds too little of {} to carry a chart", rule.detect.measure),
     }
 }
@@ -231,6 +235,24 @@ fn mean(told: &mut Explained, rule: &Rule, plan: &Plan, detector: &Detector) {
     }
 }
 
+/// Volumes that are told, as changes of the usual one.
+const VOLUMES: [f64; 4] = [0.1, 0.2, 0.3, 0.5];
+
+fn volume(told: &mut Explained, rule: &Rule, (design, plan, detector): (&VolumeDesign, &Plan, &Detector)) {
+    told.baseline = Some(design.baseline.level());
+    told.baseline_n = design.baseline.blocks;
+    let up = matches!(rule.detect.bound, Bound::Rise(_));
+    let moved = |size: f64| design.baseline.shift(if up { 1.0 + size } else { 1.0 - size }).abs();
+    let of = |shift: f64| detector.delay(Change::Shift(shift / design.mean.working_sigma()), rule.detect.grade);
+    for size in VOLUMES.into_iter().chain(up.then_some(1.0)) {
+        let Some(delay) = of(moved(size)) else { continue };
+        told.detects.push(detects(format!("{:.0} %", 100.0 * size), delay, plan, told.samples_per_day));
+    }
+    if let Some(delay) = of(design.mean.delta) {
+        own_size(told, delay, plan);
+    }
+}
+
 fn points(size: f64) -> String {
     let text = digits(size * 100.0, 3);
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
@@ -307,6 +329,7 @@ impl Plan {
             Design::Proportion(_) => SampleUnit::Case,
             Design::Mean(_) | Design::Vector(..) => SampleUnit::Bucket,
             Design::Distance(_) => SampleUnit::Window,
+            Design::Volume(_) => SampleUnit::Block,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::baseline::{Baseline, Profile, Series};
 use super::batches::{Batches, wider};
 use super::detect::{Alarm, Centre, Dispersion, HIDDEN, Method, ProportionDesign, Spread, labels_needed};
 use super::detect::{DesignCache, Detector, Direction, DistanceChart, DistanceDesign, MeanChart, MeanDesign};
-use super::detect::{PhaseOne, ProportionChart, VectorChart};
+use super::detect::{NoVolume, PhaseOne, ProportionChart, VectorChart, VolumeBaseline, VolumeChart, VolumeDesign};
 use super::rule::{Amount, Bound, ChartKind, Detect, Measure, Promise};
 use super::units::{Span, Timestamp};
 
@@ -68,6 +68,8 @@ pub enum Design {
     Distance(DistanceDesign),
     /// Of vectors, with the promise in buckets.
     Vector(Box<PhaseOne>, f64),
+    /// Of outputs in blocks of hours.
+    Volume(Box<VolumeDesign>),
 }
 
 /// When a batch is closed.
@@ -95,6 +97,7 @@ impl Plan {
             Design::Mean(design) => Detector::Mean(MeanChart::new(design, cache)),
             Design::Distance(design) => Detector::Distance(DistanceChart::new(design)),
             Design::Vector(phase, arl0) => Detector::Vector(Box::new(VectorChart::new(phase, *arl0, cache)?)),
+            Design::Volume(design) => Detector::Volume(Box::new(VolumeChart::new(design, cache))),
         })
     }
 
@@ -106,6 +109,7 @@ impl Plan {
             Design::Mean(design) => design.arl0 = promise,
             Design::Distance(design) => design.arl0 = promise,
             Design::Vector(_, arl0) => *arl0 = promise,
+            Design::Volume(design) => design.mean.arl0 = promise,
         }
     }
 
@@ -116,6 +120,7 @@ impl Plan {
             Design::Mean(design) => design.arl0,
             Design::Distance(design) => design.arl0,
             Design::Vector(_, arl0) => *arl0,
+            Design::Volume(design) => design.mean.arl0,
         }
     }
 }
@@ -151,6 +156,7 @@ pub fn plan(detect: &Detect, baseline: Option<&Baseline>) -> Option<Plan> {
         (Measure::Silence, _) | (_, Bound::Burn(_)) => None,
         (Measure::ConfidenceDistribution, _) => shape(detect, profile?),
         (Measure::Profile, _) => vector(detect, profile?),
+        (Measure::Volume, _) => volume(detect, profile?),
         (Measure::Confidence, Bound::Target(_)) => mean(detect, profile?, &profile?.confidence),
         (_, Bound::Target(target)) => Some(share(detect, profile, Centre::Known(1.0 - target), FIXED_DELTA)),
         (_, Bound::Limit(limit)) => Some(share(detect, profile, Centre::Known(limit), FIXED_DELTA)),
@@ -323,6 +329,50 @@ fn vector(detect: &Detect, profile: &Profile) -> Option<Plan> {
     Some(Plan { design: Design::Vector(Box::new(phase), arl0), per_day, cases, batch: None, findings })
 }
 
+/// What a baseline says of volume.
+pub fn volume_of(profile: &Profile) -> Result<VolumeBaseline, NoVolume> {
+    let (first, days) = profile.hours.days();
+    VolumeBaseline::of(first, &days)
+}
+
+fn volume(detect: &Detect, profile: &Profile) -> Option<Plan> {
+    let baseline = volume_of(profile).ok()?;
+    let (cases, per_day) = (baseline.outputs(), baseline.per_week as f64 / 7.0);
+    let up = matches!(detect.bound, Bound::Rise(_));
+    let direction = if up { Direction::Up } else { Direction::Down };
+    let delta = match amount(detect.bound)? {
+        Amount::Relative(share) => baseline.shift(if up { 1.0 + share } else { 1.0 - share }).abs(),
+        Amount::Deviations(sds) => sds * baseline.sigma,
+        Amount::Absolute(_) | Amount::Points(_) => return None,
+    };
+    let promised = promised(detect.promise, Some(per_day), cases);
+    let mean = MeanDesign {
+        mu: baseline.mean,
+        sigma: baseline.sigma,
+        buckets: baseline.independent,
+        delta,
+        direction,
+        arl0: promised.max(BATCHES_ARL0_MIN),
+        guarantee: detect.guarantee,
+        method: Method::Cusum,
+        known: false,
+    };
+    let shift = delta / mean.working_sigma();
+    let rough = baseline.independent < BATCHES_WANTED as u64;
+    let findings = [
+        rough.then_some(Finding::SpreadRough(baseline.independent)),
+        (shift < HIDDEN).then_some(Finding::Hidden(shift)),
+        (promised < BATCHES_ARL0_MIN).then_some(Finding::PromiseRaised(BATCHES_ARL0_MIN)),
+    ];
+    Some(Plan {
+        design: Design::Volume(Box::new(VolumeDesign { baseline, mean })),
+        per_day: Some(per_day),
+        cases,
+        batch: None,
+        findings: findings.into_iter().flatten().collect(),
+    })
+}
+
 /// Samples a day, where the baseline lasts long enough to say so.
 fn per_day(samples: u64, span: Span) -> Option<f64> {
     let days = span.as_days_f64();
@@ -341,7 +391,7 @@ pub fn promised(promise: Promise, per_day: Option<f64>, cases: f64) -> f64 {
 pub const fn least_promise(design: &Design) -> f64 {
     match design {
         Design::Proportion(ProportionDesign { alarm: Alarm::Mixture | Alarm::Cusum | Alarm::Bank, .. }) => ARL0_MIN,
-        Design::Proportion(_) | Design::Mean(_) | Design::Distance(_) | Design::Vector(..) => BATCHES_ARL0_MIN,
+        _ => BATCHES_ARL0_MIN,
     }
 }
 

@@ -38,6 +38,7 @@ pub fn out_of_reach(
     let samples = match &plan.design {
         Design::Proportion(design) => of_share(design, cache),
         Design::Mean(design) => of_mean(design, cache),
+        Design::Volume(design) => of_mean(&design.mean, cache),
         Design::Distance(_) | Design::Vector(..) => return None,
     };
     let per_day = live.and_then(Chart::per_day).or(plan.per_day);

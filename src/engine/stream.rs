@@ -367,7 +367,7 @@ impl Stream {
     }
 
     /// Lets every alert of this stream take its verdict at the context's stream time.
-    pub(super) fn judge(&mut self, ctx: &Context<'_>, said: &mut Vec<Said>) {
+    pub(super) fn judge(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
             // Other charts were fed with the event itself.
@@ -375,6 +375,13 @@ impl Stream {
                 && let Some(chart) = self.memory.charts.get_mut(definition)
             {
                 burn::judge(chart, &rule.detect, &self.window, ctx.now);
+            }
+            // Volume falls by what does not come.
+            if rule.detect.measure == Measure::Volume
+                && let Some(chart) = self.memory.charts.get_mut(definition)
+                && chart.pass(&rule.detect, ctx.now, ctx.cache)
+            {
+                draw(*definition, rule, chart, ctx.now, said);
             }
             let active = match rule.detect.bound {
                 Bound::Absence(span) => self.silent_from(span).is_some_and(|from| ctx.now >= from),
@@ -426,6 +433,9 @@ impl Stream {
                 (Bound::Absence(span), None) => self.silent_from(span),
                 (Bound::Burn(_), _) => {
                     timed.into_iter().chain(self.memory.charts.get(definition).and_then(burn::deadline)).min()
+                }
+                _ if rule.detect.measure == Measure::Volume => {
+                    timed.into_iter().chain(self.memory.charts.get(definition).and_then(Chart::deadline)).min()
                 }
                 _ => timed,
             }

@@ -217,6 +217,8 @@ pub enum SampleUnit {
     Bucket,
     /// Windows of values.
     Window,
+    /// Blocks of hours.
+    Block,
 }
 
 impl SampleUnit {
@@ -227,6 +229,7 @@ impl SampleUnit {
             Self::Batch => "batch",
             Self::Bucket => "bucket",
             Self::Window => "window",
+            Self::Block => "block",
         }
     }
 }

@@ -123,7 +123,8 @@ fn unit(measure: &Measure) -> Unit {
         | Measure::ErrorRate
         | Measure::Availability
         | Measure::Latency { .. }
-        | Measure::Flag(_) => Unit::Percent,
+        | Measure::Flag(_)
+        | Measure::Volume => Unit::Percent,
         Measure::Cost => Unit::Dollars,
         Measure::Tokens => Unit::Tokens,
         Measure::ConfidenceDistribution | Measure::Silence | Measure::Metric(_) | Measure::Profile => Unit::Plain,
@@ -155,6 +156,7 @@ pub(super) fn measure_name(measure: &Measure) -> String {
         Measure::Cost => "cost per output".to_owned(),
         Measure::Tokens => "tokens per output".to_owned(),
         Measure::Silence => "silence".to_owned(),
+        Measure::Volume => "outputs, as a share of the usual number,".to_owned(),
         Measure::Metric(name) => format!("metric {name}"),
         Measure::Flag(name) => format!("share of outputs flagged {name}"),
     }
@@ -190,7 +192,7 @@ pub(super) fn percent(share: f64) -> String {
 
 /// Whether the chart grades the size of a change of this measure: it does so for shares of outputs only.
 pub(super) fn is_graded(measure: &Measure) -> bool {
-    unit(measure) == Unit::Percent && *measure != Measure::Confidence
+    unit(measure) == Unit::Percent && !matches!(measure, Measure::Confidence | Measure::Volume)
 }
 
 /// What the samples of a measure are, one by one.
@@ -199,6 +201,7 @@ pub(super) const fn cases(measure: &Measure) -> &'static str {
         Measure::Accuracy => "labelled events",
         Measure::Confidence | Measure::Cost | Measure::Tokens | Measure::Metric(_) => "buckets",
         Measure::Profile => "buckets of an hour or more",
+        Measure::Volume => "blocks of hours",
         _ => "outputs",
     }
 }
@@ -209,6 +212,7 @@ pub(super) const fn promised(measure: &Measure, unit: Option<SampleUnit>) -> &'s
         Some(SampleUnit::Batch) => "batches",
         Some(SampleUnit::Bucket) => "buckets",
         Some(SampleUnit::Window) => "windows",
+        Some(SampleUnit::Block) => "blocks of hours",
         Some(SampleUnit::Case) | None => cases(measure),
     }
 }

@@ -57,6 +57,7 @@ impl Detector {
             let run = match (self, change) {
                 (Self::Proportion(chart), Change::Share(p)) => of_share(chart, p, grade, &mut random),
                 (Self::Mean(chart), Change::Shift(shift)) => of_mean(chart, shift, &mut random),
+                (Self::Volume(chart), Change::Shift(shift)) => of_mean(chart.mean(), shift, &mut random),
                 _ => return None,
             };
             spent += run.length;

@@ -20,10 +20,12 @@ mod mixture_length;
 mod multivariate;
 mod ppi;
 mod proportion;
+mod rhythm;
 mod runs;
 mod shewhart;
 mod standard;
 mod tabular;
+mod volume;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,11 +46,13 @@ pub use self::mixture_length::{RunLength, THOROUGH, run_length};
 pub use self::multivariate::{PhaseOne, VectorChart};
 pub use self::ppi::{Calibration, Powered};
 pub use self::proportion::{Alarm, Centre, HIDDEN, Method, ProportionChart, ProportionDesign, Spread, labels_needed};
+pub use self::rhythm::{DAYS_MIN, Day, Rhythm};
 pub use self::runs::{RuleNumbers, RunRuleSet, RunRules, Sides};
 pub use self::shewhart::{
     AttributeChart, AttributeKind, AttributeSample, ControlLimits, IndividualsChart, SpreadKind, SubgroupChart,
 };
 pub use self::tabular::{Arm, TabularCusum, TabularDesign};
+pub use self::volume::{NoVolume, VolumeBaseline, VolumeChart, VolumeDesign};
 use super::rule::{Characteristic, Grade};
 use super::units::{Estimate, SampleUnit, Timestamp};
 
@@ -140,6 +144,8 @@ pub enum Detector {
     Vector(Box<VectorChart>),
     /// Of a fixed bound over two windows.
     Burn(BurnChart),
+    /// Of outputs in blocks of hours. Boxed, as the others that are large.
+    Volume(Box<VolumeChart>),
 }
 
 impl Detector {
@@ -151,6 +157,7 @@ impl Detector {
             Self::Distance(chart) => chart.verdict(),
             Self::Vector(chart) => chart.verdict(),
             Self::Burn(chart) => chart.verdict(),
+            Self::Volume(chart) => chart.verdict(),
         }
     }
 
@@ -164,6 +171,7 @@ impl Detector {
             Self::Distance(chart) => matches!(chart.verdict(), Verdict::OutOfControl(_)).then_some(Grade::Confirmed),
             Self::Vector(chart) => chart.is_out().then_some(Grade::Confirmed),
             Self::Burn(chart) => chart.is_out().then_some(Grade::Confirmed),
+            Self::Volume(chart) => chart.is_out().then_some(Grade::Confirmed),
         }
     }
 
@@ -175,6 +183,7 @@ impl Detector {
             Self::Distance(chart) => chart.statistic(),
             Self::Vector(chart) => chart.statistic(),
             Self::Burn(chart) => chart.statistic(),
+            Self::Volume(chart) => chart.mean().statistic(),
         }
     }
 
@@ -186,16 +195,18 @@ impl Detector {
             Self::Distance(chart) => chart.limit(),
             Self::Vector(chart) => chart.limit(),
             Self::Burn(chart) => chart.limit(),
+            Self::Volume(chart) => chart.mean().limit(),
         }
     }
 
-    /// The baseline's level: bad proportion, mean, or distance 0.
+    /// The baseline's level: bad proportion, mean, distance 0, or the usual volume, 1.
     pub fn centre(&self) -> f64 {
         match self {
             Self::Proportion(chart) => chart.centre(),
             Self::Mean(chart) => chart.centre(),
             Self::Distance(_) | Self::Vector(_) => 0.0,
             Self::Burn(chart) => chart.centre(),
+            Self::Volume(_) => 1.0,
         }
     }
 
@@ -207,7 +218,7 @@ impl Detector {
                 Some(("T2 of single buckets", statistic, limit))
             }
             Self::Proportion(chart) => Some(("Bernoulli CUSUM", chart.cusum(), chart.cusum_limit())),
-            Self::Mean(_) | Self::Distance(_) | Self::Burn(_) => None,
+            Self::Mean(_) | Self::Distance(_) | Self::Burn(_) | Self::Volume(_) => None,
         }
     }
 
@@ -220,6 +231,7 @@ impl Detector {
             Self::Vector(chart) => chart.redesign(arl0, cache),
             // It makes no promise.
             Self::Burn(_) => {}
+            Self::Volume(chart) => chart.redesign(arl0, cache),
         }
     }
 
@@ -228,7 +240,8 @@ impl Detector {
         match self {
             Self::Proportion(chart) => chart.head_start(),
             Self::Mean(chart) => chart.head_start(),
-            Self::Distance(_) | Self::Vector(_) | Self::Burn(_) => {}
+            // How much work there is does not hang on the version.
+            Self::Distance(_) | Self::Vector(_) | Self::Burn(_) | Self::Volume(_) => {}
         }
     }
 
@@ -240,6 +253,7 @@ impl Detector {
             Self::Distance(_) => "PSI of windows".to_owned(),
             Self::Vector(_) => multivariate::METHOD.to_owned(),
             Self::Burn(chart) => chart.method(),
+            Self::Volume(chart) => chart.method(),
         }
     }
 
@@ -251,6 +265,7 @@ impl Detector {
             Self::Distance(chart) => chart.samples_seen(),
             Self::Vector(chart) => chart.samples_seen(),
             Self::Burn(chart) => chart.samples_seen(),
+            Self::Volume(chart) => chart.mean().samples_seen(),
         }
     }
 }

@@ -131,10 +131,7 @@ fn measure(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Measure> {
 fn unknown_measure(sink: &mut Sink<'_>, word: &Text) {
     let text = word.value.trim();
     if LATER.contains(&text) {
-        let help = match text {
-            "estimated_accuracy" | "calibration" => "watch `confidence` or `confidence_distribution` meanwhile",
-            _ => "watch `silence` meanwhile",
-        };
+        let help = "watch `confidence` or `confidence_distribution` meanwhile";
         sink.error(&word.span, format!("the measure {text} is not available in this version"), help);
         return;
     }

@@ -42,10 +42,11 @@ pub(super) const WORDS: &[&str] = &[
     "tokens",
     "profile",
     "silence",
+    "volume",
 ];
 
 /// Measures that are described but that this version cannot watch.
-pub(super) const LATER: &[&str] = &["estimated_accuracy", "calibration", "volume"];
+pub(super) const LATER: &[&str] = &["estimated_accuracy", "calibration"];
 
 /// The words for components.
 pub(super) const COMPONENTS: &[(&str, Component)] = &[
@@ -135,6 +136,7 @@ impl Measure {
             Self::Metric(name) => format!("metrics.{name}"),
             Self::Flag(name) => format!("flags.{name}"),
             Self::Profile => "profile".to_owned(),
+            Self::Volume => "volume".to_owned(),
         }
     }
 
@@ -153,6 +155,7 @@ impl Measure {
             "tokens" => Self::Tokens,
             "silence" => Self::Silence,
             "profile" => Self::Profile,
+            "volume" => Self::Volume,
             _ => match word.split_once('.') {
                 Some(("metrics", name)) if !name.is_empty() => Self::Metric(name.to_owned()),
                 Some(("flags", name)) if !name.is_empty() => Self::Flag(name.to_owned()),
@@ -181,7 +184,7 @@ impl Measure {
             Self::Confidence | Self::Cost | Self::Tokens | Self::Metric(_) => {
                 &[ChartKind::Cusum, ChartKind::Ewma, ChartKind::Shewhart]
             }
-            Self::ConfidenceDistribution | Self::Profile | Self::Silence => &[],
+            Self::ConfidenceDistribution | Self::Profile | Self::Silence | Self::Volume => &[],
         }
     }
 
@@ -192,7 +195,7 @@ impl Measure {
             Unit::Points => share,
             Unit::Percent => !share,
             Unit::Deviations => !share || *self == Self::Confidence,
-            Unit::None => !share && *self != Self::Tokens,
+            Unit::None => !share && !matches!(self, Self::Tokens | Self::Volume),
             Unit::Time => false,
         }
     }
@@ -204,7 +207,7 @@ impl Measure {
             Self::Flag(_) => Kind::Share,
             Self::Latency { .. } => Kind::Exceedance,
             Self::Cost => Kind::RisingMean,
-            Self::Tokens | Self::Metric(_) => Kind::Mean,
+            Self::Tokens | Self::Metric(_) | Self::Volume => Kind::Mean,
             Self::ConfidenceDistribution => Kind::Shape,
             Self::Profile => Kind::Joint,
             Self::Silence => Kind::Absence,

@@ -67,6 +67,8 @@ pub enum Measure {
     Flag(String),
     /// Joint behaviour of an hour's confidence, escalation, latency and cost.
     Profile,
+    /// Number of outputs, against the hours and weekdays of the baseline.
+    Volume,
 }
 
 /// One of the means that the profile of an hour is made of.
