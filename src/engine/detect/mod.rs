@@ -279,3 +279,5 @@ mod proportion_tests;
 mod reference_spc_tests;
 #[cfg(test)]
 mod reference_tests;
+#[cfg(test)]
+mod volume_tests;

@@ -214,7 +214,7 @@ mod tests {
                 .map(|d| {
                     let weekend = d % 7 >= 5;
                     let (from, level) = if weekend && late { (14, 6.0) } else { (8, if weekend { 6.0 } else { 30.0 }) };
-                    std::array::from_fn(|h| poisson(if (from..from + 10).contains(&h) { level } else { 0.5 }))
+                    std::array::from_fn(|h| poisson(level * if (from..from + 10).contains(&h) { 1.0 } else { 0.02 }))
                 })
                 .collect();
             Rhythm::fit(MONDAY, &days).unwrap().0.is_split()
