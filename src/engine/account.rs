@@ -93,7 +93,7 @@ impl Account {
     pub fn context(&self) -> BTreeMap<String, String> {
         let show = |x: f64| value(&self.measure, x);
         let between = |e: Estimate| match self.measure {
-            Measure::Volume => format!("{:.0} to {}", e.low * 100.0, show(e.high)),
+            Measure::Volume => format!("{:.0} to {:.0} %", e.low * 100.0, e.high * 100.0),
             _ => format!("{} to {}", show(e.low), show(e.high)),
         };
         let mut context = BTreeMap::new();

@@ -19,17 +19,6 @@ pub(super) fn judge(chart: &mut Chart, detect: &Detect, window: &Window, now: Ti
     burn.update(now, sum, |span| window.panes(now, span).map(|(start, pane)| (start, bad(pane))).collect());
 }
 
-/// When burn rates must be judged again although nothing comes: every minute while one is exceeded, so that the alert ends
-/// when bad cases leave the windows.
-pub(super) fn deadline(chart: &Chart) -> Option<Timestamp> {
-    match &chart.detector {
-        Some(Detector::Burn(burn)) if burn.is_out() => {
-            burn.judged().map(|judged| judged.floor(Span::MINUTE).plus(Span::MINUTE))
-        }
-        _ => None,
-    }
-}
-
 /// The bad share, in [0, 1], from which a rate can fire at the baseline's traffic: above the rate itself where ten bad cases
 /// would be more than that; above 1 where even all cases are too few. The easiest of the rule's rates; nothing where the
 /// traffic is not known.

@@ -274,10 +274,14 @@ impl Chart {
         taken
     }
 
-    /// When [`Chart::pass`] must be called although nothing comes.
+    /// When the chart must be judged again although nothing comes: blocks of volume when they are over, burn rates every minute
+    /// while one is exceeded, so that the alert ends when bad cases leave the windows.
     pub fn deadline(&self) -> Option<Timestamp> {
         match &self.detector {
             Some(Detector::Volume(chart)) => chart.deadline(),
+            Some(Detector::Burn(burn)) if burn.is_out() => {
+                burn.judged().map(|judged| judged.floor(Span::MINUTE).plus(Span::MINUTE))
+            }
             _ => None,
         }
     }

@@ -244,7 +244,9 @@ fn volume(told: &mut Explained, rule: &Rule, (design, plan, detector): (&VolumeD
     let up = matches!(rule.detect.bound, Bound::Rise(_));
     let moved = |size: f64| design.baseline.shift(if up { 1.0 + size } else { 1.0 - size }).abs();
     let of = |shift: f64| detector.delay(Change::Shift(shift / design.mean.working_sigma()), rule.detect.grade);
-    for size in VOLUMES.into_iter().chain(up.then_some(1.0)) {
+    // Smaller changes than half of the one asked raise no alert.
+    let told_of = |size: &f64| moved(*size) >= design.mean.delta / 2.0;
+    for size in VOLUMES.into_iter().chain(up.then_some(1.0)).filter(told_of) {
         let Some(delay) = of(moved(size)) else { continue };
         told.detects.push(detects(format!("{:.0} %", 100.0 * size), delay, plan, told.samples_per_day));
     }

@@ -431,10 +431,7 @@ impl Stream {
             let timed = alert.and_then(|alert| alert.deadline(timing(rule)));
             match (rule.detect.bound, alert) {
                 (Bound::Absence(span), None) => self.silent_from(span),
-                (Bound::Burn(_), _) => {
-                    timed.into_iter().chain(self.memory.charts.get(definition).and_then(burn::deadline)).min()
-                }
-                _ if rule.detect.measure == Measure::Volume => {
+                (bound, _) if matches!(bound, Bound::Burn(_)) || rule.detect.measure == Measure::Volume => {
                     timed.into_iter().chain(self.memory.charts.get(definition).and_then(Chart::deadline)).min()
                 }
                 _ => timed,

@@ -27,5 +27,6 @@ mod rules;
 mod simulate;
 mod state;
 mod tidy;
+mod volume;
 mod walkthrough;
 mod workload;

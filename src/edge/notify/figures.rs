@@ -156,7 +156,7 @@ pub(super) fn measure_name(measure: &Measure) -> String {
         Measure::Cost => "cost per output".to_owned(),
         Measure::Tokens => "tokens per output".to_owned(),
         Measure::Silence => "silence".to_owned(),
-        Measure::Volume => "outputs, as a share of the usual number,".to_owned(),
+        Measure::Volume => "share of the usual number of outputs".to_owned(),
         Measure::Metric(name) => format!("metric {name}"),
         Measure::Flag(name) => format!("share of outputs flagged {name}"),
     }

@@ -6,7 +6,8 @@
 //! smallest of 1, 2, 3, 4, 6, 12 hours whose judged blocks hold four fifths of the outputs and do not depend on each other:
 //! neighbours correlate by at most 2 / sqrt(blocks), and v, the variance of sums over days in units of that of independent
 //! blocks, is at most 1 + 2 sqrt(2 / days); else 24. The spread is then s sqrt(max(v, 1)), for days s sqrt((1 + r) / (1 - r)) where
-//! their correlation r is significant; blocks count v times less. The rest is the chart of means (`mean`).
+//! their correlation r is significant; blocks count v times less. The rest is the chart of means (`mean`); it alarms once the volume since the change has gone half of
+//! the way asked: a chart of hours that differ little sees a tenth where a half was asked for.
 //!
 //! **Source.** Anscombe (1948): the root. Batch means for the variance of dependent samples: Law & Kelton (2000), 9.5. Control charts
 //! of residuals of counts: Jensen, Jones-Farmer, Champ & Woodall (2006) on what estimation does to them.
@@ -124,6 +125,13 @@ impl VolumeBaseline {
         share_of(expected, expected, self.sigma)
     }
 
+    /// The share of the usual volume at which samples have moved by so much, on average over a week.
+    fn share_at(&self, moved: f64) -> f64 {
+        let judged = self.week();
+        let usual = judged.iter().map(|e| root(*e)).sum::<f64>() / judged.len().max(1) as f64;
+        ((usual + moved) / usual).max(0.0).powi(2)
+    }
+
     /// What a block, counted from 1970, is expected to bring; nothing where it is not judged.
     fn expected(&self, block: i64) -> Option<f64> {
         let a_day = i64::from(24 / self.hours);
@@ -232,13 +240,25 @@ pub struct VolumeChart {
     /// Outputs of the open blocks, the oldest first.
     counts: VecDeque<u32>,
     past: VecDeque<Judged>,
+    /// The share of the usual volume that lies half way to the change asked.
+    half_way: f64,
+    /// Whether the volume went further than that since the chart of means left control.
+    beyond: bool,
 }
 
 impl VolumeChart {
     /// A chart that has seen nothing.
     pub fn new(design: &VolumeDesign, cache: &mut DesignCache) -> Self {
-        let mean = MeanChart::new(&design.mean, cache);
-        Self { baseline: design.baseline.clone(), mean, open: None, counts: VecDeque::new(), past: VecDeque::new() }
+        let half = if design.mean.direction == Direction::Down { -0.5 } else { 0.5 };
+        Self {
+            baseline: design.baseline.clone(),
+            mean: MeanChart::new(&design.mean, cache),
+            open: None,
+            counts: VecDeque::new(),
+            past: VecDeque::new(),
+            half_way: design.baseline.share_at(half * design.mean.delta),
+            beyond: false,
+        }
     }
 
     /// Changes the promise; the statistic stays.
@@ -283,7 +303,22 @@ impl VolumeChart {
         }
         self.past.push_back(Judged { at, observed, expected });
         self.mean.update(root(observed) - root(expected), 1, at);
+        self.beyond = self.mean.is_out() && (self.beyond || self.is_half_way());
         Some((at, true))
+    }
+
+    /// Whether the volume since the change went half of the way that was asked, or further.
+    fn is_half_way(&self) -> bool {
+        let Verdict::OutOfControl(evidence) = self.mean.verdict() else { return false };
+        let share = self.since(evidence.changed_at).value;
+        if self.mean.design().direction == Direction::Down { share <= self.half_way } else { share >= self.half_way }
+    }
+
+    /// The share of the usual volume since then.
+    fn since(&self, at: Timestamp) -> Estimate {
+        let since = self.past.iter().filter(|judged| judged.at >= at);
+        let (observed, expected) = since.fold((0.0, 0.0), |(x, e), judged| (x + judged.observed, e + judged.expected));
+        share_of(observed, expected, self.mean.design().working_sigma())
     }
 
     /// Stream time at which a block is closed: somewhat after its end.
@@ -295,30 +330,26 @@ impl VolumeChart {
     /// what the chart says. Where they cannot, they are closed with the next output.
     pub fn deadline(&self) -> Option<Timestamp> {
         let falls = self.mean.design().direction == Direction::Down;
-        (falls != self.mean.is_out()).then_some(self.closes(self.open?))
+        (falls != self.is_out()).then_some(self.closes(self.open?))
     }
 
     /// Whether the chart is out of control.
     pub const fn is_out(&self) -> bool {
-        self.mean.is_out()
+        self.beyond
     }
 
     /// What the chart says now; the estimate is the share of the usual volume since the change.
     pub fn verdict(&self) -> Verdict {
         match self.mean.verdict() {
-            Verdict::OutOfControl(evidence) => {
-                let since = self.past.iter().filter(|judged| judged.at >= evidence.changed_at);
-                let (observed, expected) =
-                    since.fold((0.0, 0.0), |(x, e), judged| (x + judged.observed, e + judged.expected));
-                Verdict::OutOfControl(Evidence {
-                    method: self.method(),
-                    estimate: Some(share_of(observed, expected, self.mean.design().working_sigma())),
-                    baseline: self.baseline.level(),
-                    baseline_n: self.baseline.blocks,
-                    unit: SampleUnit::Block,
-                    ..evidence
-                })
-            }
+            Verdict::OutOfControl(_) if !self.beyond => Verdict::InControl,
+            Verdict::OutOfControl(evidence) => Verdict::OutOfControl(Evidence {
+                method: self.method(),
+                estimate: Some(self.since(evidence.changed_at)),
+                baseline: self.baseline.level(),
+                baseline_n: self.baseline.blocks,
+                unit: SampleUnit::Block,
+                ..evidence
+            }),
             verdict => verdict,
         }
     }

@@ -1,3 +1,5 @@
+//! The chart of volume: blocks, falls, stops and rises, what is late, what a baseline lacks.
+
 use super::design::DesignCache;
 use super::proportion::Method;
 use super::testing::Xorshift;
@@ -113,6 +115,18 @@ fn half_the_outputs_are_told_as_half_of_the_usual_number() {
     assert!(estimate.low < 0.5 && 0.5 < estimate.high && (estimate.value - 0.5).abs() < 0.1, "{estimate:?}");
     assert_eq!((evidence.changed_at, evidence.unit, evidence.baseline_n), (hour(change), SampleUnit::Block, 200));
     assert_eq!((evidence.baseline.value, evidence.method.as_str()), (1.0, "CUSUM of outputs in blocks of 1 h"));
+}
+
+#[test]
+fn a_small_change_is_not_told_however_sure() {
+    let mut chart = chart(Direction::Down);
+    for at in 0..24 * 28 {
+        feed(&mut chart, at, if at > 24 * 7 { usual(at) * 6 / 7 } else { usual(at) });
+        assert!(!chart.is_out() && chart.verdict() == Verdict::InControl);
+    }
+    assert!(chart.mean().is_out(), "a seventh is plain to see, but half was asked for");
+    (24 * 28..24 * 29).for_each(|at| _ = feed(&mut chart, at, usual(at) / 3));
+    assert!(chart.is_out());
 }
 
 #[test]

@@ -97,6 +97,7 @@ fn every_measure_has_a_sentence() {
         Measure::ConfidenceDistribution,
         Measure::Profile,
         Measure::Silence,
+        Measure::Volume,
     ];
     let told = measures.map(|measure| {
         let bare = matches!(measure, Measure::ConfidenceDistribution | Measure::Profile | Measure::Silence);
