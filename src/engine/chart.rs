@@ -288,7 +288,12 @@ impl Chart {
 
     /// Turns the promise into samples anew where the measured rate has left the designed one. The statistic stays.
     fn redesign(&mut self, detect: &Detect, cache: &mut DesignCache) {
-        let Some(per_day) = self.rate.per_day() else { return };
+        // Of a rhythm it is known how many blocks a week has; counted by days it would come and go with the weekends.
+        let per_day = match &self.detector {
+            Some(Detector::Volume(chart)) => Some(chart.per_day()),
+            _ => self.rate.per_day(),
+        };
+        let Some(per_day) = per_day else { return };
         let own = promised(detect.promise, Some(per_day), self.cases).max(self.least);
         let arl0 = self.share_days.map_or(own, |days| own.max(per_day * days));
         if (arl0 / self.arl0).ln().abs() > RATE_TOLERANCE.ln_1p() {

@@ -233,7 +233,7 @@ impl Engine {
             }
             let real = self.streams.get_index(index as usize).and_then(|(_, stream)| stream.deadline(&self.rules));
             if real.is_some_and(|real| real <= due) {
-                self.with_stream(index, due, effects, |stream, ctx, said| stream.judge(ctx, said));
+                self.with_stream(index, due, effects, Stream::judge);
             }
             self.schedule(index);
         }

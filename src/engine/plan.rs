@@ -337,7 +337,7 @@ pub fn volume_of(profile: &Profile) -> Result<VolumeBaseline, NoVolume> {
 
 fn volume(detect: &Detect, profile: &Profile) -> Option<Plan> {
     let baseline = volume_of(profile).ok()?;
-    let (cases, per_day) = (baseline.outputs(), baseline.per_week as f64 / 7.0);
+    let (cases, per_day) = (baseline.outputs(), baseline.per_day());
     let up = matches!(detect.bound, Bound::Rise(_));
     let direction = if up { Direction::Up } else { Direction::Down };
     let delta = match amount(detect.bound)? {

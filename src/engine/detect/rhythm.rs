@@ -173,9 +173,7 @@ mod tests {
     const MONDAY: i64 = 4;
 
     fn day(hours: &[(usize, u32)]) -> Day {
-        let mut day = [0; 24];
-        hours.iter().for_each(|(h, n)| day[*h] = *n);
-        day
+        std::array::from_fn(|h| hours.iter().find(|(at, _)| *at == h).map_or(0, |(_, n)| *n))
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! baseline every day is judged by the other days, so that the error of the rhythm is in the spread s of its samples. B is the
 //! smallest of 1, 2, 3, 4, 6, 12 hours whose judged blocks hold four fifths of the outputs and do not depend on each other:
 //! neighbours correlate by at most 2 / sqrt(blocks), and v, the variance of sums over days in units of that of independent
-//! blocks, is at most 1 + 2 sqrt(2 / days); else 24. The spread is then s sqrt(max(v, 1)), for days s sqrt((1 + r) / (1 - r)) where
+//! blocks, is at most 1 + 2 sqrt(2 / days); else 24. The spread is then s sqrt(max(v, 1)), s at least 1, for days s sqrt((1 + r) / (1 - r)) where
 //! their correlation r is significant; blocks count v times less. The rest is the chart of means (`mean`); it alarms once the volume since the change has gone half of
 //! the way asked: a chart of hours that differ little sees a tenth where a half was asked for.
 //!
@@ -34,6 +34,9 @@ const EXPECTED_MIN: f64 = 5.0;
 const COVERED: f64 = 0.8;
 /// Fewest judged blocks in a baseline from which their spread is estimated.
 const BLOCKS_MIN: usize = 8;
+/// Standard deviation of a root of a Poisson count. Work on a schedule differs less, until the schedule changes: then one
+/// output more or less would be many standard deviations.
+const CHANCE: f64 = 1.0;
 /// Correlation of neighbouring days that is believed at most.
 const LAG_MAX: f64 = 0.8;
 /// How long a block waits for outputs that come late, in stream time.
@@ -119,6 +122,11 @@ impl VolumeBaseline {
         self.expected / self.per_week.max(1) as f64
     }
 
+    /// Judged blocks a day, on average over a week.
+    pub fn per_day(&self) -> f64 {
+        self.per_week as f64 / 7.0
+    }
+
     /// The share of the usual volume that the baseline is, 1, with the 95 % interval of its own error.
     pub fn level(&self) -> Estimate {
         let expected = self.outputs() * self.independent as f64;
@@ -199,7 +207,7 @@ fn tried((rhythm, hours): (&Rhythm, u32), (first, days): (i64, &[Day]), others: 
         let lag = if correlated { lag.min(LAG_MAX) } else { 0.0 };
         (correlated, (1.0 + lag) / (1.0 - lag))
     };
-    let sd = (squares / (n as f64 - 1.0)).sqrt();
+    let sd = (squares / (n as f64 - 1.0)).sqrt().max(CHANCE);
     let baseline = VolumeBaseline {
         rhythm: rhythm.clone(),
         hours,
@@ -357,6 +365,11 @@ impl VolumeChart {
     /// What the chart is, in words.
     pub fn method(&self) -> String {
         format!("{} of outputs in blocks of {} h", self.mean.design().method.as_str(), self.baseline.hours)
+    }
+
+    /// Judged blocks a day, on average over a week.
+    pub fn per_day(&self) -> f64 {
+        self.baseline.per_day()
     }
 
     /// The chart of the blocks' samples.

@@ -91,7 +91,7 @@ fn what_a_baseline_lacks_is_told() {
 fn nights_and_weekends_are_not_judged_and_a_usual_week_is_in_control() {
     for direction in [Direction::Down, Direction::Up] {
         let mut chart = chart(direction);
-        let judged: usize = (0..24 * 14 + 1).map(|at| feed(&mut chart, at, usual(at))).sum();
+        let judged: usize = (0..=24 * 14).map(|at| feed(&mut chart, at, usual(at))).sum();
         // All but the first, in which the chart began.
         assert_eq!((judged, chart.mean().samples_seen()), (99, 99));
         // A few outputs at night change nothing.
@@ -104,10 +104,11 @@ fn nights_and_weekends_are_not_judged_and_a_usual_week_is_in_control() {
 fn half_the_outputs_are_told_as_half_of_the_usual_number() {
     let mut chart = chart(Direction::Down);
     let change = 24 * 7 + 10;
-    let found = (0..24 * 14).find_map(|at| {
+    let found = (0..24 * 14).find(|at| {
+        let at = *at;
         let n = usual(at);
         feed(&mut chart, at, if at >= change { n / 2 } else { n });
-        matches!(chart.verdict(), Verdict::OutOfControl(_)).then_some(at)
+        matches!(chart.verdict(), Verdict::OutOfControl(_))
     });
     assert!(found.is_some_and(|at| (change + 1..change + 4).contains(&at)), "{found:?}");
     let Verdict::OutOfControl(evidence) = chart.verdict() else { panic!("{:?}", chart.verdict()) };
