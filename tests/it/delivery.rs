@@ -9,6 +9,7 @@ mod storm;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use shewhart::edge::mock::MockBroker;
 
 use crate::daemon::{Daemon, Place};
 use crate::fake_http::Request;
-use crate::fake_smtp::Letter;
+use crate::fake_smtp::{FakeSmtp, Letter};
 use crate::workload::TOPIC;
 
 /// Outputs that fail in a row until an agent's alert fires: the tenth is enough.
@@ -45,6 +46,21 @@ fn place(broker: &MockBroker, more: &str) -> Place {
     place.rules = format!("[ {} ]", rules.display());
     more.clone_into(&mut place.more);
     place
+}
+
+/// A line of the configuration: a receiver that is posted to at an address of this machine.
+fn webhook(name: &str, address: SocketAddr) -> String {
+    format!(
+        "  - {{ name: {name}, webhook: {{ url: \"http://{address}/\", allow_http: true, allow_private: true }} }}\n"
+    )
+}
+
+/// The same for mails.
+fn email(name: &str, server: &FakeSmtp) -> String {
+    let server = server.server();
+    format!(
+        "  - {{ name: {name}, email: {{ smtp: \"{server}\", security: none, from: a@example.org, to: [ b@example.org ] }} }}\n"
+    )
 }
 
 /// Names of so many agents.

@@ -17,8 +17,6 @@ const PROMOTION_EVERY: Duration = Duration::from_secs(3);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
 /// The write-ahead log is truncated beyond this size.
 const LOG_BYTES_MAX: u64 = 64 << 20;
-/// How often receivers that keep alerts are told how things stand: Prometheus' resend delay.
-const REFRESH_EVERY: Duration = Duration::from_mins(1);
 /// A partition without records for this long is idle: its time goes on by the wall clock.
 const IDLE_AFTER: Span = Span::MINUTE;
 /// How long the ends of the partitions count as known.
@@ -59,7 +57,7 @@ impl Core {
 
     /// Tells receivers that keep alerts what fires and what ended lately: they forget what is not repeated.
     fn refresh(&mut self) {
-        if self.refreshed_at.is_some_and(|at| at.elapsed() < REFRESH_EVERY) {
+        if self.refreshed_at.is_some_and(|at| at.elapsed() < self.config.refresh_every) {
             return;
         }
         self.refreshed_at = Some(clock::instant());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shewhart::edge::mock::MockBroker;
 
-use super::{Copy, Fleet, agents, copies, place, wait_decided, wait_empty};
+use super::{Copy, Fleet, agents, copies, email, place, wait_decided, wait_empty, webhook};
 use crate::daemon::Place;
 use crate::fake_http::{FakeHttp, Part, Reply};
 use crate::fake_smtp::{Act, FakeSmtp, Mode, Script};
@@ -53,17 +53,10 @@ impl Stopping {
 
     fn configuration(&self) -> String {
         let receiver = match self {
-            Self::Mail(server) => format!(
-                "email: {{ smtp: \"{}\", security: none, from: a@example.org, to: [ b@example.org ] }}",
-                server.server()
-            ),
-            Self::Hook(server) => {
-                format!("webhook: {{ url: \"http://{}/\", allow_http: true, allow_private: true }}", server.addr())
-            }
+            Self::Mail(server) => email("r", server),
+            Self::Hook(server) => webhook("r", server.addr()),
         };
-        format!(
-            "receivers: [ {{ name: r, {receiver} }} ]\nroute: {{ receiver: r, group_wait: 0s, group_interval: 0s }}\n"
-        )
+        format!("receivers:\n{receiver}route: {{ receiver: r, group_wait: 0s, group_interval: 0s }}\n")
     }
 
     /// Conversations that stopped so far.
