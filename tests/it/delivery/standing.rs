@@ -8,11 +8,14 @@ use shewhart::config::Config;
 use shewhart::edge::mock::MockBroker;
 use shewhart::edge::{Control, EdgeError, clock, run};
 
-use super::{Fleet, agents, count, place};
-use crate::daemon::{PATIENCE, Place};
+use super::{Fleet, agents, body, count, place};
+use crate::daemon::{PATIENCE, Place, free_address};
 use crate::fake_http::{FakeHttp, Reply};
 use crate::notify::alertmanager::{Alertmanager, active, free_port, is_installed};
 use crate::workload::TOPIC;
+
+/// Only at the start.
+const NEVER: Duration = Duration::from_hours(1);
 
 /// The daemon in this process, for what its configuration file cannot say.
 struct Running {
@@ -52,7 +55,6 @@ impl Running {
 #[test]
 fn an_alertmanager_that_was_away_or_lost_its_memory_is_told_what_fires() {
     const OFTEN: Duration = Duration::from_millis(300);
-    const NEVER: Duration = Duration::from_hours(1);
     if !is_installed() {
         return;
     }
@@ -108,4 +110,36 @@ route: {{ receiver: am }}
     daemon.wait("an empty outbox", empty);
     assert!(alertmanager.alerts().is_empty());
     daemon.stop();
+}
+
+#[test]
+fn what_waits_in_the_outbox_keeps_no_refresh_back() {
+    let broker = MockBroker::start(TOPIC, 1).unwrap();
+    let address = free_address();
+    let place = place(
+        &broker,
+        &format!(
+            "receivers: [ {{ name: am, alertmanager: {{ url: \"http://{address}\", allow_http: true, allow_private: true }} }} ]
+route: {{ receiver: am }}
+"
+        ),
+    );
+    Fleet::new(&broker).fail(&agents('c', 2));
+    let daemon = Running::start(&place, NEVER);
+    daemon.wait("an attempt in vain", || place.ask("SELECT count(*) FROM deliveries") >= Some(1));
+    daemon.stop();
+    let due = || place.ask("SELECT next_at_ms FROM outbox").unwrap() <= clock::now().as_millis();
+    while !due() {
+        clock::sleep(Duration::from_millis(5));
+    }
+
+    // A message is due from the first moment on, and so is the only refresh of the hour.
+    let server = FakeHttp::start_at(address, Reply::Head("HTTP/1.1 200 OK".to_owned()));
+    let daemon = Running::start(&place, NEVER);
+    daemon.wait("the message", || count(&place, "am", "delivered") == 1);
+    daemon.wait("the refresh", || server.requests().len() == 2);
+    daemon.stop();
+    for request in server.requests().iter() {
+        assert_eq!(body(request).as_array().map(Vec::len), Some(2), "both are told each time");
+    }
 }

@@ -13,6 +13,8 @@ use crate::workload::TOPIC;
 
 const WARNINGS: usize = 160;
 const CRITICAL: usize = 80;
+/// Kills while what had waited goes out; there is one before.
+const KILLS: usize = 5;
 const ALL: i64 = (WARNINGS + CRITICAL) as i64;
 
 fn ok() -> Reply {
@@ -62,9 +64,12 @@ digest_over: 500
     place.wait("a mail that hangs", &mut daemon, |_| mail.record().stopped > stopped);
     let back = FakeHttp::start_at(away, ok());
     mail.gate.open();
-    place.wait("some mails", &mut daemon, |_| mail.record().mails.len() > CRITICAL / 2);
-    daemon.kill();
-    let mut daemon = place.start();
+    for round in 1..=KILLS {
+        let goal = round * ALL as usize / (KILLS + 1);
+        place.wait("some mails", &mut daemon, |_| mail.record().mails.len() >= goal);
+        daemon.kill();
+        daemon = place.start();
+    }
     wait_empty(&place, &mut daemon);
     place.stop(daemon);
 
@@ -72,9 +77,9 @@ digest_over: 500
         assert_eq!((count(&place, receiver, "delivered"), count(&place, receiver, "dead")), (ALL, 0), "{receiver}");
     }
     let mails: Vec<Vec<u8>> = mail.record().mails.clone();
-    each_once(&mails.iter().map(|mail| Copy::of_mail(mail)).collect::<Vec<_>>(), &place, "mail", 2);
-    each_once(&back.requests().iter().map(Copy::of_request).collect::<Vec<_>>(), &place, "away", 2);
-    each_once(&well.requests().iter().map(Copy::of_request).collect::<Vec<_>>(), &place, "well", 2);
+    each_once(&mails.iter().map(|mail| Copy::of_mail(mail)).collect::<Vec<_>>(), &place, "mail", KILLS + 1);
+    each_once(&back.requests().iter().map(Copy::of_request).collect::<Vec<_>>(), &place, "away", KILLS + 1);
+    each_once(&well.requests().iter().map(Copy::of_request).collect::<Vec<_>>(), &place, "well", KILLS + 1);
     let warns: Vec<bool> = mails.iter().map(|mail| Letter::read(mail).subject().contains("Trouble")).collect();
     assert!(warns.is_sorted(), "a warning before something critical: {warns:?}");
 }
