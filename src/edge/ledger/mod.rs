@@ -6,6 +6,7 @@ mod blob;
 mod outbox;
 pub mod query;
 mod restore;
+mod retire;
 mod rows;
 mod write;
 
@@ -19,8 +20,6 @@ pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
-
-use crate::engine::units::Timestamp;
 
 const SCHEMA: &str = include_str!("schema.sql");
 const VIEWS: &str = include_str!("views.sql");
@@ -288,33 +287,6 @@ impl Ledger {
             let run = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             run.map_err(|source| self.sqlite("checkpointing", source))?;
         }
-        Ok(())
-    }
-
-    /// Deletes what is older than it is kept: minutes and chart points after 14 days, hours after 400.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn retire(&self, now: Timestamp) -> Result<(), LedgerError> {
-        let day = crate::engine::units::Span::DAY;
-        // By event time: in a topic that is read from long ago, old rows are what the windows still need.
-        let newest: Option<i64> = self
-            .db
-            .query_row("SELECT max(newest_pane_ms) FROM streams", [], |row| row.get(0))
-            .map_err(|source| self.sqlite("looking for the newest pane", source))?;
-        let now = newest.map_or(now, |newest| now.min(Timestamp::from_millis(newest)));
-        let delete = |sql, days| {
-            let before = now.minus(day.times(days)).as_millis();
-            self.db.execute(sql, [before]).map_err(|source| self.sqlite("deleting old rows", source))
-        };
-        // A stream that fell silent keeps its last minutes: they never moved on into an hour.
-        delete(
-            "DELETE FROM rollup_minute WHERE start_ms < ?1 AND NOT EXISTS (SELECT 1 FROM streams s
-             WHERE s.id = stream_id AND start_ms > s.newest_pane_ms - 7200000)",
-            14,
-        )?;
-        delete("DELETE FROM rollup_hour WHERE start_ms < ?1", 400)?;
-        delete("DELETE FROM chart_points WHERE at_ms < ?1", 400)?;
         Ok(())
     }
 

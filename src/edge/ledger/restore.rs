@@ -223,13 +223,7 @@ impl Ledger {
     /// What SQLite says, or a state that cannot be read.
     pub fn restore_router(&self) -> Result<Option<WrittenRouter>, LedgerError> {
         let sqlite = |source| self.sqlite("restoring the router", source);
-        let row: Option<Vec<u8>> = self
-            .db
-            .query_row("SELECT state FROM router WHERE id = 1", [], |row| row.get(0))
-            .optional()
-            .map_err(sqlite)?;
-        let Some(bytes) = row else { return Ok(None) };
-        let memory: RouterMemory = self.read("state of the router", &bytes)?;
+        let Some(memory) = self.router_memory()? else { return Ok(None) };
         let mut crossings = BTreeMap::new();
         let mut select = self.db.prepare_cached("SELECT crossing FROM alert_events WHERE id = ?1").map_err(sqlite)?;
         for (alert, crossing) in memory.crossings() {
@@ -243,6 +237,16 @@ impl Ledger {
             crossings.insert(alert, found);
         }
         Ok(Some((memory, crossings)))
+    }
+
+    /// What the router wrote down of itself.
+    pub(super) fn router_memory(&self) -> Result<Option<RouterMemory>, LedgerError> {
+        let row: Option<Vec<u8>> = self
+            .db
+            .query_row("SELECT state FROM router WHERE id = 1", [], |row| row.get(0))
+            .optional()
+            .map_err(|source| self.sqlite("reading the router", source))?;
+        row.map(|bytes| self.read("state of the router", &bytes)).transpose()
     }
 
     /// The files of the last rule set that was accepted, by name; none where there was none.

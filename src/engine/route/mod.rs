@@ -178,20 +178,34 @@ impl Router {
             }
             self.groups.insert(key, group);
         }
+        let mut held: BTreeMap<(&str, Id), &Group> = BTreeMap::new();
+        for group in written.groups.values() {
+            for id in group.members.keys() {
+                held.entry((&group.receiver, *id)).or_insert(group);
+            }
+        }
         for id in self.alerts.keys().copied().collect::<Vec<_>>() {
-            self.join_as_told(id, &written.groups, now);
+            self.join_as_told(id, &written.groups, &held, now);
         }
         self.groups.retain(|_, group| !group.members.is_empty());
         self.alerts.retain(|_, known| known.crossing.to == State::Firing || !known.groups.is_empty());
         self
     }
 
-    /// Puts an alert into its groups of this policy; each receiver knows what it knew.
-    fn join_as_told(&mut self, id: Id, before: &BTreeMap<String, Group>, now: Timestamp) {
+    /// Puts an alert into its groups of this policy; each receiver knows what it knew. `before` are the groups by their
+    /// keys, `held` the first that held an alert for a receiver.
+    fn join_as_told(
+        &mut self,
+        id: Id,
+        before: &BTreeMap<String, Group>,
+        held: &BTreeMap<(&str, Id), &Group>,
+        now: Timestamp,
+    ) {
         for key in self.join(id, now) {
             let Some(group) = self.groups.get_mut(&key) else { continue };
             let same = |old: &&Group| old.receiver == group.receiver && old.members.contains_key(&id);
-            let Some(old) = before.get(&key).filter(same).or_else(|| before.values().find(same)) else {
+            let elsewhere = || held.get(&(group.receiver.as_str(), id)).copied();
+            let Some(old) = before.get(&key).filter(same).or_else(elsewhere) else {
                 // One that is over was told here already, or was never this receiver's.
                 if let Some(known) = self.alerts.get_mut(&id).filter(|known| known.crossing.to == State::Resolved) {
                     group.members.remove(&id);
@@ -249,10 +263,16 @@ impl Router {
         groups.chain(silences).flatten().filter(|at| *at < NEVER).min()
     }
 
-    /// Lets one thing happen at wall time `now`.
+    /// Lets one thing happen at wall time `now`. A crossing sets off only messages of its own groups: after the last of
+    /// those that come together follows a [`Signal::Tick`], which looks at all groups once.
     pub fn step(&mut self, signal: Signal, now: Timestamp, messages: &mut Vec<Message>) {
         match signal {
-            Signal::Crossed(crossing) => self.cross(*crossing, now),
+            Signal::Crossed(crossing) => {
+                self.end_silences(now);
+                let groups = self.cross(*crossing, now);
+                self.flush_due(groups, now, messages);
+                return;
+            }
             Signal::Silence(silence) => {
                 self.changed = true;
                 self.silences.insert(silence.id, *silence);
@@ -269,7 +289,8 @@ impl Router {
         }
         self.end_silences(now);
         self.escalate(now);
-        self.flush_due(now, messages);
+        let due = self.groups.iter().filter(|(_, group)| group.flush_at <= now).map(|(key, _)| key.clone()).collect();
+        self.flush_due(due, now, messages);
         self.remind(now, messages);
     }
 
@@ -282,10 +303,12 @@ impl Router {
         }
     }
 
-    fn cross(&mut self, crossing: Crossing, now: Timestamp) {
+    /// Takes note of a crossing, and returns the groups that it makes due.
+    fn cross(&mut self, crossing: Crossing, now: Timestamp) -> BTreeSet<String> {
+        let mut due = BTreeSet::new();
         // People are told what fires and what ended after it fired; what only waited is in the database.
         if !matches!(crossing.to, State::Firing | State::Resolved) {
-            return;
+            return due;
         }
         self.changed = true;
         let (id, to) = (crossing.alert_id, crossing.to);
@@ -303,7 +326,7 @@ impl Router {
         if to == State::Firing {
             self.join(id, now);
         }
-        let Some(known) = self.alerts.get(&id) else { return };
+        let Some(known) = self.alerts.get(&id) else { return due };
         for key in &known.groups {
             let Some(group) = self.groups.get_mut(key) else { continue };
             let soonest = group.sent_at.map_or(group.flush_at, |sent_at| {
@@ -315,8 +338,12 @@ impl Router {
                 now.max(sent_at.plus(interval))
             });
             group.flush_at = group.flush_at.min(soonest);
+            if group.flush_at <= now {
+                due.insert(key.clone());
+            }
         }
         self.forget_if_told(id);
+        due
     }
 
     /// Puts an alert into every group that its routes say, and returns those.
@@ -349,16 +376,19 @@ impl Router {
         keys
     }
 
-    fn flush_due(&mut self, now: Timestamp, messages: &mut Vec<Message>) {
+    fn flush_due(&mut self, groups: BTreeSet<String>, now: Timestamp, messages: &mut Vec<Message>) {
         let mut due: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-        for (key, group) in self.groups.iter().filter(|(_, group)| group.flush_at <= now) {
-            due.entry((group.receiver.clone(), group.route.clone())).or_default().push(key.clone());
+        for key in groups {
+            let Some(group) = self.groups.get(&key) else { continue };
+            due.entry((group.receiver.clone(), group.route.clone())).or_default().push(key);
         }
         if due.is_empty() {
             return;
         }
         self.changed = true;
         let firing = self.alerts.values().filter(|known| known.crossing.to == State::Firing);
+        // Where nothing inhibits, who fires is nobody's business.
+        let firing = firing.filter(|_| !self.policy.inhibitions.is_empty());
         let labels: Vec<_> = firing.map(|known| &known.crossing.labels).collect();
         let inhibited = Inhibited::by(&self.policy.inhibitions, &labels);
         let mut turn = Turn { inhibited: &inhibited, now, messages };

@@ -83,6 +83,7 @@ fn play(router: &mut Router, signals: Vec<(i64, Signal)>, until: i64) -> Vec<Str
         last = now;
         let signal = signals.next_if(|(second, _)| at(*second) <= now).map_or(Signal::Tick, |(_, signal)| signal);
         router.step(signal, now, &mut messages);
+        router.step(Signal::Tick, now, &mut messages);
         told.extend(messages.drain(..).map(|message| line(&message, now)));
     }
 }

@@ -1,0 +1,195 @@
+//! What is deleted because it is older than it is kept.
+
+use rusqlite::params;
+
+use super::rows::json;
+use super::{Ledger, LedgerError};
+use crate::engine::route::RouterMemory;
+use crate::engine::units::{Span, Timestamp};
+
+/// Days that minutes are kept.
+const MINUTES_KEPT: i64 = 14;
+/// Days that everything else is kept: a year to compare with, and a month to do it in.
+const KEPT: i64 = 400;
+/// Rule sets kept beside the one in force, however young: a broken script may offer one every second.
+const RULE_SETS_MAX: i64 = 10_000;
+
+/// Messages that are settled, and old.
+const OLD_MESSAGES: &str = "SELECT id FROM outbox WHERE state <> 'pending' AND done_at_ms < ?1";
+/// Alerts that are over, and old, and of which no message is left.
+const OLD_ALERTS: &str = "SELECT id FROM alerts WHERE state NOT IN ('pending', 'firing')
+  AND coalesce(ended_at_ms, started_at_ms) < ?1 AND id NOT IN (SELECT alert_id FROM outbox_alerts)
+  AND id NOT IN (SELECT value FROM json_each(?2))";
+
+impl Ledger {
+    /// Deletes what is older than it is kept: minutes after 14 days; hours, chart points, ended alerts, settled messages
+    /// and rule sets after 400, of rule sets all but the newest 10,000. What is in force, open, pending, or known to the
+    /// router stays whatever its age.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn retire(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        // By event time: in a topic that is read from long ago, old rows are what the windows still need.
+        let newest: Option<i64> = self
+            .db
+            .query_row("SELECT max(newest_pane_ms) FROM streams", [], |row| row.get(0))
+            .map_err(|source| self.sqlite("looking for the newest pane", source))?;
+        let stream_time = newest.map_or(now, |newest| now.min(Timestamp::from_millis(newest)));
+        let router = self.router_memory()?;
+        let held: Vec<String> =
+            router.iter().flat_map(RouterMemory::crossings).map(|(alert, _)| alert.to_string()).collect();
+        let path = self.path.clone();
+        delete(&mut self.db, &json(&held), stream_time, now).map_err(|source| LedgerError::Sqlite {
+            doing: "deleting old rows",
+            path,
+            source,
+        })
+    }
+}
+
+/// `held` are the alerts that the router knows, as a JSON list.
+fn delete(db: &mut rusqlite::Connection, held: &str, stream_time: Timestamp, now: Timestamp) -> rusqlite::Result<()> {
+    let before = |time: Timestamp, days: i64| time.minus(Span::DAY.times(days)).as_millis();
+    let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    // A stream that fell silent keeps its last minutes: they never moved on into an hour.
+    transaction.execute(
+        "DELETE FROM rollup_minute WHERE start_ms < ?1 AND NOT EXISTS (SELECT 1 FROM streams s
+         WHERE s.id = stream_id AND start_ms > s.newest_pane_ms - 7200000)",
+        [before(stream_time, MINUTES_KEPT)],
+    )?;
+    transaction.execute("DELETE FROM rollup_hour WHERE start_ms < ?1", [before(stream_time, KEPT)])?;
+    transaction.execute("DELETE FROM chart_points WHERE at_ms < ?1", [before(stream_time, KEPT)])?;
+    for table in ["deliveries", "outbox_alerts"] {
+        let sql = format!("DELETE FROM {table} WHERE message IN ({OLD_MESSAGES})");
+        transaction.execute(&sql, [before(now, KEPT)])?;
+    }
+    transaction.execute(&format!("DELETE FROM outbox WHERE id IN ({OLD_MESSAGES})"), [before(now, KEPT)])?;
+    for table in ["acknowledgements", "alert_events"] {
+        let sql = format!("DELETE FROM {table} WHERE alert_id IN ({OLD_ALERTS})");
+        transaction.execute(&sql, params![before(stream_time, KEPT), held])?;
+    }
+    let sql = format!("DELETE FROM alerts WHERE id IN ({OLD_ALERTS})");
+    transaction.execute(&sql, params![before(stream_time, KEPT), held])?;
+    transaction.execute(
+        "DELETE FROM rule_sets WHERE id <> (SELECT max(id) FROM rule_sets WHERE accepted)
+         AND (at_ms < ?1 OR id <= (SELECT max(id) FROM rule_sets) - ?2)",
+        params![before(now, KEPT), RULE_SETS_MAX],
+    )?;
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Identity;
+    use super::*;
+
+    #[test]
+    fn what_is_old_goes_and_what_is_open_waited_for_or_in_force_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let now = Timestamp::from_millis(1_790_863_500_000);
+        let day = |days: i64| now.minus(Span::DAY.times(days)).as_millis();
+        let alert = |id: &str, state: &str, days: i64| {
+            let ended = (state == "resolved").then(|| day(days));
+            ledger
+                .db
+                .execute(
+                    "INSERT INTO alerts (id, rule, alert, severity, partition, labels, annotations, state, started_at_ms,
+                     ended_at_ms) VALUES (?1, 'g/A', 'A', '', 0, '{}', '{}', ?2, ?3, ?4)",
+                    params![id, state, day(days), ended],
+                )
+                .unwrap();
+            ledger
+                .db
+                .execute(
+                    "INSERT INTO alert_events VALUES (?1, ?1, 1, 'inactive', 'firing', 'signalled', ?2, 0, 0, '{}')",
+                    params![id, day(days)],
+                )
+                .unwrap();
+            ledger
+                .db
+                .execute(
+                    "INSERT INTO acknowledgements (alert_id, at_ms, owner, made_by, note) VALUES (?1, ?2, '', '', '')",
+                    params![id, day(days)],
+                )
+                .unwrap();
+        };
+        let message = |id: &str, state: &str, days: i64, alert: &str| {
+            let done = (state != "pending").then(|| day(days));
+            ledger
+                .db
+                .execute(
+                    "INSERT INTO outbox VALUES (?1, 'ops', 'g', 'firing', 'first', ?2, ?3, 1, 0, ?2, ?4, NULL, '{}')",
+                    params![id, day(days), state, done],
+                )
+                .unwrap();
+            ledger.db.execute("INSERT INTO outbox_alerts VALUES (?1, ?2, ?2)", [id, alert]).unwrap();
+            ledger
+                .db
+                .execute(
+                    "INSERT INTO deliveries (message, attempt, at_ms, outcome) VALUES (?1, 1, ?2, 'delivered')",
+                    params![id, day(days)],
+                )
+                .unwrap();
+        };
+        alert("old", "resolved", 401);
+        alert("old and waited for", "resolved", 401);
+        alert("old and open", "firing", 401);
+        alert("young", "resolved", 399);
+        message("m old", "delivered", 401, "old");
+        message("m given up", "dead", 401, "old");
+        message("m young", "delivered", 399, "young");
+        message("m waits", "pending", 401, "old and waited for");
+        let rules = |accepted: bool, days: i64| {
+            ledger
+                .db
+                .execute(
+                    "INSERT INTO rule_sets (at_ms, accepted, origin, who, diff, rules, diagnostics, sources)
+                     VALUES (?1, ?2, '', '', '', 0, '', '')",
+                    params![day(days), accepted],
+                )
+                .unwrap();
+        };
+        rules(true, 500);
+        rules(true, 450);
+        rules(false, 401);
+        rules(false, 399);
+        ledger.retire(now).unwrap();
+        let list = |sql: &str| -> Vec<String> {
+            let mut select = ledger.db.prepare(sql).unwrap();
+            select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        let stays = ["old and open", "old and waited for", "young"];
+        assert_eq!(list("SELECT id FROM alerts ORDER BY id"), stays);
+        assert_eq!(list("SELECT alert_id FROM alert_events ORDER BY 1"), stays);
+        assert_eq!(list("SELECT alert_id FROM acknowledgements ORDER BY 1"), stays);
+        assert_eq!(list("SELECT id FROM outbox ORDER BY id"), ["m waits", "m young"]);
+        assert_eq!(list("SELECT message FROM deliveries ORDER BY 1"), ["m waits", "m young"]);
+        assert_eq!(list("SELECT CAST(id AS TEXT) FROM rule_sets ORDER BY id"), ["2", "4"], "the one in force stays");
+        // All of it is what it was when it is asked for again.
+        ledger.retire(now).unwrap();
+        assert_eq!(ledger.db.query_row("SELECT count(*) FROM alerts", [], |row| row.get::<_, i64>(0)).unwrap(), 3);
+    }
+
+    #[test]
+    fn an_alert_that_the_router_knows_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let now = Timestamp::from_millis(1_790_863_500_000);
+        for id in ["known", "unknown"] {
+            ledger
+                .db
+                .execute(
+                    "INSERT INTO alerts (id, rule, alert, severity, partition, labels, annotations, state, started_at_ms,
+                     ended_at_ms) VALUES (?1, 'g/A', 'A', '', 0, '{}', '{}', 'resolved', 0, 0)",
+                    [id],
+                )
+                .unwrap();
+        }
+        delete(&mut ledger.db, "[\"known\"]", now, now).unwrap();
+        let left: String = ledger.db.query_row("SELECT group_concat(id) FROM alerts", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, "known");
+    }
+}
