@@ -56,7 +56,8 @@ fn what_is_refused_for_good_is_a_dead_letter_that_people_see_and_other_receivers
         let sent: Vec<Copy> = server.requests().iter().map(Copy::of_request).collect();
         assert_eq!(sent.iter().map(|copy| named(&copy.content)).collect::<Vec<_>>(), [true, false]);
         // Another body has another key: who remembers keys must not take it for the refused one.
-        assert_eq!(sent.get(1).unwrap().id, format!("{}-fallback", sent.first().unwrap().id));
+        let [whole, plain] = sent.as_slice() else { panic!("{sent:?}") };
+        assert_eq!(plain.id, format!("{}-fallback", whole.id));
     }
     assert_eq!(
         body(well.requests().first().unwrap())["alerts"][0]["labels"]["agent"],

@@ -33,7 +33,7 @@ impl Running {
         let thread = std::thread::spawn(|| run(config, move |control, _| send.send(control).unwrap()));
         match started.recv_timeout(PATIENCE) {
             Ok(control) => Self { control, thread },
-            Err(_) => panic!("the daemon did not start: {:?}", thread.join()),
+            Err(error) => panic!("the daemon did not start: {error}: {:?}", thread.join()),
         }
     }
 

@@ -86,8 +86,8 @@ digest_over: 500
 
 #[test]
 fn a_storm_is_told_in_a_few_messages_whose_numbers_add_up() {
-    const FIRST: usize = 300;
-    const AGENTS: usize = 500;
+    const FIRST: usize = 600;
+    const AGENTS: usize = 1_000;
     const DIGEST_OVER: i64 = 20;
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     let hook = FakeHttp::start(ok());
