@@ -62,6 +62,11 @@ digest_over: 500
 
     let mut daemon = place.start();
     place.wait("a mail that hangs", &mut daemon, |_| mail.record().stopped > stopped);
+    // Who is away is asked now and then, not once for every message that waits.
+    let knocked =
+        "SELECT count(*) FROM deliveries JOIN outbox ON outbox.id = deliveries.message WHERE receiver = 'away'";
+    let knocked = place.ask(knocked).unwrap();
+    assert!((1..ALL / 8).contains(&knocked), "{knocked} attempts at who is away");
     let back = FakeHttp::start_at(away, ok());
     mail.gate.open();
     for round in 1..=KILLS {
