@@ -64,6 +64,8 @@ pub struct Access {
     pub token: Option<Secret>,
     /// Whether `POST /-/reload` is answered.
     pub reload: bool,
+    /// Names by which the daemon is asked, besides `localhost` and addresses.
+    pub hosts: Vec<String>,
 }
 
 /// The file as it is written.
@@ -109,11 +111,13 @@ struct RawHttp {
     token_file: Option<Secret>,
     #[serde(default)]
     reload: bool,
+    #[serde(default)]
+    hosts: Vec<String>,
 }
 
 impl Default for RawHttp {
     fn default() -> Self {
-        Self { listen: default_listen(), token_file: None, reload: false }
+        Self { listen: default_listen(), token_file: None, reload: false, hosts: Vec::new() }
     }
 }
 
@@ -236,7 +240,7 @@ impl RawConfig {
         if let Some(token) = &mut token {
             token.relative_to(base);
         }
-        let access = Access { token, reload: self.http.reload };
+        let access = Access { token, reload: self.http.reload, hosts: self.http.hosts.clone() };
         let budget = self.false_alarm_budget.as_deref().and_then(|text| budget(text, faults));
         let policy = self.take_policy();
         let mut receivers: Vec<(String, Receiver)> = Vec::new();

@@ -431,7 +431,7 @@ pub struct AlertsArgs {
     /// Only those that are pending or firing
     #[arg(long)]
     pub open: bool,
-    /// How many, the newest
+    /// How many, the newest; all where not given
     #[arg(long)]
     pub last: Option<usize>,
     /// How to print
@@ -484,7 +484,10 @@ pub struct SilenceArgs {
 /// The verbs of `silence`.
 #[derive(Debug, Subcommand)]
 pub enum SilenceCommand {
-    /// Make one
+    /// Make a silence
+    #[command(
+        after_help = "Example: shewhart silence add -c shewhart.yaml 'agent=\"invoice-triage\"' --for 2h --comment 'new release'"
+    )]
     Add {
         /// Which daemon.
         #[command(flatten)]
@@ -511,7 +514,7 @@ pub enum SilenceCommand {
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Those in force or to come
+    /// List the silences in force or to come
     List {
         /// Which daemon.
         #[command(flatten)]
@@ -523,7 +526,7 @@ pub enum SilenceCommand {
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,
     },
-    /// End one before its time
+    /// End a silence before its time
     Expire {
         /// Which daemon.
         #[command(flatten)]

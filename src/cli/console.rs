@@ -1,7 +1,5 @@
 //! `shewhart status` and `shewhart alerts`: the operator's console.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +8,7 @@ use serde::Serialize;
 
 use super::args::{AlertsArgs, ConsoleArgs, Format, QueryFormat};
 use super::table::{plain, plain_lines, table};
-use super::{INVALID, OK, daemon, print, say};
+use super::{INVALID, OK, UNAVAILABLE, daemon, print, say};
 use crate::edge::clock;
 use crate::edge::ledger::query;
 use crate::engine::account::digits;
@@ -67,7 +65,7 @@ struct Precision {
 /// What the daemon says of itself.
 #[derive(Serialize)]
 struct Daemon {
-    address: String,
+    socket: String,
     healthy: bool,
     ready: bool,
     says: String,
@@ -213,8 +211,11 @@ fn level(measure: &str, x: f64) -> String {
 }
 
 pub(super) fn status(args: &ConsoleArgs) -> anyhow::Result<u8> {
-    let (path, listen) = daemon::place(&args.place)?;
-    let daemon = listen.map(ask);
+    let path = daemon::database(&args.place)?;
+    let socket = daemon::socket(&path);
+    // Who names a configuration means its daemon; a file may be looked at when there is none.
+    let meant = args.place.db.is_none() || query::is_held(&path) == Some(true) && socket.exists();
+    let daemon = meant.then(|| ask(&socket));
     let status = match gather(&path, daemon) {
         Ok(status) => status,
         Err(error) => {
@@ -227,7 +228,7 @@ pub(super) fn status(args: &ConsoleArgs) -> anyhow::Result<u8> {
         Format::Text => print(&text(&status)),
     }
     let healthy = status.daemon.as_ref().is_none_or(|daemon| daemon.healthy);
-    Ok(if healthy { OK } else { INVALID })
+    Ok(if healthy { OK } else { UNAVAILABLE })
 }
 
 fn gather(path: &Path, daemon: Option<Daemon>) -> anyhow::Result<Status> {
@@ -350,31 +351,18 @@ fn lines(db: &Connection, sql: &str) -> rusqlite::Result<Vec<AlertLine>> {
 }
 
 /// Asks a daemon how it is. Not to be reached is an answer too.
-fn ask(address: SocketAddr) -> Daemon {
-    let healthy = get(address, "/-/healthy");
-    let ready = healthy.is_ok().then(|| get(address, "/-/ready"));
-    let ok = |answer: &std::io::Result<(bool, String)>| matches!(answer, Ok((true, _)));
+fn ask(socket: &Path) -> Daemon {
+    let get = |page: &str| daemon::exchange(socket, "GET", page, b"", ANSWER_WITHIN);
+    let healthy = get("/-/healthy");
+    let ready = healthy.is_ok().then(|| get("/-/ready"));
+    let ok = |answer: &std::io::Result<(u16, Vec<u8>)>| matches!(answer, Ok((200, _)));
+    let first_line = |body: &[u8]| String::from_utf8_lossy(body).lines().next().unwrap_or_default().to_owned();
     let says = match (&healthy, &ready) {
         (Err(error), _) | (_, Some(Err(error))) => format!("no answer: {error}"),
-        (_, Some(Ok((_, body)))) | (Ok((_, body)), None) => body.clone(),
+        (_, Some(Ok((_, body)))) | (Ok((_, body)), None) => plain(&first_line(body)),
     };
-    Daemon { address: address.to_string(), healthy: ok(&healthy), ready: ready.as_ref().is_some_and(ok), says }
-}
-
-/// One request by hand: whether the answer is 200, and the first line of its body.
-fn get(address: SocketAddr, page: &str) -> std::io::Result<(bool, String)> {
-    let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
-    stream.write_all(format!("GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    // Whoever listens there may not be a shewhart at all.
-    stream.take(16 << 10).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let ok = head.split(' ').nth(1) == Some("200");
-    let first: String = body.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
-    Ok((ok, first))
+    let ready = ready.as_ref().is_some_and(ok);
+    Daemon { socket: socket.display().to_string(), healthy: ok(&healthy), ready, says }
 }
 
 fn text(status: &Status) -> String {
@@ -459,7 +447,7 @@ fn daemon(status: &Status) -> String {
             let health = if daemon.healthy { "healthy" } else { "NOT HEALTHY" };
             let ready = if daemon.ready { "ready" } else { "not ready" };
             let says = if daemon.ready { String::new() } else { format!(" ({})", daemon.says) };
-            format!("{health}, {ready} at {}{says}; {held}", daemon.address)
+            format!("{health}, {ready} at {}{says}; {held}", daemon.socket)
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Asking the running daemon, over the socket beside its database.
 
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,20 +18,18 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Longest answer.
 const ANSWER_MAX: u64 = 16 << 20;
 
-/// The database of a daemon as the arguments name it, and where the daemon answers by HTTP.
-pub(super) fn place(args: &PlaceArgs) -> anyhow::Result<(PathBuf, Option<SocketAddr>)> {
+/// The database of a daemon as the arguments name it.
+pub(super) fn database(args: &PlaceArgs) -> anyhow::Result<PathBuf> {
     if let Some(db) = &args.db {
-        return Ok((db.clone(), None));
+        return Ok(db.clone());
     }
     let config = Config::load(args.config.as_deref().unwrap_or_else(|| Path::new("shewhart.yaml")))?;
-    // Behind port 0 is a port that only the daemon's log knows.
-    let listen = config.listen.filter(|address| address.port() != 0);
-    Ok((config.data_dir.join("shewhart.db"), listen))
+    Ok(config.data_dir.join("shewhart.db"))
 }
 
-/// The database of a daemon.
-pub(super) fn database(args: &PlaceArgs) -> anyhow::Result<PathBuf> {
-    Ok(place(args)?.0)
+/// Where the daemon of a database answers.
+pub(super) fn socket(database: &Path) -> PathBuf {
+    database.with_file_name("shewhart.sock")
 }
 
 /// Sends a request and returns the `data` of the answer.
@@ -40,13 +37,13 @@ pub(super) fn database(args: &PlaceArgs) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// That no daemon answers, or what it says against it.
 pub(super) fn request(place: &PlaceArgs, method: &str, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
-    let socket = database(place)?.with_file_name("shewhart.sock");
+    let socket = socket(&database(place)?);
     let mut body = serde_json::to_vec(body)?;
     if body == b"null" {
         // A body that nobody reads may make the daemon's end of the connection a reset instead of an answer.
         body.clear();
     }
-    let (status, answer) = exchange(&socket, method, path, &body).map_err(|error| {
+    let (status, answer) = exchange(&socket, method, path, &body, ANSWER_WITHIN).map_err(|error| {
         let socket = socket.display();
         let help = "is the daemon running, and may this user open the socket?";
         Unavailable(format!("no daemon answers at {socket}: {error}; {help}"))
@@ -62,11 +59,17 @@ pub(super) fn request(place: &PlaceArgs, method: &str, path: &str, body: &impl S
     if status == 503 { Err(Unavailable(told).into()) } else { Err(Invalid(told).into()) }
 }
 
-/// One request by hand: the socket has no library of its own.
-fn exchange(socket: &Path, method: &str, path: &str, body: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
+/// One request by hand: the socket has no library of its own. The status and the body of the answer.
+pub(super) fn exchange(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    within: Duration,
+) -> std::io::Result<(u16, Vec<u8>)> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_read_timeout(Some(within))?;
+    stream.set_write_timeout(Some(within))?;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n",

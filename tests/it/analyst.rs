@@ -564,13 +564,14 @@ fn the_console_says_what_the_views_say() {
 #[test]
 fn a_daemon_that_does_not_answer_is_not_healthy() {
     use std::io::{Read as _, Write as _};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("shewhart.yaml");
-    let data = world().path.parent().unwrap().display().to_string();
+    std::fs::copy(&world().path, folder.path().join("shewhart.db")).unwrap();
+    let socket = folder.path().join("shewhart.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let data = folder.path().display().to_string();
     let text = format!(
-        "kafka: {{ brokers: \"127.0.0.1:1\", topic: events, group: g }}\ndata_dir: {data}\nrules: [rules]\nhttp: {{ listen: \"{address}\" }}\n"
+        "kafka: {{ brokers: \"127.0.0.1:1\", topic: events, group: g }}\ndata_dir: {data}\nrules: [rules]\nhttp: {{ listen: off }}\n"
     );
     std::fs::write(&config, text).unwrap();
     let config = config.display().to_string();
@@ -588,7 +589,7 @@ fn a_daemon_that_does_not_answer_is_not_healthy() {
     for (answers, code) in [
         (vec!["200 OK", "200 OK"], 0),
         (vec!["200 OK", "503 Service Unavailable"], 0),
-        (vec!["503 Service Unavailable", "503 Service Unavailable"], 1),
+        (vec!["503 Service Unavailable", "503 Service Unavailable"], 69),
     ] {
         let served = serve(answers.clone());
         let output = shewhart(&["status", "-c", &config]);
@@ -596,5 +597,5 @@ fn a_daemon_that_does_not_answer_is_not_healthy() {
         served.join().unwrap();
     }
     drop(listener);
-    assert_eq!(shewhart(&["status", "-c", &config]).status.code(), Some(1));
+    assert_eq!(shewhart(&["status", "-c", &config]).status.code(), Some(69));
 }

@@ -180,7 +180,7 @@ impl Place {
         wire.set_read_timeout(Some(Duration::from_secs(25))).ok()?;
         let length = body.len();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         );
         wire.write_all(head.as_bytes()).ok()?;
         let mut text = String::new();

@@ -37,7 +37,9 @@ fn put(folder: &Path, set: &str) {
 
 fn reload(socket: &Path) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
-    stream.write_all(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+    stream
+        .write_all(b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -73,7 +75,7 @@ fn rules_that_are_replaced_again_and_again_judge_every_event_whole_and_cost_no_m
     let socket = place.data.join("shewhart.sock");
     let mut early = 0;
     // Reloads may be faster than records: each set is given some to judge now and then. An odd number, so that both are.
-    let pause_every = reloads / 16 | 1;
+    let pause_every = (reloads / 16) | 1;
     for n in 0..reloads {
         let set = if n % 2 == 0 { "b" } else { "a" };
         put(&folder, set);

@@ -1,9 +1,11 @@
 //! Replaces a file by another at once: whoever reads it sees the old one or the new one, whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt as _, fchown};
+use std::path::Path;
+
+use tempfile::Builder;
 
 /// Replaces the content of a file, keeping its mode and its owner. A symbolic link stays one: what it leads to is replaced.
 ///
@@ -14,33 +16,21 @@ pub(super) fn replace(path: &Path, before: &[u8], after: &[u8]) -> io::Result<()
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy().into_owned();
     let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     // Hidden, and with an ending that is no rule file's: a daemon that watches the folder passes over it.
-    let temporary = Temporary(folder.join(format!(".{name}.{}.tmp", std::process::id())));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary.0)?;
+    let mut file = Builder::new().prefix(&format!(".{name}.")).suffix(".tmp").tempfile_in(&folder)?;
     let old = target.metadata()?;
     file.write_all(after)?;
-    let new = file.metadata()?;
+    let new = file.as_file().metadata()?;
     if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        fchown(file.as_file(), Some(old.uid()), Some(old.gid()))?;
     }
     // After the owner: a change of owner takes special bits away.
-    file.set_permissions(old.permissions())?;
-    file.sync_all()?;
+    file.as_file().set_permissions(old.permissions())?;
+    file.as_file().sync_all()?;
     if fs::read(&target)? != before {
         return Err(io::Error::other("somebody else changed it meanwhile; look at it and try again"));
     }
-    fs::rename(&temporary.0, &target)?;
+    file.persist(&target).map_err(|error| error.error)?;
     File::open(&folder)?.sync_all()
-}
-
-/// A file that is gone when its name is: after the rename there is nothing left to remove.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if fs::remove_file(&self.0).is_err() {
-            // It became the file itself, or was never made.
-        }
-    }
 }
 
 #[cfg(test)]
@@ -61,14 +51,17 @@ mod tests {
     }
 
     #[test]
-    fn a_second_edit_at_the_same_time_fails_and_leaves_the_file_of_the_first() {
+    fn a_link_stays_one_and_what_it_leads_to_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rules.yaml");
+        let (path, link) = (folder.path().join("rules.yaml"), folder.path().join("link.yaml"));
         fs::write(&path, "old").unwrap();
-        let taken = folder.path().join(format!(".rules.yaml.{}.tmp", std::process::id()));
-        fs::write(&taken, "of another").unwrap();
-        assert!(replace(&path, b"old", b"new").is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"old");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        replace(&link, b"old", b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
         assert!(replace(&folder.path().join("gone.yaml"), b"", b"").is_err());
     }
 }

@@ -257,11 +257,12 @@ impl Core {
             self.status.reload_ok = true;
             return Ok(Ok(answer(&rules, true)));
         }
-        self.take_rules(rules, &row, now)?;
-        Ok(Ok(answer(&self.rules, false)))
+        let taken = self.take_rules(rules, &row, now)?;
+        Ok(taken.map(|()| answer(&self.rules, false)).ok_or(Refusal::NotWritten))
     }
 
-    fn take_rules(&mut self, rules: RuleSet, row: &RuleSetRow, now: Timestamp) -> Result<(), EdgeError> {
+    /// Puts rules in force. Nothing comes of it when the daemon is told to stop while the disk is full.
+    fn take_rules(&mut self, rules: RuleSet, row: &RuleSetRow, now: Timestamp) -> Result<Option<()>, EdgeError> {
         tracing::info!(origin = row.origin, who = row.who, rules = rules.rules.len(), hash = %rules.hash, "new rules in force");
         self.rules = Arc::new(rules);
         let rules = Arc::clone(&self.rules);
@@ -273,7 +274,6 @@ impl Core {
             let effects = core.step_all(|| Input::Rules(Arc::clone(&rules)));
             core.commit_all(&Change { effects: &effects, rule_set: Some(row), ..Change::default() })
         })
-        .map(drop)
     }
 }
 

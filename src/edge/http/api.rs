@@ -29,6 +29,8 @@ use crate::engine::rule::Rule;
 
 /// How long the loop may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// A shorter token could be guessed.
+const TOKEN_MIN: usize = 12;
 
 /// What the API needs.
 #[derive(Clone, Debug)]
@@ -69,7 +71,7 @@ fn success(data: &impl Serialize) -> Response {
     plain(StatusCode::OK, "application/json", format!("{body}\n"))
 }
 
-fn failure(status: StatusCode, kind: &str, error: &str) -> Response {
+pub(super) fn failure(status: StatusCode, kind: &str, error: &str) -> Response {
     let body = json!({ "status": "error", "errorType": kind, "error": error });
     plain(status, "application/json", format!("{body}\n"))
 }
@@ -188,6 +190,10 @@ fn admitted(api: &Api, caller: Caller, headers: &HeaderMap) -> Result<String, Bo
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
         return match token.read() {
+            Ok(real) if real.expose().len() < TOKEN_MIN => {
+                tracing::error!("http.token_file holds fewer than {TOKEN_MIN} characters: nobody is admitted by it");
+                refuse(StatusCode::FORBIDDEN, "http.token_file holds too short a token")
+            }
             // Hashes are compared, and in constant time.
             Ok(real) if blake3::hash(real.expose().as_bytes()) == blake3::hash(shown.as_bytes()) => {
                 Ok("token".to_owned())

@@ -1,6 +1,7 @@
 //! /metrics, health and the API, on the loopback interface and on a socket in the file system.
 
 pub mod api;
+mod guard;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -166,6 +168,7 @@ async fn pause() {
 
 fn router(api: Api) -> Router {
     let board = Arc::clone(&api.board);
+    let hosts: Arc<[String]> = api.access.hosts.clone().into();
     Router::new()
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
@@ -173,6 +176,7 @@ fn router(api: Api) -> Router {
         .with_state(board)
         .merge(api::routes(api))
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn_with_state(hosts, guard::only_ours))
 }
 
 /// Headers that every answer carries.

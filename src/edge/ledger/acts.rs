@@ -89,8 +89,8 @@ pub(super) fn write(db: &Transaction<'_>, act: &OperatorAct, now: Timestamp) -> 
             .map(drop),
         OperatorAct::Acknowledged { alert, owner, made_by, note, verdict } => db
             .prepare_cached(
-                "INSERT INTO acknowledgements (alert_id, at_ms, owner, made_by, note, verdict)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO acknowledgements (alert_id, at_ms, owner, made_by, note, verdict, took)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT state = 'firing' FROM alerts WHERE id = ?1))",
             )?
             .execute(params![alert.to_string(), now.as_millis(), owner, made_by, note, verdict.map(Verdict::as_str)])
             .map(drop),

@@ -83,113 +83,89 @@ mod tests {
     use super::super::Identity;
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_millis(1_790_863_500_000);
+
+    fn day(days: i64) -> i64 {
+        NOW.minus(Span::DAY.times(days)).as_millis()
+    }
+
+    fn ledger(folder: &tempfile::TempDir) -> Ledger {
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        Ledger::open(folder.path(), &identity).unwrap()
+    }
+
+    /// An alert that changed for the last time days ago.
+    fn alert(ledger: &Ledger, id: &str, state: &str, days: i64) {
+        let ended = (state == "resolved").then(|| day(days));
+        let alert =
+            "INSERT INTO alerts (id, rule, alert, severity, partition, labels, annotations, state, started_at_ms,
+            ended_at_ms) VALUES (?1, 'g/A', 'A', '', 0, '{}', '{}', ?2, ?3, ?4)";
+        ledger.db.execute(alert, params![id, state, day(days), ended]).unwrap();
+        for more in [
+            "INSERT INTO alert_events VALUES (?1, ?1, 1, 'inactive', 'firing', 'signalled', ?2, 0, 0, '{}')",
+            "INSERT INTO acknowledgements (alert_id, at_ms, owner, made_by, note, took) VALUES (?1, ?2, '', '', '', 1)",
+        ] {
+            ledger.db.execute(more, params![id, day(days)]).unwrap();
+        }
+    }
+
+    /// A message that was decided, and settled where it was, days ago.
+    fn message(ledger: &Ledger, id: &str, state: &str, days: i64, alert: &str) {
+        let done = (state != "pending").then(|| day(days));
+        let message = "INSERT INTO outbox VALUES (?1, 'ops', 'g', 'firing', 'first', ?2, ?3, 1, 0, ?2, ?4, NULL, '{}')";
+        ledger.db.execute(message, params![id, day(days), state, done]).unwrap();
+        ledger.db.execute("INSERT INTO outbox_alerts VALUES (?1, ?2, ?2)", [id, alert]).unwrap();
+        let attempt = "INSERT INTO deliveries (message, attempt, at_ms, outcome) VALUES (?1, 1, ?2, 'delivered')";
+        ledger.db.execute(attempt, params![id, day(days)]).unwrap();
+    }
+
+    fn rules(ledger: &Ledger, accepted: bool, days: i64) {
+        let set = "INSERT INTO rule_sets (at_ms, accepted, origin, who, diff, rules, diagnostics, sources)
+            VALUES (?1, ?2, '', '', '', 0, '', '')";
+        ledger.db.execute(set, params![day(days), accepted]).unwrap();
+    }
+
+    fn list(ledger: &Ledger, sql: &str) -> Vec<String> {
+        let mut select = ledger.db.prepare(sql).unwrap();
+        select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
     #[test]
     fn what_is_old_goes_and_what_is_open_waited_for_or_in_force_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
-        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
-        let now = Timestamp::from_millis(1_790_863_500_000);
-        let day = |days: i64| now.minus(Span::DAY.times(days)).as_millis();
-        let alert = |id: &str, state: &str, days: i64| {
-            let ended = (state == "resolved").then(|| day(days));
-            ledger
-                .db
-                .execute(
-                    "INSERT INTO alerts (id, rule, alert, severity, partition, labels, annotations, state, started_at_ms,
-                     ended_at_ms) VALUES (?1, 'g/A', 'A', '', 0, '{}', '{}', ?2, ?3, ?4)",
-                    params![id, state, day(days), ended],
-                )
-                .unwrap();
-            ledger
-                .db
-                .execute(
-                    "INSERT INTO alert_events VALUES (?1, ?1, 1, 'inactive', 'firing', 'signalled', ?2, 0, 0, '{}')",
-                    params![id, day(days)],
-                )
-                .unwrap();
-            ledger
-                .db
-                .execute(
-                    "INSERT INTO acknowledgements (alert_id, at_ms, owner, made_by, note) VALUES (?1, ?2, '', '', '')",
-                    params![id, day(days)],
-                )
-                .unwrap();
-        };
-        let message = |id: &str, state: &str, days: i64, alert: &str| {
-            let done = (state != "pending").then(|| day(days));
-            ledger
-                .db
-                .execute(
-                    "INSERT INTO outbox VALUES (?1, 'ops', 'g', 'firing', 'first', ?2, ?3, 1, 0, ?2, ?4, NULL, '{}')",
-                    params![id, day(days), state, done],
-                )
-                .unwrap();
-            ledger.db.execute("INSERT INTO outbox_alerts VALUES (?1, ?2, ?2)", [id, alert]).unwrap();
-            ledger
-                .db
-                .execute(
-                    "INSERT INTO deliveries (message, attempt, at_ms, outcome) VALUES (?1, 1, ?2, 'delivered')",
-                    params![id, day(days)],
-                )
-                .unwrap();
-        };
-        alert("old", "resolved", 401);
-        alert("old and waited for", "resolved", 401);
-        alert("old and open", "firing", 401);
-        alert("young", "resolved", 399);
-        message("m old", "delivered", 401, "old");
-        message("m given up", "dead", 401, "old");
-        message("m young", "delivered", 399, "young");
-        message("m waits", "pending", 401, "old and waited for");
-        let rules = |accepted: bool, days: i64| {
-            ledger
-                .db
-                .execute(
-                    "INSERT INTO rule_sets (at_ms, accepted, origin, who, diff, rules, diagnostics, sources)
-                     VALUES (?1, ?2, '', '', '', 0, '', '')",
-                    params![day(days), accepted],
-                )
-                .unwrap();
-        };
-        rules(true, 500);
-        rules(true, 450);
-        rules(false, 401);
-        rules(false, 399);
-        ledger.retire(now).unwrap();
-        let list = |sql: &str| -> Vec<String> {
-            let mut select = ledger.db.prepare(sql).unwrap();
-            select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-        };
-        let stays = ["old and open", "old and waited for", "young"];
-        assert_eq!(list("SELECT id FROM alerts ORDER BY id"), stays);
-        assert_eq!(list("SELECT alert_id FROM alert_events ORDER BY 1"), stays);
-        assert_eq!(list("SELECT alert_id FROM acknowledgements ORDER BY 1"), stays);
-        assert_eq!(list("SELECT id FROM outbox ORDER BY id"), ["m waits", "m young"]);
-        assert_eq!(list("SELECT message FROM deliveries ORDER BY 1"), ["m waits", "m young"]);
-        assert_eq!(list("SELECT CAST(id AS TEXT) FROM rule_sets ORDER BY id"), ["2", "4"], "the one in force stays");
-        // All of it is what it was when it is asked for again.
-        ledger.retire(now).unwrap();
-        assert_eq!(ledger.db.query_row("SELECT count(*) FROM alerts", [], |row| row.get::<_, i64>(0)).unwrap(), 3);
+        let mut ledger = ledger(&folder);
+        alert(&ledger, "old", "resolved", 401);
+        alert(&ledger, "old and waited for", "resolved", 401);
+        alert(&ledger, "old and open", "firing", 401);
+        alert(&ledger, "young", "resolved", 399);
+        message(&ledger, "m old", "delivered", 401, "old");
+        message(&ledger, "m given up", "dead", 401, "old");
+        message(&ledger, "m young", "delivered", 399, "young");
+        message(&ledger, "m waits", "pending", 401, "old and waited for");
+        for (accepted, days) in [(true, 500), (true, 450), (false, 401), (false, 399)] {
+            rules(&ledger, accepted, days);
+        }
+        // The second time nothing is left to do.
+        for _ in 0..2 {
+            ledger.retire(NOW).unwrap();
+            let stays = ["old and open", "old and waited for", "young"];
+            assert_eq!(list(&ledger, "SELECT id FROM alerts ORDER BY id"), stays);
+            assert_eq!(list(&ledger, "SELECT alert_id FROM alert_events ORDER BY 1"), stays);
+            assert_eq!(list(&ledger, "SELECT alert_id FROM acknowledgements ORDER BY 1"), stays);
+            assert_eq!(list(&ledger, "SELECT id FROM outbox ORDER BY id"), ["m waits", "m young"]);
+            assert_eq!(list(&ledger, "SELECT message FROM deliveries ORDER BY 1"), ["m waits", "m young"]);
+            let sets = list(&ledger, "SELECT CAST(id AS TEXT) FROM rule_sets ORDER BY id");
+            assert_eq!(sets, ["2", "4"], "the one in force stays");
+        }
     }
 
     #[test]
     fn an_alert_that_the_router_knows_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
-        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
-        let now = Timestamp::from_millis(1_790_863_500_000);
-        for id in ["known", "unknown"] {
-            ledger
-                .db
-                .execute(
-                    "INSERT INTO alerts (id, rule, alert, severity, partition, labels, annotations, state, started_at_ms,
-                     ended_at_ms) VALUES (?1, 'g/A', 'A', '', 0, '{}', '{}', 'resolved', 0, 0)",
-                    [id],
-                )
-                .unwrap();
-        }
-        delete(&mut ledger.db, "[\"known\"]", now, now).unwrap();
-        let left: String = ledger.db.query_row("SELECT group_concat(id) FROM alerts", [], |row| row.get(0)).unwrap();
-        assert_eq!(left, "known");
+        let mut ledger = ledger(&folder);
+        alert(&ledger, "known", "resolved", 401);
+        alert(&ledger, "unknown", "resolved", 401);
+        delete(&mut ledger.db, "[\"known\"]", NOW, NOW).unwrap();
+        assert_eq!(list(&ledger, "SELECT id FROM alerts"), ["known"]);
     }
 }

@@ -162,7 +162,9 @@ CREATE TABLE silences (
 CREATE TABLE acknowledgements (
   id INTEGER PRIMARY KEY, alert_id TEXT NOT NULL REFERENCES alerts (id), at_ms INTEGER NOT NULL,
   owner TEXT NOT NULL, made_by TEXT NOT NULL, note TEXT NOT NULL,
-  verdict TEXT CHECK (verdict IN ('true', 'false', 'noise'))
+  verdict TEXT CHECK (verdict IN ('true', 'false', 'noise')),
+  -- Whether the alert fired then: only so does it get an owner.
+  took INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX acknowledgements_by_alert ON acknowledgements (alert_id, id);
 

@@ -219,9 +219,10 @@ SELECT a.id AS alert_id, a.alert, a.rule, a.severity, a.state,
   (SELECT j.verdict FROM acknowledgements j WHERE j.alert_id = a.id AND j.verdict IS NOT NULL ORDER BY j.id DESC LIMIT 1)
     AS verdict
 FROM alerts a
-LEFT JOIN acknowledgements k ON k.id = (SELECT max(id) FROM acknowledgements WHERE alert_id = a.id);
+LEFT JOIN acknowledgements k ON k.id = (SELECT max(id) FROM acknowledgements WHERE alert_id = a.id AND took);
 
--- Who took which alert on, what they said, and what it turned out to be. The newest row of an alert is what holds.
+-- Who took which alert on, what they said, and what it turned out to be. The newest verdict of an alert is what holds;
+-- its owner is who spoke last while it fired.
 CREATE VIEW v_acknowledgements AS
 SELECT k.alert_id, a.alert, a.rule, json_extract(a.labels, '$.agent') AS agent, json_extract(a.labels, '$.task') AS task,
   strftime('%Y-%m-%dT%H:%M:%fZ', k.at_ms / 1000.0, 'unixepoch') AS at, k.at_ms, k.owner, k.made_by, k.note, k.verdict

@@ -3,45 +3,78 @@
 //! As in Alertmanager: a source that fires keeps every target quiet that agrees with it in the labels of `equal`, labels
 //! that neither has included. An alert that is both source and target of a rule is not kept quiet by its like.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::matcher::all_match;
 use super::policy::{Inhibition, Policy};
 
-/// The values that sources of each rule have in the labels of `equal`: those that are sources only, and all.
-#[derive(Debug, Default)]
+/// How many alerts that fire have which values in the labels of `equal` of each rule: of those that are sources only, and
+/// of all.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Inhibited {
     by_rule: Vec<Sources>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Sources {
-    all: BTreeSet<Vec<String>>,
-    only_sources: BTreeSet<Vec<String>>,
+    all: BTreeMap<Vec<String>, usize>,
+    only_sources: BTreeMap<Vec<String>, usize>,
 }
 
 impl Inhibited {
-    /// What the alerts that fire keep quiet.
-    pub(super) fn by(rules: &[Inhibition], firing: &[&BTreeMap<String, String>]) -> Self {
-        let sources = |rule: &Inhibition| {
-            let mut sources = Sources::default();
-            for labels in firing.iter().filter(|labels| all_match(&rule.source, labels)) {
-                let key = key(rule, labels);
-                if !all_match(&rule.target, labels) {
-                    sources.only_sources.insert(key.clone());
+    /// Nothing fires.
+    pub(super) fn new(rules: &[Inhibition]) -> Self {
+        Self { by_rule: vec![Sources::default(); rules.len()] }
+    }
+
+    /// These fire.
+    fn by(rules: &[Inhibition], firing: &[&BTreeMap<String, String>]) -> Self {
+        let mut inhibited = Self::new(rules);
+        for labels in firing {
+            inhibited.add(rules, labels);
+        }
+        inhibited
+    }
+
+    /// An alert begins to fire.
+    pub(super) fn add(&mut self, rules: &[Inhibition], labels: &BTreeMap<String, String>) {
+        self.each(rules, labels, |counts, key| *counts.entry(key).or_default() += 1);
+    }
+
+    /// An alert that was added fires no more.
+    pub(super) fn remove(&mut self, rules: &[Inhibition], labels: &BTreeMap<String, String>) {
+        self.each(rules, labels, |counts, key| {
+            if let Entry::Occupied(mut count) = counts.entry(key) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
                 }
-                sources.all.insert(key);
             }
-            sources
-        };
-        Self { by_rule: rules.iter().map(sources).collect() }
+        });
+    }
+
+    fn each(
+        &mut self,
+        rules: &[Inhibition],
+        labels: &BTreeMap<String, String>,
+        mut change: impl FnMut(&mut BTreeMap<Vec<String>, usize>, Vec<String>),
+    ) {
+        for (rule, sources) in rules.iter().zip(&mut self.by_rule) {
+            if all_match(&rule.source, labels) {
+                if !all_match(&rule.target, labels) {
+                    change(&mut sources.only_sources, key(rule, labels));
+                }
+                change(&mut sources.all, key(rule, labels));
+            }
+        }
     }
 
     /// Whether an alert is kept quiet.
     pub(super) fn holds(&self, rules: &[Inhibition], labels: &BTreeMap<String, String>) -> bool {
         rules.iter().zip(&self.by_rule).any(|(rule, sources)| {
             let of = if all_match(&rule.source, labels) { &sources.only_sources } else { &sources.all };
-            !of.is_empty() && all_match(&rule.target, labels) && of.contains(&key(rule, labels))
+            !of.is_empty() && all_match(&rule.target, labels) && of.contains_key(&key(rule, labels))
         })
     }
 }

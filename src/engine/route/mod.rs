@@ -16,6 +16,7 @@ mod route_tests;
 mod silence;
 mod storm;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -95,20 +96,14 @@ struct Known {
 pub struct Router {
     policy: Policy,
     alerts: BTreeMap<Id, Known>,
+    /// What those of them that fire keep quiet.
+    inhibited: Inhibited,
     groups: BTreeMap<String, Group>,
     silences: BTreeMap<Id, Silence>,
     /// How many messages each receiver got by each route lately.
     meters: BTreeMap<(String, String), Meter>,
     /// Whether anything changed since it was last written down.
     changed: bool,
-}
-
-/// One round of the groups that are due.
-struct Turn<'t> {
-    /// What the alerts that fire keep quiet.
-    inhibited: &'t Inhibited,
-    now: Timestamp,
-    messages: &'t mut Vec<Message>,
 }
 
 /// What of a router is written down with every commit that changed it. The crossings themselves are where alerts are.
@@ -134,8 +129,9 @@ impl RouterMemory {
 
 impl Router {
     /// A router that has told nobody anything.
-    pub const fn new(policy: Policy) -> Self {
+    pub fn new(policy: Policy) -> Self {
         Self {
+            inhibited: Inhibited::new(&policy.inhibitions),
             policy,
             alerts: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -164,7 +160,8 @@ impl Router {
         self.meters = written.meters;
         for (id, (_, ack)) in written.alerts {
             let Some(crossing) = crossings.remove(&id) else { continue };
-            self.alerts.insert(id, Known { crossing, ack, groups: BTreeSet::new() });
+            self.know(crossing);
+            self.alerts.entry(id).and_modify(|known| known.ack = ack);
         }
         // Escalations and digests stay what they are while their receiver and route are there.
         let special = |group: &Group| matches!(group.kind, Kind::Escalation | Kind::Digest);
@@ -316,12 +313,7 @@ impl Router {
             silence.fired += u64::from(to == State::Firing);
             silence.resolved += u64::from(to == State::Resolved);
         }
-        match self.alerts.get_mut(&id) {
-            Some(known) => known.crossing = crossing,
-            None => {
-                self.alerts.insert(id, Known { crossing, ack: None, groups: BTreeSet::new() });
-            }
-        }
+        self.know(crossing);
         // Who never heard that it fired need not hear that it is over.
         if to == State::Firing {
             self.join(id, now);
@@ -344,6 +336,25 @@ impl Router {
         }
         self.forget_if_told(id);
         due
+    }
+
+    /// Takes an alert as it stands now.
+    fn know(&mut self, crossing: Crossing) {
+        let rules = &self.policy.inhibitions;
+        if crossing.to == State::Firing {
+            self.inhibited.add(rules, &crossing.labels);
+        }
+        match self.alerts.entry(crossing.alert_id) {
+            Entry::Vacant(place) => {
+                place.insert(Known { crossing, ack: None, groups: BTreeSet::new() });
+            }
+            Entry::Occupied(mut known) => {
+                let before = std::mem::replace(&mut known.get_mut().crossing, crossing);
+                if before.to == State::Firing {
+                    self.inhibited.remove(rules, &before.labels);
+                }
+            }
+        }
     }
 
     /// Puts an alert into every group that its routes say, and returns those.
@@ -386,26 +397,20 @@ impl Router {
             return;
         }
         self.changed = true;
-        let firing = self.alerts.values().filter(|known| known.crossing.to == State::Firing);
-        // Where nothing inhibits, who fires is nobody's business.
-        let firing = firing.filter(|_| !self.policy.inhibitions.is_empty());
-        let labels: Vec<_> = firing.map(|known| &known.crossing.labels).collect();
-        let inhibited = Inhibited::by(&self.policy.inhibitions, &labels);
-        let mut turn = Turn { inhibited: &inhibited, now, messages };
         for (path, keys) in due {
             let mut speaking = Vec::new();
             for key in keys {
-                match self.content(&key, &inhibited, now) {
+                match self.content(&key, now) {
                     Some(content) => speaking.push((key, content)),
                     None => self.rest(&key, now),
                 }
             }
-            self.pace(path, speaking, &mut turn);
+            self.pace(path, speaking, now, messages);
         }
     }
 
     /// What a group has to say now; nothing where its receiver knows everything, or everything is held back.
-    fn content(&mut self, key: &str, inhibited: &Inhibited, now: Timestamp) -> Option<Content> {
+    fn content(&self, key: &str, now: Timestamp) -> Option<Content> {
         let group = self.groups.get(key)?;
         let route = self.policy.find(&group.route)?;
         let mute = self.policy.is_mute(route, now);
@@ -417,7 +422,7 @@ impl Router {
             let Some(known) = self.alerts.get(id) else { continue };
             let labels = &known.crossing.labels;
             let quiet =
-                || is_silenced(&self.silences, labels, now) || inhibited.holds(&self.policy.inhibitions, labels);
+                || is_silenced(&self.silences, labels, now) || self.inhibited.holds(&self.policy.inhibitions, labels);
             let (fires, knew) = (known.crossing.to == State::Firing, member.told);
             // Who was told that it fires is told that it is over, silence or not: incidents must not stay open.
             let tell = match (fires, knew) {

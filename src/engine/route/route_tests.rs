@@ -126,6 +126,11 @@ fn restarted(router: &Router, policy: Policy) -> Router {
     let crossings = memory.crossings().filter_map(newest).collect();
     let mut back = Router::new(policy).resume(memory, crossings, at(0));
     back.changed = router.changed;
+    // What is kept up to date alert by alert is what would be found from all of them.
+    let fires = |router: &Router| router.alerts.values().filter(|known| known.crossing.to == State::Firing).count();
+    if fires(&back) == fires(router) && back.policy == router.policy {
+        assert_eq!(back.inhibited, router.inhibited);
+    }
     back
 }
 

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::super::alert::Id;
 use super::super::units::Timestamp;
 use super::group::{Content, Group, Kind, Member};
-use super::{LOOK_EVERY, Router, Turn};
+use super::message::Message;
+use super::{LOOK_EVERY, Router};
 
 /// Messages to one receiver by one route within a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,15 +23,20 @@ pub(super) struct Meter {
 
 impl Router {
     /// Lets the groups of one route speak, one by one, later, or together.
-    pub(super) fn pace(&mut self, path: (String, String), speaking: Vec<(String, Content)>, turn: &mut Turn<'_>) {
+    pub(super) fn pace(
+        &mut self,
+        path: (String, String),
+        speaking: Vec<(String, Content)>,
+        now: Timestamp,
+        messages: &mut Vec<Message>,
+    ) {
         if speaking.is_empty() {
             return;
         }
-        let now = turn.now;
         let kind = |key: &String| self.groups.get(key).map(|group| group.kind);
         if speaking.iter().any(|(key, _)| kind(key) == Some(Kind::Level)) {
             for (key, content) in speaking {
-                self.speak(&key, &content, now, turn.messages);
+                self.speak(&key, &content, now, messages);
             }
             return;
         }
@@ -45,11 +51,11 @@ impl Router {
         if new.len() <= room {
             room -= new.len();
             for (key, content) in new {
-                self.speak(&key, &content, now, turn.messages);
+                self.speak(&key, &content, now, messages);
             }
         } else if meter.sent == 0 {
             room -= 1;
-            self.speak_together(new, turn);
+            self.speak_together(new, now, messages);
         } else {
             later.extend(new);
         }
@@ -58,7 +64,7 @@ impl Router {
                 later.push((key, content));
             } else {
                 room -= 1;
-                self.speak(&key, &content, now, turn.messages);
+                self.speak(&key, &content, now, messages);
             }
         }
         for (key, _) in later {
@@ -68,8 +74,7 @@ impl Router {
     }
 
     /// Moves everything that these groups hold into one, which speaks for them.
-    fn speak_together(&mut self, speaking: Vec<(String, Content)>, turn: &mut Turn<'_>) {
-        let now = turn.now;
+    fn speak_together(&mut self, speaking: Vec<(String, Content)>, now: Timestamp, messages: &mut Vec<Message>) {
         let mut members: BTreeMap<Id, Member> = BTreeMap::new();
         let mut notes = Vec::new();
         let mut place = None;
@@ -101,8 +106,8 @@ impl Router {
         }
         notes.retain(|note| !group.notes.contains(note));
         group.notes.extend(notes);
-        match self.content(&key, turn.inhibited, now) {
-            Some(content) => self.speak(&key, &content, now, turn.messages),
+        match self.content(&key, now) {
+            Some(content) => self.speak(&key, &content, now, messages),
             None => self.rest(&key, now),
         }
     }
