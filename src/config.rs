@@ -4,6 +4,7 @@ mod route;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -49,7 +50,12 @@ pub struct Config {
     pub receivers: Vec<(String, Receiver)>,
     /// Who is told what, when.
     pub policy: Policy,
+    /// How often receivers that keep alerts are told how things stand. Not for operators.
+    pub refresh_every: Duration,
 }
+
+/// How often receivers that keep alerts are told how things stand: Prometheus' resend delay.
+pub const REFRESH_EVERY: Duration = Duration::from_mins(1);
 
 /// What may be done over the network; over the socket in `data_dir`, whoever may open it may do everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -268,6 +274,7 @@ impl RawConfig {
             access,
             receivers,
             policy,
+            refresh_every: REFRESH_EVERY,
         }
     }
 

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use self::story::Story;
 use super::args::DemoArgs;
 use super::{Invalid, OK, print, say};
-use crate::config::{Access, Config};
+use crate::config::{Access, Config, REFRESH_EVERY};
 use crate::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
 use crate::edge::kafka::{KafkaSettings, Tuning};
 use crate::edge::ledger::{Act, Baselines};
@@ -159,6 +159,7 @@ fn config(brokers: &str, folder: &Path, port: u16) -> Config {
         access: Access::default(),
         receivers: vec![("operations".to_owned(), Receiver::Folder(FolderSettings { path: folder.join("mail") }))],
         policy: Policy::new(vec![Route::to("operations", &["alertname", "agent"], pace)]),
+        refresh_every: REFRESH_EVERY,
     }
 }
 

@@ -71,8 +71,8 @@ pub(super) struct Core {
     promotion_at: Instant,
     housekeeping_at: Instant,
     published_at: Option<Instant>,
-    /// When receivers that keep alerts were last told how things stand.
-    refreshed_at: Option<Instant>,
+    /// When each receiver that keeps alerts was last told how things stand.
+    refreshed_at: BTreeMap<String, Instant>,
     shares: Shares,
 }
 
@@ -114,7 +114,7 @@ impl Core {
             promotion_at: now,
             housekeeping_at: now,
             published_at: None,
-            refreshed_at: None,
+            refreshed_at: BTreeMap::new(),
             shares,
         };
         core.publish(true);

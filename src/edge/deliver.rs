@@ -19,6 +19,9 @@ const RETRY_FOR: Span = Span::DAY;
 /// Attempts of a kind that may each do half of the work.
 const DOUBTFUL_ATTEMPTS: u32 = 3;
 
+/// The longest that a receiver which cannot be reached is left alone: so long may it take to notice that it is back.
+const KNOCK_AFTER_MAX: Duration = Duration::from_secs(30);
+
 /// How an attempt ended, with what metrics want to know.
 #[derive(Debug)]
 pub struct Settled {
@@ -119,6 +122,8 @@ impl Workers {
 /// A receiver's thread: one job at a time, at the receiver's pace.
 fn work(name: &str, receiver: &Receiver, (todo, out): (&Jobs<Job>, &SyncSender<Happening>), hold: &AtomicI64) {
     let mut next = clock::instant();
+    // Attempts in a row that reached nobody.
+    let mut unreached = 0;
     while let Ok(job) = todo.recv() {
         clock::sleep(next.saturating_duration_since(clock::instant()));
         let now = clock::now();
@@ -133,7 +138,11 @@ fn work(name: &str, receiver: &Receiver, (todo, out): (&Jobs<Job>, &SyncSender<H
             }
         };
         next = clock::instant() + receiver.pace();
-        if let Some(after) = error.and_then(|error| pause(&error)) {
+        let away = |e: &DeliveryError| matches!(e.class, FailureClass::Connect | FailureClass::Tls);
+        unreached = if error.as_ref().is_some_and(away) { unreached + 1 } else { 0 };
+        // A message whose time is over is given up without a pause, and so are all like it.
+        let knock = (unreached > 0 && matches!(outcome, Outcome::Retry { .. })).then(|| knock_after(name, unreached));
+        if let Some(after) = error.as_ref().and_then(pause).or(knock) {
             hold.store(clock::now().plus(span(after)).as_millis(), Ordering::Release);
         }
         let settled = Settled { receiver: name.to_owned(), kind: receiver.kind(), message, outcome };
@@ -149,6 +158,12 @@ fn pause(error: &DeliveryError) -> Option<Duration> {
         FailureKind::Retry { after } if error.class == FailureClass::RateLimited => after,
         _ => None,
     }
+}
+
+/// How long to leave a receiver alone that could not be reached so many times in a row. Otherwise all that waits for it
+/// would be tried in turn, and each attempt is a commit; and what was tried last would come last when it is back.
+fn knock_after(name: &str, unreached: u32) -> Duration {
+    backoff(unreached, Id::of(&[name.as_bytes()])).min(KNOCK_AFTER_MAX)
 }
 
 fn attempt(receiver: &Receiver, due: &Due, now: Timestamp) -> (Outcome, Option<DeliveryError>) {
@@ -327,5 +342,32 @@ mod tests {
         workers.done("am");
         assert!(workers.idle().is_empty(), "neither messages nor refreshes");
         assert!(!workers.busy());
+    }
+
+    #[test]
+    fn a_receiver_that_is_away_is_left_alone_after_each_attempt_but_not_for_what_is_given_up() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (mut workers, happenings) = workers(&[("am", alertmanager(nobody))]);
+        let message = Message { crossings: vec![crossing()], ..due(0, false).message };
+        let hold = |workers: &Workers| workers.workers["am"].hold.load(Ordering::Acquire);
+
+        workers.give("am", Due { message: message.clone(), ..due(0, false) });
+        let told = settled(&happenings);
+        assert!(matches!(&told.outcome, Outcome::Dead { class, .. } if class == "connect"), "{told:?}");
+        assert_eq!(hold(&workers), i64::MIN);
+        workers.done("am");
+
+        let now = clock::now();
+        workers.give("am", Due { message, created_at: now, ..due(0, false) });
+        let told = settled(&happenings);
+        assert!(matches!(&told.outcome, Outcome::Retry { class, .. } if class == "connect"), "{told:?}");
+        assert!(hold(&workers) > now.as_millis());
+    }
+
+    #[test]
+    fn a_receiver_that_is_away_is_asked_at_least_every_half_minute() {
+        let pauses = || (1..1_000).map(|unreached| knock_after("mail", unreached));
+        assert!(pauses().all(|pause| pause > Duration::ZERO && pause <= KNOCK_AFTER_MAX));
+        assert!(pauses().any(|pause| pause == KNOCK_AFTER_MAX));
     }
 }

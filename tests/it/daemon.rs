@@ -89,8 +89,8 @@ impl Place {
         fs::read_to_string(self.path().join("log")).unwrap_or_default()
     }
 
-    /// Writes the configuration and starts the daemon.
-    pub(crate) fn start(&self) -> Daemon {
+    /// Writes the configuration. Where.
+    pub(crate) fn configure(&self) -> PathBuf {
         let Self { brokers, topic, group, kafka, rules, more, data, http, http_keys, join_outputs, .. } = self;
         let config = format!(
             "kafka:\n  brokers: \"{brokers}\"\n  topic: {topic}\n  group: {group}\n  properties:\n    \
@@ -101,6 +101,12 @@ impl Place {
         );
         let file = self.path().join("shewhart.yaml");
         fs::write(&file, config).unwrap();
+        file
+    }
+
+    /// Writes the configuration and starts the daemon.
+    pub(crate) fn start(&self) -> Daemon {
+        let file = self.configure();
         let log = OpenOptions::new().create(true).append(true).open(self.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_shewhart"));
         command.args(["run", "-c"]).arg(&file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);

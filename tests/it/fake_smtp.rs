@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -17,6 +17,8 @@ pub(crate) enum Act {
     Say(&'static str),
     /// Says nothing until the client goes away.
     Silence,
+    /// Waits until the test lets go, then answers as usual.
+    Hold,
     /// Closes the connection.
     Cut,
     /// Sends one byte of a line that never ends, again and again.
@@ -38,7 +40,7 @@ pub(crate) enum Mode {
 }
 
 /// One connection's script: what to do at a verb (`CONNECT`, `EHLO`, `STARTTLS`, `AUTH`, `MAIL`, `RCPT`, `DATA`,
-/// `BODY`), by recipient where `RCPT` is followed by a space and the address.
+/// `HALF` for the middle of the mail, `BODY` for its end), by recipient where `RCPT` is followed by a space and the address.
 pub(crate) type Script = BTreeMap<&'static str, Act>;
 
 /// What the server saw.
@@ -50,12 +52,37 @@ pub(crate) struct Record {
     pub(crate) commands: Vec<(bool, String)>,
     /// Mails, as sent, dots unstuffed.
     pub(crate) mails: Vec<Vec<u8>>,
+    /// Conversations that stopped at a [`Act::Silence`] or [`Act::Hold`] so far.
+    pub(crate) stopped: usize,
+}
+
+/// What servers wait at until the test lets go.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    /// Lets everybody go who waits, and who comes later.
+    pub(crate) fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+
+    /// Waits until it is open.
+    pub(crate) fn pass(&self) {
+        let shut = self.open.lock().unwrap();
+        drop(self.opened.wait_while(shut, |open| !*open).unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 /// The server.
 pub(crate) struct FakeSmtp {
     addr: SocketAddr,
     record: Arc<Mutex<Record>>,
+    /// Where every [`Act::Hold`] waits.
+    pub(crate) gate: Arc<Gate>,
     /// The certificate, PEM.
     pub(crate) certificate: String,
 }
@@ -88,6 +115,8 @@ impl FakeSmtp {
         let (tls, certificate) = tls(proof);
         let record = Arc::new(Mutex::new(Record::default()));
         let shared = Arc::clone(&record);
+        let gate = Arc::new(Gate::default());
+        let shared_gate = Arc::clone(&gate);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let stream = stream.unwrap();
@@ -97,11 +126,11 @@ impl FakeSmtp {
                     record.connections - 1
                 };
                 let script = scripts.get(number).or(scripts.last()).cloned().unwrap_or_default();
-                let (record, tls) = (Arc::clone(&shared), Arc::clone(&tls));
-                std::thread::spawn(move || Session { mode, script, record, tls }.run(stream));
+                let (record, tls, gate) = (Arc::clone(&shared), Arc::clone(&tls), Arc::clone(&shared_gate));
+                std::thread::spawn(move || Session { mode, script, record, tls, gate }.run(stream));
             }
         });
-        Self { addr, record, certificate }
+        Self { addr, record, gate, certificate }
     }
 
     pub(crate) fn server(&self) -> String {
@@ -141,6 +170,7 @@ struct Session {
     script: Script,
     record: Arc<Mutex<Record>>,
     tls: Arc<ServerConfig>,
+    gate: Arc<Gate>,
 }
 
 impl Session {
@@ -184,6 +214,10 @@ impl Session {
                     if matches!(self.script.get("DATA"), Some(Act::Say(reply)) if !reply.starts_with("354")) {
                         continue;
                     }
+                    if self.script.contains_key("HALF") {
+                        (0..20).try_for_each(|_| read_line(&mut wire).map(drop))?;
+                        self.answer(&mut wire, "HALF", "")?;
+                    }
                     let mail = read_mail(&mut wire)?;
                     self.record.lock().unwrap().mails.push(mail);
                     self.answer(&mut wire, "BODY", "250 accepted")?;
@@ -205,8 +239,14 @@ impl Session {
             Some(Act::Say(text)) => wire.write_all(format!("{text}\r\n").as_bytes()),
             Some(Act::Cut) => Err(io::ErrorKind::ConnectionAborted.into()),
             Some(Act::Silence) => {
+                self.record.lock().unwrap().stopped += 1;
                 io::copy(&mut &mut *wire, &mut io::sink())?;
                 Err(io::ErrorKind::ConnectionAborted.into())
+            }
+            Some(Act::Hold) => {
+                self.record.lock().unwrap().stopped += 1;
+                self.gate.pass();
+                wire.write_all(format!("{usual}\r\n").as_bytes())
             }
             Some(Act::Flood(bytes)) => {
                 wire.write_all(b"250-")?;

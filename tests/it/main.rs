@@ -8,6 +8,7 @@ mod chart;
 mod console;
 mod crash;
 mod daemon;
+mod delivery;
 mod design;
 mod docs;
 mod engine;

@@ -1,6 +1,6 @@
 //! Messages to receivers over real sockets: what people read, what receivers may do to us, what text may do to mails.
 
-mod alertmanager;
+pub(crate) mod alertmanager;
 mod corpus;
 mod exec;
 mod mail;

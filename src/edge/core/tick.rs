@@ -1,7 +1,7 @@
 //! What the loop does although nothing happened: what is due, event time in quiet partitions, promotions, the board.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::budget::promised;
 use super::super::show::{open_alerts, unkeyed};
@@ -17,8 +17,6 @@ const PROMOTION_EVERY: Duration = Duration::from_secs(3);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
 /// The write-ahead log is truncated beyond this size.
 const LOG_BYTES_MAX: u64 = 64 << 20;
-/// How often receivers that keep alerts are told how things stand: Prometheus' resend delay.
-const REFRESH_EVERY: Duration = Duration::from_mins(1);
 /// A partition without records for this long is idle: its time goes on by the wall clock.
 const IDLE_AFTER: Span = Span::MINUTE;
 /// How long the ends of the partitions count as known.
@@ -32,12 +30,12 @@ impl Core {
             self.with_room(|core| core.commit_all(&Change::default()))?;
         }
         self.idle(now)?;
+        self.refresh();
         for receiver in self.workers.idle() {
             if let Some(due) = self.ledger.due(&receiver, now, 1)?.pop() {
                 self.workers.give(&receiver, due);
             }
         }
-        self.refresh();
         if self.promotion_at.elapsed() > PROMOTION_EVERY {
             self.promotion_at = clock::instant();
             self.look_for_promotion()?;
@@ -57,18 +55,19 @@ impl Core {
         Ok(())
     }
 
-    /// Tells receivers that keep alerts what fires and what ended lately: they forget what is not repeated.
+    /// Tells receivers that keep alerts what fires and what ended lately: they forget what is not repeated. One that is
+    /// busy is told as soon as it is free again, before any message: behind many of them its turn would never come.
     fn refresh(&mut self) {
-        if self.refreshed_at.is_some_and(|at| at.elapsed() < REFRESH_EVERY) {
-            return;
-        }
-        self.refreshed_at = Some(clock::instant());
-        let keep: Vec<&String> =
-            self.config.receivers.iter().filter(|(_, r)| r.keeps_alerts()).map(|(name, _)| name).collect();
-        for receiver in keep {
-            let standing: Vec<Crossing> = self.router.standing(receiver).into_iter().cloned().collect();
+        for receiver in self.workers.idle() {
+            let keeps = self.config.receivers.iter().any(|(name, r)| *name == receiver && r.keeps_alerts());
+            let fresh = |at: &Instant| at.elapsed() < self.config.refresh_every;
+            if !keeps || self.refreshed_at.get(&receiver).is_some_and(fresh) {
+                continue;
+            }
+            self.refreshed_at.insert(receiver.clone(), clock::instant());
+            let standing: Vec<Crossing> = self.router.standing(&receiver).into_iter().cloned().collect();
             if !standing.is_empty() {
-                self.workers.refresh(receiver, standing);
+                self.workers.refresh(&receiver, standing);
             }
         }
     }

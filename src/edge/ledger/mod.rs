@@ -21,6 +21,8 @@ pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
 
+use super::clock;
+
 const SCHEMA: &str = include_str!("schema.sql");
 const VIEWS: &str = include_str!("views.sql");
 
@@ -29,6 +31,10 @@ pub const SCHEMA_VERSION: i64 = 2;
 
 /// The oldest SQLite that may write: 3.51.3 mended a corruption of the write-ahead log.
 const SQLITE_MIN: i32 = 3_051_003;
+
+/// How often a lock that another has is asked for again, and after which pause.
+const LOCK_TRIES: usize = 10;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -324,15 +330,23 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Takes the lock beside the database; the system releases it however the process ends.
+/// Takes the lock beside the database; the system releases it however the process ends. A process that is just ending,
+/// or a child that was forked and does not run its own program yet, may hold it a moment longer.
 fn lock(path: &Path) -> Result<File, LedgerError> {
     let path = with_suffix(path, ".lock");
     let file = |source| LedgerError::File { path: path.clone(), source };
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(file)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(std::fs::TryLockError::WouldBlock) => Err(LedgerError::Locked { path }),
-        Err(std::fs::TryLockError::Error(source)) => Err(LedgerError::File { path, source }),
+    let mut tries = 0;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(std::fs::TryLockError::WouldBlock) if tries < LOCK_TRIES => {
+                tries += 1;
+                clock::sleep(LOCK_PAUSE);
+            }
+            Err(std::fs::TryLockError::WouldBlock) => return Err(LedgerError::Locked { path }),
+            Err(std::fs::TryLockError::Error(source)) => return Err(LedgerError::File { path, source }),
+        }
     }
 }
 

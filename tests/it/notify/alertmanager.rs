@@ -23,9 +23,10 @@ use crate::fake_http::{FakeHttp, Reply};
 const BINARY: &str = "/usr/bin/prometheus-alertmanager";
 
 /// A running Alertmanager. It ends with this.
-struct Alertmanager {
+pub(crate) struct Alertmanager {
     process: Child,
-    url: String,
+    /// Where it answers.
+    pub(crate) url: String,
     folder: tempfile::TempDir,
 }
 
@@ -36,29 +37,39 @@ impl Drop for Alertmanager {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Whether the package is installed; says aloud what is not tested otherwise.
+pub(crate) fn is_installed() -> bool {
+    let there = Path::new(BINARY).exists();
+    if !there {
+        let why = format!("{BINARY} is missing; install the Debian package prometheus-alertmanager");
+        skipped("tests with an Alertmanager", &why);
+    }
+    there
 }
 
 impl Alertmanager {
     /// One with a folder of its own, that tells this address; nothing where the package is not installed.
     fn start(told: &str) -> Option<Self> {
-        if !Path::new(BINARY).exists() {
-            let why = format!("{BINARY} is missing; install the Debian package prometheus-alertmanager");
-            skipped("tests with an Alertmanager", &why);
-            return None;
-        }
+        is_installed().then(|| Self::start_at(told, free_port()))
+    }
+
+    /// One with a folder of its own on this port, that tells this address.
+    pub(crate) fn start_at(told: &str, port: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
             "route: {{ receiver: back, group_by: [alertname], group_wait: 100ms, group_interval: 1s, repeat_interval: 1h }}\n\
              receivers: [ {{ name: back, webhook_configs: [ {{ url: \"{told}\" }} ] }} ]\n"
         );
         fs::write(folder.path().join("alertmanager.yml"), config).unwrap();
-        let port = free_port();
         let process = Self::launch(folder.path(), port);
         let started = Self { process, url: format!("http://127.0.0.1:{port}"), folder };
         started.wait_until("it is ready", || ureq::get(format!("{}/-/ready", started.url)).call().is_ok());
-        Some(started)
+        started
     }
 
     fn launch(folder: &Path, port: u16) -> Child {
@@ -79,7 +90,7 @@ impl Alertmanager {
         self.folder.path().join("log")
     }
 
-    fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let end = clock::instant() + Duration::from_secs(30);
         while !is_so() {
             let log = || fs::read_to_string(self.log()).unwrap_or_default();
@@ -94,7 +105,7 @@ impl Alertmanager {
     }
 
     /// The alerts that it holds for firing, as agent and state.
-    fn alerts(&self) -> Vec<(String, String)> {
+    pub(crate) fn alerts(&self) -> Vec<(String, String)> {
         let alerts = self.get("/api/v2/alerts");
         let mut found: Vec<_> = alerts
             .as_array()
@@ -131,7 +142,8 @@ fn now() -> Attempt {
     Attempt { fallback: false, now: clock::now() }
 }
 
-fn active(agents: &[&str]) -> Vec<(String, String)> {
+/// So many alerts that it holds and nobody silences.
+pub(crate) fn active(agents: &[&str]) -> Vec<(String, String)> {
     agents.iter().map(|agent| ((*agent).to_owned(), "active".to_owned())).collect()
 }
 
