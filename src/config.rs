@@ -50,6 +50,8 @@ pub struct Config {
     pub receivers: Vec<(String, Receiver)>,
     /// Who is told what, when.
     pub policy: Policy,
+    /// The receiver that is told what another could not be told.
+    pub dead_letters: Option<String>,
     /// How often receivers that keep alerts are told how things stand. Not for operators.
     pub refresh_every: Duration,
 }
@@ -100,6 +102,7 @@ struct RawConfig {
     time_intervals: Vec<RawNamedInterval>,
     digest_over: Option<usize>,
     silence_reminder: Option<String>,
+    dead_letters: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -264,6 +267,11 @@ impl RawConfig {
         if policy.root().is_none() && faults.is_empty() && !receivers.is_empty() {
             faults.push("receivers are given but no route: add `route: { receiver: NAME }`".to_owned());
         }
+        if let Some(second) =
+            self.dead_letters.as_ref().filter(|second| receivers.iter().all(|(name, _)| name != *second))
+        {
+            faults.push(format!("dead_letters: there is no receiver `{second}`"));
+        }
         Config {
             kafka,
             data_dir: base.join(self.data_dir),
@@ -274,6 +282,7 @@ impl RawConfig {
             access,
             receivers,
             policy,
+            dead_letters: self.dead_letters,
             refresh_every: REFRESH_EVERY,
         }
     }

@@ -159,6 +159,7 @@ fn config(brokers: &str, folder: &Path, port: u16) -> Config {
         access: Access::default(),
         receivers: vec![("operations".to_owned(), Receiver::Folder(FolderSettings { path: folder.join("mail") }))],
         policy: Policy::new(vec![Route::to("operations", &["alertname", "agent"], pace)]),
+        dead_letters: None,
         refresh_every: REFRESH_EVERY,
     }
 }

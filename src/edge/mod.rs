@@ -101,7 +101,8 @@ impl Control {
 pub fn run(config: Config, started: impl FnOnce(Control, Arc<Board>)) -> Result<(), EdgeError> {
     let group_by: Vec<&str> = config.engine.group_by.iter().map(|group| group.as_str()).collect();
     let identity = Identity { topic: config.kafka.topic.clone(), group_by: group_by.join(",") };
-    let ledger = Ledger::open(&config.data_dir, &identity)?;
+    let mut ledger = Ledger::open(&config.data_dir, &identity)?;
+    ledger.pass_dead_letters_to(config.dead_letters.clone());
     let (send, receive) = sync_channel(4);
     let stop = Arc::new(AtomicBool::new(false));
     let board = Arc::new(Board::default());

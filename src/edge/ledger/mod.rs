@@ -147,6 +147,8 @@ pub struct Identity {
 pub struct Ledger {
     path: PathBuf,
     db: Connection,
+    /// Who is told what another receiver could not be told.
+    second: Option<String>,
     /// Held for as long as the ledger lives.
     _lock: File,
 }
@@ -182,7 +184,7 @@ impl Ledger {
         let db = Connection::open(path).map_err(|e| sqlite("opening", e))?;
         private(path);
         assert!(rusqlite::version_number() >= SQLITE_MIN, "shewhart was built with a SQLite older than 3.51.3");
-        let mut ledger = Self { path: path.to_owned(), db, _lock: lock };
+        let mut ledger = Self { path: path.to_owned(), db, second: None, _lock: lock };
         ledger.set_up().map_err(|e| match e.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
                 LedgerError::Damaged { path: path.to_owned(), found: e.to_string() }

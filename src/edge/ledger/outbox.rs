@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::rows::json;
 use super::{Ledger, LedgerError};
-use crate::engine::route::Message;
+use crate::engine::alert::Id;
+use crate::engine::route::{Message, Note, Status};
 use crate::engine::units::Timestamp;
 
 /// A message that is due.
@@ -173,15 +174,23 @@ impl Ledger {
         read(&self.db).map_err(|source| self.sqlite("counting the outbox", source))
     }
 
-    /// Writes down how an attempt ended.
+    /// Says who is told what another receiver could not be told; nobody, where it is not said.
+    pub fn pass_dead_letters_to(&mut self, receiver: Option<String>) {
+        self.second = receiver;
+    }
+
+    /// Writes down how an attempt ended. A message that is given up goes to the second receiver, in the same transaction.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn settle(&mut self, message: &str, outcome: &Outcome, now: Timestamp) -> Result<(), LedgerError> {
-        let path = self.path.clone();
+        let (path, second) = (self.path.clone(), self.second.clone());
         let run = |db: &mut rusqlite::Connection| -> rusqlite::Result<()> {
             let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             settle(&transaction, message, outcome, now)?;
+            if let Some(second) = &second {
+                pass_on(&transaction, message, outcome, second, now)?;
+            }
             transaction.commit()
         };
         run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "settling a delivery", path, source })
@@ -210,13 +219,38 @@ fn settle(db: &Transaction<'_>, message: &str, outcome: &Outcome, now: Timestamp
     Ok(())
 }
 
+/// Tells a second receiver what the first could not be told, and then also how it ends, even where the first could be told
+/// that again: what was opened there must not stay open.
+fn pass_on(db: &Transaction<'_>, id: &str, outcome: &Outcome, second: &str, now: Timestamp) -> rusqlite::Result<()> {
+    if !matches!(outcome, Outcome::Dead { .. } | Outcome::Delivered) {
+        return Ok(());
+    }
+    let select = "SELECT message FROM outbox WHERE id = ?1 AND receiver <> ?2";
+    let text: Option<String> = db.prepare_cached(select)?.query_row([id, second], |row| row.get(0)).optional()?;
+    let Some(mut message) = text.and_then(|text| serde_json::from_str::<Message>(&text).ok()) else { return Ok(()) };
+    let group_key = format!("{second}|undelivered:{}", message.group_key);
+    if let Outcome::Dead { class, .. } = outcome {
+        message.notes.push(Note::Undelivered { receiver: message.receiver, class: class.clone() });
+    } else {
+        let open = "SELECT EXISTS (SELECT 1 FROM outbox WHERE receiver = ?1 AND group_key = ?2)";
+        let told: bool = db.prepare_cached(open)?.query_row([second, &group_key], |row| row.get(0))?;
+        if message.status == Status::Firing || !told {
+            return Ok(());
+        }
+    }
+    let derived = |of: Id| Id::of(&[b"dead letter", second.as_bytes(), &of.0.to_be_bytes()]);
+    (message.id, message.thread) = (derived(message.id), derived(message.thread));
+    (message.receiver, message.group_key) = (second.to_owned(), group_key);
+    insert(db, &message, now)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Commit, Identity};
     use super::*;
     use crate::engine::Effect;
-    use crate::engine::alert::{Crossing, Id, Reason, State};
-    use crate::engine::route::{Occasion, Status};
+    use crate::engine::alert::{Crossing, Reason, State};
+    use crate::engine::route::Occasion;
     use crate::engine::units::{Offset, Partition, Span};
 
     fn crossing(id: u128, severity: &str, to: State) -> Crossing {
@@ -326,6 +360,48 @@ mod tests {
         assert_eq!(order(&mut ledger, now), [2], "thirty failures are enough");
         ledger.settle(&first, &Outcome::Delivered, now).unwrap();
         assert_eq!(order(&mut ledger, now), [2]);
+    }
+
+    #[test]
+    fn what_one_receiver_cannot_be_told_is_told_to_another_with_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        ledger.pass_dead_letters_to(Some("second".to_owned()));
+        let start = Timestamp::from_millis(1_790_863_500_000);
+        let group = |message: Message| Message { group_key: "g".to_owned(), thread: Id(1), ..message };
+        let begin = group(message(&crossing(1, "critical", State::Firing)));
+        let end = group(message(&crossing(2, "critical", State::Resolved)));
+        let other = message(&crossing(3, "warning", State::Resolved));
+        insert_all(&mut ledger, &[begin, other, end], start);
+        let dead = Outcome::Dead { class: "refused".to_owned(), detail: "554 no".to_owned() };
+        let told = |ledger: &mut Ledger| -> Vec<Message> {
+            let due = ledger.due("second", start, 10).unwrap();
+            due.into_iter().map(|due| due.message).collect()
+        };
+        // Asked for again after a crash, it is the same one.
+        ledger.settle(&Id(1).to_string(), &dead, start).unwrap();
+        ledger.settle(&Id(1).to_string(), &dead, start).unwrap();
+        let first = told(&mut ledger);
+        assert_eq!(first.len(), 1);
+        let note = Note::Undelivered { receiver: "ops".to_owned(), class: "refused".to_owned() };
+        assert_eq!((&first[0].status, &first[0].notes), (&Status::Firing, &vec![note]));
+        ledger.settle(&first[0].id.to_string(), &Outcome::Delivered, start).unwrap();
+        assert_eq!(told(&mut ledger), [], "what is delivered goes no further");
+
+        // Its end reached the first, and goes to who had to hear of it; that of another group does not.
+        ledger.settle(&Id(3).to_string(), &Outcome::Delivered, start).unwrap();
+        ledger.settle(&Id(2).to_string(), &Outcome::Delivered, start).unwrap();
+        let then = told(&mut ledger);
+        assert_eq!(
+            then.iter().map(|m| (m.status, m.thread)).collect::<Vec<_>>(),
+            [(Status::Resolved, first[0].thread)]
+        );
+
+        // What the second cannot be told is dead: nobody is third.
+        ledger.settle(&then[0].id.to_string(), &dead, start).unwrap();
+        assert_eq!(told(&mut ledger), []);
+        assert_eq!(ledger.outbox_counts().unwrap(), [("ops".to_owned(), (0, 1)), ("second".to_owned(), (0, 1))].into());
     }
 
     #[test]

@@ -42,6 +42,8 @@ fn plain(note: &Note) -> String {
             let (from, until) = (moment(silence.starts_at), moment(silence.ends_at));
             format!("A silence that began at {from} lasts until {until}. It keeps {quiet} alerts quiet now.")
         }
+        // A name of the configuration and a word of ours.
+        Note::Undelivered { .. } => told(note),
         Note::Digest { firing, resolved, .. } => format!("{firing} alerts fire and {resolved} ended."),
     }
 }
@@ -74,6 +76,9 @@ fn datum(note: &Note) -> Value {
         }),
         Note::SilenceLong { silence: long, quiet } => json!({
             "kind": "silence_long", "text": sentence, "silence": silence(long), "quiet": quiet,
+        }),
+        Note::Undelivered { receiver, class } => json!({
+            "kind": "undelivered", "text": sentence, "receiver": text(receiver), "class": text(class),
         }),
         Note::Digest { firing, resolved, by_alert } => {
             let by_alert: BTreeMap<String, u64> = by_alert.iter().map(|(alert, n)| (text(alert), *n)).collect();

@@ -259,6 +259,9 @@ pub fn told(note: &Note) -> String {
             described(silence),
             alerts_told(*quiet)
         ),
+        Note::Undelivered { receiver, class } => {
+            format!("{} could not be told this ({}), so you are.", line(receiver, 80), class.replace('_', " "))
+        }
         Note::Digest { firing, resolved, by_alert } => format!(
             "Too many to tell one by one: {} firing, {} resolved ({}). The worst follow.",
             count(*firing),

@@ -67,6 +67,13 @@ pub enum Note {
         /// Alerts that it keeps quiet now.
         quiet: u64,
     },
+    /// Another receiver could not be told this, so this one is.
+    Undelivered {
+        /// Who could not.
+        receiver: String,
+        /// The class of the failure.
+        class: String,
+    },
     /// The group holds more alerts than are told one by one: the message's crossings are the worst of them.
     Digest {
         /// How many fire.

@@ -97,6 +97,7 @@ fn line(m: &Message, now: Timestamp) -> String {
             format!(" (silence of {} over: {fired} fired, {resolved} ended, {firing} fire)", silence.author)
         }
         Note::SilenceLong { quiet, .. } => format!(" (long silence, {quiet} quiet)"),
+        Note::Undelivered { receiver, class } => format!(" ({receiver}: {class})"),
         Note::Digest { firing, resolved, by_alert } => format!(" (in all {firing}+{resolved}: {by_alert:?})"),
     });
     format!("{} {} {:?} {}{}", second(now), m.receiver, m.occasion, who.join(" "), notes.collect::<String>())

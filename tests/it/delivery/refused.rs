@@ -25,7 +25,8 @@ fn what_is_refused_for_good_is_a_dead_letter_that_people_see_and_other_receivers
     let place = place(
         &broker,
         &format!(
-            "receivers:\n{}{}{}{}route: {{ receiver: [mail, refusing, strict, well], group_wait: 0s, group_interval: 0s }}\n",
+            "receivers:\n{}{}{}{}route: {{ receiver: [mail, refusing, strict, well], group_wait: 0s, group_interval: 0s }}\n\
+             dead_letters: well\n",
             email("mail", &mail),
             webhook("refusing", refusing.addr()),
             webhook("strict", strict.addr()),
@@ -35,11 +36,12 @@ fn what_is_refused_for_good_is_a_dead_letter_that_people_see_and_other_receivers
     let agents = agents('c', 1);
     Fleet::new(&broker).fail(&agents);
     let mut daemon = place.start();
-    wait_decided(&place, &mut daemon, "well", 1);
+    // Its own, and the two that others refused.
+    wait_decided(&place, &mut daemon, "well", 3);
     wait_empty(&place, &mut daemon);
     let states = |receiver: &str| (count(&place, receiver, "delivered"), count(&place, receiver, "dead"));
     assert_eq!((states("mail"), states("refusing")), ((0, 1), (0, 1)));
-    assert_eq!((states("strict"), states("well")), ((1, 0), (1, 0)));
+    assert_eq!((states("strict"), states("well")), ((1, 0), (3, 0)));
 
     // Once with agents' text and once without, and then no more.
     let attempts = |receiver: &str| {
@@ -48,7 +50,7 @@ fn what_is_refused_for_good_is_a_dead_letter_that_people_see_and_other_receivers
         );
         place.ask(&sql).unwrap()
     };
-    assert_eq!((attempts("mail"), attempts("refusing"), attempts("strict"), attempts("well")), (2, 2, 2, 1));
+    assert_eq!((attempts("mail"), attempts("refusing"), attempts("strict"), attempts("well")), (2, 2, 2, 3));
     let named = |text: &str| agents.iter().any(|agent| text.contains(agent.as_str()));
     let mails: Vec<bool> = mail.record().mails.iter().map(|mail| named(&format!("{:?}", Letter::read(mail)))).collect();
     assert_eq!(mails, [true, false]);
@@ -59,10 +61,12 @@ fn what_is_refused_for_good_is_a_dead_letter_that_people_see_and_other_receivers
         let [whole, plain] = sent.as_slice() else { panic!("{sent:?}") };
         assert_eq!(plain.id, format!("{}-fallback", whole.id));
     }
-    assert_eq!(
-        body(well.requests().first().unwrap())["alerts"][0]["labels"]["agent"],
-        agents.first().unwrap().as_str()
-    );
+    let told: Vec<_> = well.requests().iter().map(body).collect();
+    assert!(told.iter().all(|told| told["alerts"][0]["labels"]["agent"] == agents.first().unwrap().as_str()));
+    let instead = |told: &serde_json::Value| told["notes"][0]["receiver"].as_str().map(ToOwned::to_owned);
+    let mut instead: Vec<_> = told.iter().map(instead).collect();
+    instead.sort();
+    assert_eq!(instead, [None, Some("mail".to_owned()), Some("refusing".to_owned())]);
 
     // People see it.
     let dead = |receiver: &str| place.metric(&format!("shewhart_outbox_dead{{receiver=\"{receiver}\"}}"));

@@ -101,6 +101,7 @@ fn occasions() -> Vec<Message> {
         of(Occasion::Escalated, vec![Note::Escalated { since: RAISED, told: "operations".to_owned() }]),
         of(Occasion::SilenceEnded, vec![Note::SilenceEnded { silence: silence(), fired: 3, resolved: 1, firing: 2 }]),
         of(Occasion::Changed, vec![Note::Digest { firing: 57, resolved: 2, by_alert }]),
+        of(Occasion::First, vec![Note::Undelivered { receiver: "pager".to_owned(), class: "client_error".to_owned() }]),
         Message { crossings: Vec::new(), ..long },
     ]
 }
@@ -322,6 +323,7 @@ fn every_occasion_is_told_in_every_format() {
             Some(Note::Acknowledged { .. } | Note::SilenceEnded { .. } | Note::SilenceLong { .. }) => "ana",
             Some(Note::Escalated { .. }) => "operations",
             Some(Note::Digest { .. }) => "57",
+            Some(Note::Undelivered { .. }) => "pager",
             None => "",
         };
         assert!(sections.contains(word), "{told}: {sections}");

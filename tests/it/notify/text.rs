@@ -248,6 +248,11 @@ fn what_no_alert_says_is_told_at_the_top() {
         (Occasion::SilenceEnded, none(), Note::SilenceEnded { silence: silence(), fired: 0, resolved: 0, firing: 0 }),
         (Occasion::SilenceLong, none(), Note::SilenceLong { silence: silence(), quiet: 1 }),
         (
+            Occasion::First,
+            firing(),
+            Note::Undelivered { receiver: "pager".to_owned(), class: "client_error".to_owned() },
+        ),
+        (
             Occasion::Changed,
             message((0..3).map(|i| crossing(&format!("a{i}"))).collect()),
             Note::Digest { firing: 55, resolved: 2, by_alert },
