@@ -9,6 +9,8 @@ use crate::engine::units::{Estimate, SampleUnit, Span, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Percent,
+    /// Percent of what is usual: a change is a share of that, not points.
+    Usual,
     Dollars,
     Tokens,
     Plain,
@@ -26,7 +28,7 @@ impl Scale {
     pub(super) fn of(measure: &Measure, shown: &[Estimate]) -> Self {
         let unit = unit(measure);
         let decimals = match unit {
-            Unit::Percent => {
+            Unit::Percent | Unit::Usual => {
                 let fine = |e: &Estimate| e.high - e.low < 0.004 || e.value >= 0.99 || e.value <= 0.01;
                 if shown.iter().any(fine) { 2 } else { 1 }
             }
@@ -43,7 +45,7 @@ impl Scale {
     pub(super) fn value(self, value: f64) -> String {
         let number = self.number(value);
         match self.unit {
-            Unit::Percent => format!("{number} %"),
+            Unit::Percent | Unit::Usual => format!("{number} %"),
             Unit::Dollars => format!("${number}"),
             Unit::Tokens => format!("{number} tokens"),
             Unit::Plain => number,
@@ -57,7 +59,7 @@ impl Scale {
 
     /// How far a level lies from its baseline, with the interval of that, signed, where it is known: `4.9 points (3.6 to 6.2)
     /// below`, `38 % above`, or nothing where they read the same. In the interval, what lies on the other side is negative.
-    /// Of dollars and tokens the change is a share, of everything else a difference.
+    /// Of dollars, tokens and volume the change is a share, of everything else a difference.
     pub(super) fn distance(self, level: f64, baseline: f64, change: Option<Estimate>) -> Option<String> {
         let side = if level < baseline { "below" } else { "above" };
         let away = (level - baseline).abs();
@@ -76,7 +78,7 @@ impl Scale {
         let share = 100.0 * away / baseline.abs();
         if share.is_finite() && share < 1000.0 {
             let decimals = usize::from(share < 10.0);
-            let relative = matches!(self.unit, Unit::Dollars | Unit::Tokens);
+            let relative = matches!(self.unit, Unit::Dollars | Unit::Tokens | Unit::Usual);
             let percent = |x: f64| grouped(100.0 * if relative { x } else { x / baseline.abs() }, decimals);
             return Some(format!("{} %{} {side}", grouped(share, decimals), between(&percent)));
         }
@@ -84,8 +86,8 @@ impl Scale {
     }
 
     /// Whether values are shares, shown in percent.
-    pub(super) fn is_percent(self) -> bool {
-        self.unit == Unit::Percent
+    pub(super) const fn is_percent(self) -> bool {
+        matches!(self.unit, Unit::Percent | Unit::Usual)
     }
 
     /// A round value on an axis, percent already in percent.
@@ -102,14 +104,14 @@ impl Scale {
             _ => grouped(value, decimals),
         };
         match self.unit {
-            Unit::Percent => format!("{number} %"),
+            Unit::Percent | Unit::Usual => format!("{number} %"),
             Unit::Dollars => format!("${number}"),
             Unit::Tokens | Unit::Plain => number,
         }
     }
 
     fn number(self, value: f64) -> String {
-        let value = if self.unit == Unit::Percent { value * 100.0 } else { value };
+        let value = if self.is_percent() { value * 100.0 } else { value };
         grouped(value, self.decimals)
     }
 }
@@ -123,8 +125,8 @@ fn unit(measure: &Measure) -> Unit {
         | Measure::ErrorRate
         | Measure::Availability
         | Measure::Latency { .. }
-        | Measure::Flag(_)
-        | Measure::Volume => Unit::Percent,
+        | Measure::Flag(_) => Unit::Percent,
+        Measure::Volume => Unit::Usual,
         Measure::Cost => Unit::Dollars,
         Measure::Tokens => Unit::Tokens,
         Measure::ConfidenceDistribution | Measure::Silence | Measure::Metric(_) | Measure::Profile => Unit::Plain,
@@ -192,7 +194,7 @@ pub(super) fn percent(share: f64) -> String {
 
 /// Whether the chart grades the size of a change of this measure: it does so for shares of outputs only.
 pub(super) fn is_graded(measure: &Measure) -> bool {
-    unit(measure) == Unit::Percent && !matches!(measure, Measure::Confidence | Measure::Volume)
+    unit(measure) == Unit::Percent && *measure != Measure::Confidence
 }
 
 /// What the samples of a measure are, one by one.
@@ -341,6 +343,8 @@ mod tests {
         let rise = percent.distance(0.12, 0.11, change(-0.002, 0.022));
         assert_eq!(rise.as_deref(), Some("1.0 points (-0.2 to 2.2) above"));
         assert_eq!(percent.distance(0.9401, 0.94, change(-0.01, 0.01)), None);
+        let usual = Scale::of(&Measure::Volume, &[estimate(0.61, 0.5, 0.7)]);
+        assert_eq!(usual.distance(0.61, 1.0, change(-0.5, -0.28)).as_deref(), Some("39 % (28 to 50) below"));
         let dollars = Scale { unit: Unit::Dollars, decimals: 3 };
         assert_eq!(dollars.distance(0.138, 0.1, change(0.29, 0.47)).as_deref(), Some("38 % (29 to 47) above"));
         assert_eq!(dollars.distance(0.5, 0.0, change(0.4, 0.6)).as_deref(), Some("$0.500 above"));
