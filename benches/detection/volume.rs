@@ -144,7 +144,7 @@ fn feed(chart: &mut VolumeChart, (at, n): (Timestamp, u32)) -> u32 {
     while let Some((_, one)) = chart.close(at) {
         judged += u32::from(one);
     }
-    (0..n).for_each(|_| chart.count(at));
+    (0..n).for_each(|_| chart.count(at, at));
     judged
 }
 
@@ -184,11 +184,12 @@ fn stream(traffic: Traffic, days: i64, cache: &mut DesignCache, random: &mut Xor
     let mut profile = Profile::default();
     for _ in 0..days * 24 {
         let (at, n) = hours.next(1.0);
-        (0..n).for_each(|_| profile.hours.add(at));
+        (0..n).for_each(|_| profile.hours.add(at, at));
     }
     // The records go on before and after: these days are whole, whatever their nights.
-    profile.hours.add(Timestamp::from_millis(MONDAY * 86_400_000 - 1));
-    profile.hours.add(Timestamp::from_millis(hours.next * 3_600_000));
+    for at in [MONDAY * 86_400_000 - 1, hours.next * 3_600_000].map(Timestamp::from_millis) {
+        profile.hours.add(at, at);
+    }
     let (falls, block, promise) = planned(Bound::Drop(Amount::Relative(0.3)), &profile, cache);
     let (rises, ..) = planned(Bound::Rise(Amount::Relative(0.5)), &profile, cache);
     let mut charts = [falls.clone(), rises.clone()];

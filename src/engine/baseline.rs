@@ -106,8 +106,8 @@ pub fn log_of(x: f64) -> Option<f64> {
 }
 
 impl Profile {
-    /// Adds one output of Phase I, its verdict left out.
-    pub fn absorb(&mut self, output: &Output<'_>) {
+    /// Adds one output of Phase I that came at stream time `now`, its verdict left out.
+    pub fn absorb(&mut self, output: &Output<'_>, now: Timestamp) {
         self.first = Some(self.first.map_or(output.ts, |first| first.min(output.ts)));
         if let Some(last) = self.last {
             self.longest_gap = self.longest_gap.max(output.ts.since(last));
@@ -130,7 +130,7 @@ impl Profile {
             self.log_tokens.add(output.ts, x);
         }
         self.vectors.add(output);
-        self.hours.add(output.ts);
+        self.hours.add(output.ts, now);
         for (name, value) in &output.metrics {
             if let Some(series) = entry(&mut self.metrics, name) {
                 series.add(output.ts, *value);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::detect::in_time;
 use super::event::{Output, Status};
 use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, entry, latency};
@@ -199,10 +200,11 @@ impl ShareBatches {
     }
 }
 
-/// Most hours of outputs that are kept, 12 weeks: enough for weekday factors, and 4 kB of state.
+/// Most hours of outputs that are kept, 12 weeks: enough for weekday factors. They are 8 kB in memory, in the set of baselines
+/// and in each stream; written down, counts below 128 take a byte.
 const HOURS_KEPT: i64 = 12 * 7 * 24;
 
-/// Outputs by whole hours of event time (UTC), the newest 12 weeks of them, in any order of arrival. Hours without
+/// Outputs by whole hours of event time (UTC), the newest 12 weeks of them, as far as they came in time. Hours without
 /// outputs between the first and the last count as zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputHours {
@@ -212,8 +214,11 @@ pub struct OutputHours {
 }
 
 impl OutputHours {
-    /// Counts one output.
-    pub fn add(&mut self, ts: Timestamp) {
+    /// Counts one output that came at stream time `now`, unless it came too late for a chart to count it.
+    pub fn add(&mut self, ts: Timestamp, now: Timestamp) {
+        if !in_time(ts, now) {
+            return;
+        }
         let hour = ts.as_millis().div_euclid(Span::HOUR.as_millis());
         let end = self.first + self.counts.len() as i64;
         if self.counts.is_empty() || hour >= end + HOURS_KEPT {
@@ -235,11 +240,12 @@ impl OutputHours {
         }
     }
 
-    /// The whole days from midnight to midnight UTC that lie between the first and the last hour, both counted in: the
-    /// number of the first day, counted from 1970, and the outputs of every day by the hour.
+    /// The whole days from midnight to midnight UTC that lie between the first and the last hour, which may have been seen in
+    /// part and are left out: the number of the first day, counted from 1970, and the outputs of every day by the hour.
     pub fn days(&self) -> (i64, Vec<[u32; 24]>) {
-        let day = (self.first + 23).div_euclid(24);
-        let hours = self.counts.iter().skip((day * 24 - self.first) as usize).copied().collect::<Vec<u32>>();
+        let day = (self.first + 24).div_euclid(24);
+        let whole = self.counts.iter().take(self.counts.len().saturating_sub(1));
+        let hours = whole.skip((day * 24 - self.first) as usize).copied().collect::<Vec<u32>>();
         (day, hours.as_chunks().0.to_vec())
     }
 }
@@ -284,22 +290,36 @@ mod tests {
 
     fn count(hours: impl IntoIterator<Item = i64>) -> OutputHours {
         let mut all = OutputHours::default();
-        hours.into_iter().for_each(|n| all.add(Timestamp::from_millis(n * 3_600_000 + 1)));
+        let at = |n: i64| Timestamp::from_millis(n * 3_600_000 + 1);
+        hours.into_iter().for_each(|n| all.add(at(n), at(n)));
         all
     }
 
     #[test]
     fn outputs_are_counted_by_whole_days() {
-        // From 23:00 of day 0 to 23:00 of day 2, with a pause; a stretch that ends at 22:00 lacks an hour of its day.
-        let hours = count([23, 30, 30, 71]);
+        // From 23:00 of day 0 to 0:00 of day 3, with a pause. A stretch that ends within the last hour of a day, or begins within
+        // the first, lacks a part of it.
+        let hours = count([23, 30, 30, 71, 72]);
         let (first, days) = hours.days();
         assert_eq!((first, days.len(), days[0][6], days[0][7], days[1][23]), (1, 2, 2, 0, 1));
-        assert_eq!(count([24, 70]).days().1.len(), 1);
+        assert_eq!(count([23, 71]).days().1.len(), 1);
+        assert_eq!(count([24, 72]).days().1.len(), 1);
         assert_eq!(OutputHours::default().days().1.len(), 0);
         // Twelve weeks are kept, whatever came before.
         let (first, days) = count(0..24 * 100).days();
-        assert_eq!((first, days.len()), (16, 84));
+        assert_eq!((first, days.len()), (17, 82));
         assert_eq!(count([0, 24 * 1_000_000]).counts.len(), 1);
+    }
+
+    #[test]
+    fn what_comes_too_late_for_a_chart_is_not_counted() {
+        let of = |minutes: i64| {
+            let mut hours = OutputHours::default();
+            let start = |n| hour(n).floor(Span::HOUR);
+            (0..3).for_each(|n| hours.add(start(n), start(n + 1).plus(Span::MINUTE.times(minutes))));
+            hours.counts.iter().sum::<u32>()
+        };
+        assert_eq!((of(14), of(15)), (3, 0));
     }
 
     proptest! {

@@ -124,8 +124,8 @@ impl Chart {
         }
     }
 
-    /// A chart designed from a frozen baseline; it waits for ever where the baseline cannot carry it.
-    pub fn design(detect: &Detect, baseline: Option<&Baseline>, cache: &mut DesignCache) -> Self {
+    /// A chart designed at stream time `now` from a frozen baseline; it waits for ever where the baseline cannot carry it.
+    pub fn design(detect: &Detect, baseline: Option<&Baseline>, now: Timestamp, cache: &mut DesignCache) -> Self {
         let profile = baseline.map(|b| &b.profile);
         let mut chart = Self { bar: profile.and_then(|p| p.latency_bar(&detect.measure)), ..Self::waiting() };
         if let Some(burn) = detect.burn() {
@@ -140,18 +140,25 @@ impl Chart {
         chart.least = least_promise(&plan.design);
         chart.arl0 = plan.arl0();
         chart.detector = plan.build(cache);
-        if let Some(Detector::Vector(_)) = chart.detector {
-            chart.vectors = Some(Box::default());
+        match &mut chart.detector {
+            Some(Detector::Vector(_)) => chart.vectors = Some(Box::default()),
+            Some(Detector::Volume(volume)) => volume.begin(now),
+            _ => {}
         }
         chart
     }
 
-    /// Feeds what an output says of the measure. Returns whether the detector took a sample.
-    pub fn output(&mut self, detect: &Detect, output: &Output<'_>, cache: &mut DesignCache) -> bool {
+    /// Feeds what an output that comes at stream time `now` says of the measure. Returns whether the detector took a sample.
+    pub fn output(
+        &mut self,
+        detect: &Detect,
+        (output, now): (&Output<'_>, Timestamp),
+        cache: &mut DesignCache,
+    ) -> bool {
         if detect.measure == Measure::Volume {
-            let taken = self.pass(detect, output.ts, cache);
+            let taken = self.pass(detect, now, cache);
             if let Some(Detector::Volume(chart)) = &mut self.detector {
-                chart.count(output.ts);
+                chart.count(output.ts, now);
             }
             return taken;
         }

@@ -12,7 +12,7 @@ use super::detect::{Alarm, BurnChart, Centre, Change, Delay, DesignCache, Detect
 use super::detect::{ProportionChart, ProportionDesign};
 use super::plan::{Design, Finding, Plan, plan, volume_of};
 use super::reach::{burned_out, too_late};
-use super::rule::{Bound, Burn, Measure, Rule};
+use super::rule::{Amount, Bound, Burn, Measure, Rule};
 use super::units::{Estimate, SampleUnit};
 
 /// Sizes that are told for shares, in points of 1.
@@ -235,8 +235,8 @@ fn mean(told: &mut Explained, rule: &Rule, plan: &Plan, detector: &Detector) {
     }
 }
 
-/// Volumes that are told, as changes of the usual one.
-const VOLUMES: [f64; 4] = [0.1, 0.2, 0.3, 0.5];
+/// Changes of the usual volume that are told, as shares of it, beside the one asked for.
+const VOLUMES: [f64; 5] = [0.1, 0.2, 0.3, 0.5, 1.0];
 
 fn volume(told: &mut Explained, rule: &Rule, (design, plan, detector): (&VolumeDesign, &Plan, &Detector)) {
     told.baseline = Some(design.baseline.level());
@@ -244,9 +244,17 @@ fn volume(told: &mut Explained, rule: &Rule, (design, plan, detector): (&VolumeD
     let up = matches!(rule.detect.bound, Bound::Rise(_));
     let moved = |size: f64| design.baseline.shift(if up { 1.0 + size } else { 1.0 - size }).abs();
     let of = |shift: f64| detector.delay(Change::Shift(shift / design.mean.working_sigma()), rule.detect.grade);
-    // Smaller changes than half of the one asked raise no alert.
-    let told_of = |size: &f64| moved(*size) >= design.mean.delta / 2.0;
-    for size in VOLUMES.into_iter().chain(up.then_some(1.0)).filter(told_of) {
+    let mut sizes = VOLUMES.to_vec();
+    if let Bound::Drop(Amount::Relative(size)) | Bound::Rise(Amount::Relative(size)) = rule.detect.bound
+        && sizes.iter().all(|known| (known - size).abs() > 1e-9)
+    {
+        sizes.push(size);
+        sizes.sort_by(f64::total_cmp);
+    }
+    // The simulated chart does not wait for half of the way asked. A change of the size asked has gone further once the chart
+    // signals; a smaller one may hang at half of the way for long, so that nothing is told of it.
+    let told_of = |size: &f64| moved(*size) >= design.mean.delta - 1e-9;
+    for size in sizes.into_iter().filter(told_of) {
         let Some(delay) = of(moved(size)) else { continue };
         told.detects.push(detects(format!("{:.0} %", 100.0 * size), delay, plan, told.samples_per_day));
     }

@@ -374,7 +374,9 @@ impl Engine {
             None => {}
         }
         let index = self.admit(stream);
-        self.with_stream(index, at, effects, Stream::take_rules);
+        // Its first output may be late: charts begin at stream time.
+        let now = self.position.time.unwrap_or(at);
+        self.with_stream(index, now, effects, Stream::take_rules);
         index
     }
 

@@ -340,9 +340,13 @@ fn volume(detect: &Detect, profile: &Profile) -> Option<Plan> {
     let (cases, per_day) = (baseline.outputs(), baseline.per_day());
     let up = matches!(detect.bound, Bound::Rise(_));
     let direction = if up { Direction::Up } else { Direction::Down };
-    let delta = match amount(detect.bound)? {
-        Amount::Relative(share) => baseline.shift(if up { 1.0 + share } else { 1.0 - share }).abs(),
-        Amount::Deviations(sds) => sds * baseline.sigma,
+    let sign = if up { 1.0 } else { -1.0 };
+    let (delta, half_way) = match amount(detect.bound)? {
+        Amount::Relative(share) => (baseline.shift(1.0 + sign * share).abs(), 1.0 + sign * share / 2.0),
+        Amount::Deviations(sds) => {
+            let delta = sds * baseline.sigma;
+            (delta, baseline.share_at(sign * delta / 2.0))
+        }
         Amount::Absolute(_) | Amount::Points(_) => return None,
     };
     let promised = promised(detect.promise, Some(per_day), cases);
@@ -365,7 +369,7 @@ fn volume(detect: &Detect, profile: &Profile) -> Option<Plan> {
         (promised < BATCHES_ARL0_MIN).then_some(Finding::PromiseRaised(BATCHES_ARL0_MIN)),
     ];
     Some(Plan {
-        design: Design::Volume(Box::new(VolumeDesign { baseline, mean })),
+        design: Design::Volume(Box::new(VolumeDesign { baseline, mean, half_way })),
         per_day: Some(per_day),
         cases,
         batch: None,

@@ -14,7 +14,7 @@ use super::event::Output;
 use super::labels::{Label, OpenCounts, OpenLabels, Take};
 use super::memory::{Memory, task_of};
 use super::rate::Rate;
-use super::rule::{Bound, Detect, Measure, Rule, RuleSet};
+use super::rule::{Bound, Measure, Rule, RuleSet};
 use super::units::{Offset, Partition, Span, Timestamp};
 use super::window::Window;
 
@@ -92,7 +92,7 @@ impl Stream {
         self.memory.promised += gone.map(|(_, chart)| chart.promised()).sum::<f64>();
         for (at, definition) in &watched {
             if let (Some(rule), false) = (ctx.rules.rules.get(*at), self.memory.charts.contains_key(definition)) {
-                let chart = self.design(&rule.detect, ctx.cache);
+                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
                 self.memory.charts.insert(*definition, chart);
             }
         }
@@ -172,7 +172,7 @@ impl Stream {
         for (at, definition) in &self.watched {
             // Burn rates need no baseline: they go on where they were.
             if let Some(rule) = ctx.rules.rules.get(*at).filter(|rule| rule.detect.burn().is_none()) {
-                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.cache);
+                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
                 let before = self.memory.charts.insert(*definition, chart);
                 self.memory.promised += before.map_or(0.0, |chart| chart.promised());
             }
@@ -215,10 +215,6 @@ impl Stream {
         promised
     }
 
-    fn design(&self, detect: &Detect, cache: &mut DesignCache) -> Chart {
-        Chart::design(detect, self.baseline.as_deref(), cache)
-    }
-
     /// Begins to learn a provisional baseline, where the stream has no reference at all.
     pub(super) fn begin_learning(&mut self) {
         self.memory.learning = Some(Box::default());
@@ -252,7 +248,7 @@ impl Stream {
                     // Rules that differ only in grade share a chart: it is fed once, by the first of them.
                     let first =
                         self.watched.iter().find(|(_, d)| d == definition).is_some_and(|(first, _)| first == at);
-                    if first && chart.output(&rule.detect, output, ctx.cache) {
+                    if first && chart.output(&rule.detect, (output, ctx.now), ctx.cache) {
                         draw(*definition, rule, chart, output.ts, said);
                     }
                 }
@@ -288,7 +284,7 @@ impl Stream {
 
     fn learn(&mut self, output: &Output<'_>, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         let Some(learning) = &mut self.memory.learning else { return };
-        learning.absorb(output);
+        learning.absorb(output, ctx.now);
         if learning.pane.outputs < ctx.provisional_outputs {
             return;
         }
@@ -337,7 +333,7 @@ impl Stream {
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
             if rule.detect.measure == *measure && rule.detect.burn().is_none() {
-                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.cache);
+                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
                 self.memory.charts.insert(*definition, chart);
             }
         }

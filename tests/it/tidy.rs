@@ -30,7 +30,7 @@ const ENGINE: [(&str, &[&str]); 28] = [
     ("sketch", &["event", "units"]),
     ("window", &["sketch", "units"]),
     ("recent", &["alert", "units"]),
-    ("batches", &["event", "rule", "sketch", "units"]),
+    ("batches", &["detect", "event", "rule", "sketch", "units"]),
     ("baseline", &["batches", "event", "rule", "sketch", "units", "vector"]),
     ("detect", &["rule", "units"]),
     ("vector", &["detect", "event", "rule", "units"]),

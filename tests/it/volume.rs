@@ -8,7 +8,8 @@ use shewhart::edge::ledger::{Commit, Identity, Ledger, NoPayloads};
 use shewhart::engine::alert::{Crossing, Reason, State};
 use shewhart::engine::baseline::{Baseline, BaselineSet, Profile};
 use shewhart::engine::detect::DesignCache;
-use shewhart::engine::explain::explain;
+use shewhart::engine::explain::{Explained, explain};
+use shewhart::engine::plan::{Design, plan};
 use shewhart::engine::reach::out_of_reach;
 use shewhart::engine::rule::{RuleSet, Source, compile};
 use shewhart::engine::units::{Partition, SampleUnit, Span, Timestamp};
@@ -43,10 +44,11 @@ fn usual(hour: i64) -> usize {
 
 fn profile(days: i64) -> Profile {
     let mut profile = Profile::default();
-    for hour in 0..days * 24 {
+    // The hours before and after are seen in part.
+    for hour in -1..=days * 24 {
         // Four weeks before the start of the stream, from Monday to Sunday.
         let at = Timestamp::from_millis((START - 28 * 24 + hour) * 3_600_000);
-        (0..usual(hour)).for_each(|_| profile.hours.add(at));
+        (0..usual(hour)).for_each(|_| profile.hours.add(at, at));
         profile.first = profile.first.or(Some(at));
         profile.last = Some(at.plus(Span::HOUR.times(1)));
     }
@@ -73,7 +75,7 @@ fn output(agent: &str, id: usize, hour: i64, seconds: i64) -> String {
 fn hours(from: i64, to: i64, share: f64) -> Vec<String> {
     let of = |hour: i64| {
         let n = (usual(hour) as f64 * share).round() as usize;
-        (0..n).map(move |i| output("a", (hour as usize) * 1_000 + i, hour, (i * 3_600 / n) as i64))
+        (0..n).map(move |i| output("a", (hour + 1_000) as usize * 1_000 + i, hour, (i * 3_600 / n) as i64))
     };
     (from..to).flat_map(of).collect()
 }
@@ -164,6 +166,93 @@ fn a_stop_alarms_as_others_go_on_and_by_the_wall_clock() {
     }
 }
 
+fn step(engine: &mut Engine, input: Input<'_>) -> Vec<Crossing> {
+    let mut effects = Vec::new();
+    engine.step(input, &mut effects);
+    crossings(effects)
+}
+
+#[test]
+fn a_chart_that_begins_with_a_late_output_sees_no_stop_before_it() {
+    let other = Arc::new(BaselineSet { id: "b@2".to_owned(), ..(*baselines(profile(28))).clone() });
+    for (edit, baselines) in [(Some(rules(&["drop: 40%"])), None), (None, Some(other))] {
+        let mut engine = engine(&rules(&[DROP]));
+        assert_eq!(all(&mut engine, &hours(0, CHANGE, 1.0)).len(), 0);
+        let input = edit.map(Input::Rules).or(baselines.map(Input::Baselines)).unwrap();
+        assert_eq!(step(&mut engine, input).len(), 0);
+        assert_eq!(feed(&mut engine, &output("a", 999_999, CHANGE - 6, 0)).len(), 0);
+        assert_eq!(all(&mut engine, &hours(CHANGE, CHANGE + 24, 1.0)).len(), 0);
+    }
+    // Nor does that of a new stream.
+    let mut engine = engine(&rules(&[DROP]));
+    assert_eq!(feed(&mut engine, &output("b", 1, CHANGE, 0)).len(), 0);
+    assert_eq!(feed(&mut engine, &output("a", 1, CHANGE - 6, 0)).len(), 0);
+    assert_eq!(all(&mut engine, &hours(CHANGE, CHANGE + 24, 1.0)).len(), 0);
+}
+
+#[test]
+fn a_stop_goes_on_over_an_edit_of_the_rule_and_a_promotion() {
+    let other = Arc::new(BaselineSet { id: "b@2".to_owned(), ..(*baselines(profile(28))).clone() });
+    for (edit, baselines) in [(Some(rules(&["drop: 40%"])), None), (None, Some(other))] {
+        let mut engine = engine(&rules(&[DROP]));
+        all(&mut engine, &hours(0, CHANGE, 1.0));
+        let others = |from, to| (from..to).map(|hour| output("b", hour as usize, hour, 1_800)).collect::<Vec<_>>();
+        let told = |seen: &[Crossing]| seen.iter().map(|c| c.to).collect::<Vec<_>>();
+        assert_eq!(told(&all(&mut engine, &others(CHANGE, CHANGE + 5))), [State::Firing]);
+        let input = edit.map(Input::Rules).or(baselines.map(Input::Baselines)).unwrap();
+        assert_eq!(told(&step(&mut engine, input)), [State::Resolved]);
+        let again = all(&mut engine, &others(CHANGE + 5, CHANGE + 48));
+        assert_eq!(told(&again), [State::Firing]);
+        // Tuesday's hours are over by then; on Wednesday it is told before noon.
+        assert!(hour_of(again[0].at) < CHANGE as f64 + 24.0, "{}", hour_of(again[0].at));
+    }
+}
+
+/// Hours of agent a that come all at once, so many minutes after their end.
+fn uploads(from: i64, to: i64, late: i64) -> Vec<String> {
+    let of = |hour: i64| {
+        let clock = output("b", hour as usize, hour + 1, late * 60);
+        std::iter::once(clock).chain(hours(hour, hour + 1, 1.0))
+    };
+    (from..to).flat_map(of).collect()
+}
+
+#[test]
+fn outputs_that_always_come_late_are_missed_by_baseline_and_chart_alike() {
+    let learnt = |late: i64| {
+        let settings = Settings { group_by: vec![Group::Agent], provisional_outputs: u64::MAX, ..Settings::default() };
+        let mut engine = Engine::new(Partition(0), Arc::new(settings), rules(&[DROP]), Arc::default());
+        all(&mut engine, &uploads(-28 * 24 - 1, 1, late));
+        let mut of = engine.streams().filter(|stream| stream.name() == "agent=a");
+        of.next().unwrap().learnt_so_far().unwrap()
+    };
+    for late in [10, 30] {
+        let (profile, set) = (learnt(late), rules(&[DROP]));
+        let baseline = Baseline { id: "b@1".to_owned(), provisional: false, profile: profile.clone() };
+        let planned = plan(&set.rules[0].detect, Some(&baseline));
+        assert_eq!(planned.is_some(), late == 10, "{late} minutes");
+        let settings = Settings { group_by: vec![Group::Agent], ..Settings::default() };
+        let mut engine = Engine::new(Partition(0), Arc::new(settings), set, baselines(profile));
+        assert_eq!(all(&mut engine, &uploads(0, CHANGE, late)).len(), 0, "{late} minutes");
+    }
+}
+
+#[test]
+fn half_of_the_change_asked_is_half_of_that_share() {
+    let set = rules(&[DROP, "rise: 50%", "drop: 2sd"]);
+    let baseline = Baseline { id: "b@1".to_owned(), provisional: false, profile: profile(28) };
+    let half_way = |at: usize| match plan(&set.rules[at].detect, Some(&baseline)).unwrap().design {
+        Design::Volume(design) => {
+            let asked = design.baseline.share_at(-design.mean.delta);
+            (design.half_way, asked)
+        }
+        design => panic!("{design:?}"),
+    };
+    assert!((half_way(0).0 - 0.85).abs() < 1e-12 && (half_way(1).0 - 1.25).abs() < 1e-12);
+    let (half, whole) = half_way(2);
+    assert!(whole < half && half < 1.0, "{half} {whole}");
+}
+
 #[test]
 fn a_poisoned_time_far_ahead_is_survived() {
     let mut engine = engine(&rules(&[DROP, "rise: 50%"]));
@@ -225,7 +314,7 @@ fn restarts_from_what_was_written_change_no_crossing() {
 
 #[test]
 fn explain_tells_the_blocks_and_what_is_missing() {
-    let set = rules(&[DROP, "rise: 50%", "drop: 0.01sd"]);
+    let set = rules(&[DROP, "rise: 50%", "drop: 0.01sd", "drop: 40%"]);
     let mut cache = DesignCache::new();
     let baseline = |days| Baseline { id: "b@1".to_owned(), provisional: false, profile: profile(days) };
     let mut told =
@@ -234,9 +323,12 @@ fn explain_tells_the_blocks_and_what_is_missing() {
     assert!(fall.chart.starts_with("CUSUM of outputs in blocks of "), "{}", fall.chart);
     assert_eq!((fall.unit, fall.baseline.unwrap().value, fall.hopeless), (Some("block"), 1.0, false));
     let sizes: Vec<&str> = fall.detects.iter().map(|d| d.size.as_str()).collect();
-    assert_eq!(sizes, ["20 %", "30 %", "50 %"]);
+    // Of changes smaller than the one asked little is told in time.
+    assert_eq!(sizes, ["30 %", "50 %", "100 %"]);
     assert!(fall.detects.is_sorted_by(|a, b| a.hours >= b.hours), "{:?}", fall.detects);
-    assert_eq!(told(1, 28).detects.len(), 3);
+    let sizes = |told: &Explained| told.detects.iter().map(|d| d.size.clone()).collect::<Vec<_>>();
+    assert_eq!(sizes(&told(1, 28)), ["50 %", "100 %"]);
+    assert_eq!(sizes(&told(3, 28)), ["40 %", "50 %", "100 %"]);
     let short = told(0, 13);
     assert_eq!((short.chart.as_str(), short.arl0), ("none", None));
     assert_eq!(short.findings, ["volume needs 14 whole days (UTC) of baseline; this one has 13"]);

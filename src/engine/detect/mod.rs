@@ -46,6 +46,7 @@ pub use self::mixture_length::{RunLength, THOROUGH, run_length};
 pub use self::multivariate::{PhaseOne, VectorChart};
 pub use self::ppi::{Calibration, Powered};
 pub use self::proportion::{Alarm, Centre, HIDDEN, Method, ProportionChart, ProportionDesign, Spread, labels_needed};
+pub use self::rhythm::in_time;
 pub use self::rhythm::{DAYS_MIN, Day, Rhythm};
 pub use self::runs::{RuleNumbers, RunRuleSet, RunRules, Sides};
 pub use self::shewhart::{

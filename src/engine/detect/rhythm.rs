@@ -18,6 +18,8 @@
 use serde::{Deserialize, Serialize};
 use statrs::function::gamma::gamma_ur;
 
+use crate::engine::units::{Span, Timestamp};
+
 /// Fewest whole days.
 pub const DAYS_MIN: usize = 14;
 /// Chance below which another shape of weekends is taken as more than chance.
@@ -28,6 +30,15 @@ const SHAPE_MIN: f64 = 5.0 * 24.0;
 const EPOCH_WEEKDAY: i64 = 3;
 /// The first of the two days of a weekend.
 const SATURDAY: usize = 5;
+
+/// How long an hour waits for outputs that come late, in stream time.
+pub(super) const GRACE: Span = Span::from_millis(15 * 60_000);
+
+/// Whether an output that comes at stream time `now` is in time to be counted in its hour. Baselines and charts count by this
+/// one rule, whatever a block lasts: outputs that usually come late would be missed by a chart otherwise.
+pub fn in_time(ts: Timestamp, now: Timestamp) -> bool {
+    now < ts.floor(Span::HOUR).plus(Span::HOUR).plus(GRACE)
+}
 
 /// Outputs of one day by the hour.
 pub type Day = [u32; 24];

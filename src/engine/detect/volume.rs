@@ -7,7 +7,7 @@
 //! neighbours correlate by at most 2 / sqrt(blocks), and v, the variance of sums over days in units of that of independent
 //! blocks, is at most 1 + 2 sqrt(2 / days); else 24. The spread is then s sqrt(max(v, 1)), s at least 1, for days s sqrt((1 + r) / (1 - r)) where
 //! their correlation r is significant; blocks count v times less. The rest is the chart of means (`mean`); it alarms once the volume since the change has gone half of
-//! the way asked: a chart of hours that differ little sees a tenth where a half was asked for.
+//! the way asked, of a share half of that share: a chart of hours that differ little sees a tenth where a half was asked for.
 //!
 //! **Source.** Anscombe (1948): the root. Batch means for the variance of dependent samples: Law & Kelton (2000), 9.5. Control charts
 //! of residuals of counts: Jensen, Jones-Farmer, Champ & Woodall (2006) on what estimation does to them.
@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::rhythm::{DAYS_MIN, Day, Rhythm};
+use super::rhythm::{DAYS_MIN, Day, GRACE, Rhythm, in_time};
 use super::{DesignCache, Direction, Evidence, MeanChart, MeanDesign, Verdict};
 use crate::engine::units::{Estimate, SampleUnit, Span, Timestamp};
 
@@ -39,8 +39,6 @@ const BLOCKS_MIN: usize = 8;
 const CHANCE: f64 = 1.0;
 /// Correlation of neighbouring days that is believed at most.
 const LAG_MAX: f64 = 0.8;
-/// How long a block waits for outputs that come late, in stream time.
-const GRACE: Span = Span::from_millis(15 * 60_000);
 /// Judged blocks that are remembered: as many as the chart of means remembers to date a change.
 const REMEMBERED: usize = 64;
 /// Two-sided 95 % of a normal.
@@ -49,6 +47,11 @@ const NORMAL_95: f64 = 1.959_963_984_540_054;
 /// Anscombe's root of a count or of an expectation.
 fn root(x: f64) -> f64 {
     2.0 * (x + 0.375).sqrt()
+}
+
+/// What has that root; below 0 for roots of nothing.
+fn unroot(y: f64) -> f64 {
+    (y.max(0.0) / 2.0).powi(2) - 0.375
 }
 
 /// What a baseline says of volume.
@@ -133,11 +136,12 @@ impl VolumeBaseline {
         share_of(expected, expected, self.sigma)
     }
 
-    /// The share of the usual volume at which samples have moved by so much, on average over a week.
-    fn share_at(&self, moved: f64) -> f64 {
+    /// The share of the usual volume at which the samples of an average judged block have moved by so much: the inverse of
+    /// [`VolumeBaseline::shift`], exact where judged blocks expect the same.
+    pub fn share_at(&self, moved: f64) -> f64 {
         let judged = self.week();
         let usual = judged.iter().map(|e| root(*e)).sum::<f64>() / judged.len().max(1) as f64;
-        ((usual + moved) / usual).max(0.0).powi(2)
+        (unroot(usual + moved) / unroot(usual).max(f64::MIN_POSITIVE)).max(0.0)
     }
 
     /// What a block, counted from 1970, is expected to bring; nothing where it is not judged.
@@ -228,6 +232,8 @@ pub struct VolumeDesign {
     pub baseline: VolumeBaseline,
     /// The chart of their samples.
     pub mean: MeanDesign,
+    /// The share of the usual volume that lies half way to the change asked.
+    pub half_way: f64,
 }
 
 /// A block that was judged.
@@ -243,7 +249,7 @@ struct Judged {
 pub struct VolumeChart {
     baseline: VolumeBaseline,
     mean: MeanChart,
-    /// The oldest block that is not closed, counted from 1970; nothing before the first output.
+    /// The oldest block that is not closed, counted from 1970; nothing before the chart begins.
     open: Option<i64>,
     /// Outputs of the open blocks, the oldest first.
     counts: VecDeque<u32>,
@@ -257,14 +263,13 @@ pub struct VolumeChart {
 impl VolumeChart {
     /// A chart that has seen nothing.
     pub fn new(design: &VolumeDesign, cache: &mut DesignCache) -> Self {
-        let half = if design.mean.direction == Direction::Down { -0.5 } else { 0.5 };
         Self {
             baseline: design.baseline.clone(),
             mean: MeanChart::new(&design.mean, cache),
             open: None,
             counts: VecDeque::new(),
             past: VecDeque::new(),
-            half_way: design.baseline.share_at(half * design.mean.delta),
+            half_way: design.half_way,
             beyond: false,
         }
     }
@@ -282,12 +287,18 @@ impl VolumeChart {
         Timestamp::from_millis(block.saturating_mul(self.baseline.span().as_millis()))
     }
 
-    /// Counts an output, once blocks that ended before it are closed. The block in which the chart begins is seen in part and
-    /// left out; what comes for a block that is closed is not counted.
-    pub fn count(&mut self, ts: Timestamp) {
-        let block = self.block(ts);
-        let open = *self.open.get_or_insert(block + 1);
-        let Ok(at) = usize::try_from(block - open) else { return };
+    /// Begins at stream time `now`, where it has not begun: not with the first output, which may be late, or never come. The
+    /// block of that moment is seen in part and left out.
+    pub fn begin(&mut self, now: Timestamp) {
+        let block = self.block(now);
+        self.open.get_or_insert(block + 1);
+    }
+
+    /// Counts an output that comes at stream time `now`, once blocks that are over by then are closed. What is later than
+    /// [`in_time`] allows, or comes for a block that is closed, is not counted.
+    pub fn count(&mut self, ts: Timestamp, now: Timestamp) {
+        let Some(open) = self.open.filter(|_| in_time(ts, now)) else { return };
+        let Ok(at) = usize::try_from(self.block(ts) - open) else { return };
         if self.counts.len() <= at {
             self.counts.resize(at + 1, 0);
         }
@@ -296,8 +307,10 @@ impl VolumeChart {
         }
     }
 
-    /// Closes the oldest open block, if it is over at stream time `now`: when it began, and whether it was judged.
+    /// Closes the oldest open block, if it is over at stream time `now`: when it began, and whether it was judged. A chart that
+    /// has not begun begins.
     pub fn close(&mut self, now: Timestamp) -> Option<(Timestamp, bool)> {
+        self.begin(now);
         let block = self.open?;
         if now < self.closes(block) {
             return None;
@@ -334,11 +347,16 @@ impl VolumeChart {
         self.start(block + 1).plus(GRACE)
     }
 
-    /// When to look again although no output comes: when the open block is over, as long as blocks without outputs can change
-    /// what the chart says. Where they cannot, they are closed with the next output.
+    /// When to look again although no output comes: when the next block that is judged is over, as long as blocks without
+    /// outputs can change what the chart says. Where they cannot, they are closed with the next output.
     pub fn deadline(&self) -> Option<Timestamp> {
         let falls = self.mean.design().direction == Direction::Down;
-        (falls != self.is_out()).then_some(self.closes(self.open?))
+        if falls == self.is_out() {
+            return None;
+        }
+        let a_week = i64::from(7 * 24 / self.baseline.hours);
+        let open = self.open?;
+        (open..open + a_week).find(|block| self.baseline.expected(*block).is_some()).map(|block| self.closes(block))
     }
 
     /// Whether the chart is out of control.

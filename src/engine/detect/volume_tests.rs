@@ -43,7 +43,8 @@ fn chart(direction: Direction) -> VolumeChart {
         method: Method::Cusum,
         known: false,
     };
-    VolumeChart::new(&VolumeDesign { baseline, mean }, &mut DesignCache::new())
+    let half_way = if direction == Direction::Down { 0.75 } else { 1.25 };
+    VolumeChart::new(&VolumeDesign { baseline, mean, half_way }, &mut DesignCache::new())
 }
 
 fn hour(hour: i64) -> Timestamp {
@@ -53,7 +54,7 @@ fn hour(hour: i64) -> Timestamp {
 /// Feeds outputs of one hour, once the hours before are closed. Returns the blocks that were judged.
 fn feed(chart: &mut VolumeChart, at: i64, n: u32) -> usize {
     let judged = std::iter::from_fn(|| chart.close(hour(at))).filter(|(_, judged)| *judged).count();
-    (0..n).for_each(|i| chart.count(hour(at).plus(Span::SECOND.times(i.into()))));
+    (0..n).for_each(|i| chart.count(hour(at).plus(Span::SECOND.times(i.into())), hour(at)));
     judged
 }
 
@@ -74,6 +75,10 @@ fn hours_that_are_independent_are_blocks_and_days_that_differ_make_days() {
     assert!(level.value == 1.0 && level.low < 1.0 && 1.0 < level.high && level.high < 1.05);
     // Half of 60 is 2 sqrt(30.375) on that scale, from 2 sqrt(60.375).
     assert!((found.shift(0.5) + 4.52).abs() < 0.1, "{}", found.shift(0.5));
+    for share in [0.0, 0.5, 0.85, 1.0, 1.25, 3.0] {
+        let back = found.share_at(found.shift(share));
+        assert!((back - share).abs() < 0.002, "{back} for {share}");
+    }
     let found = baseline((1.0, 0.5));
     assert_eq!((found.hours, found.per_week, found.blocks), (24, 5, 20));
 }
@@ -92,8 +97,8 @@ fn nights_and_weekends_are_not_judged_and_a_usual_week_is_in_control() {
     for direction in [Direction::Down, Direction::Up] {
         let mut chart = chart(direction);
         let judged: usize = (0..=24 * 14).map(|at| feed(&mut chart, at, usual(at))).sum();
-        // All but the first, in which the chart began.
-        assert_eq!((judged, chart.mean().samples_seen()), (99, 99));
+        // The block in which the chart began is left out: it is one of a night.
+        assert_eq!((judged, chart.mean().samples_seen()), (100, 100));
         // A few outputs at night change nothing.
         feed(&mut chart, 24 * 14 + 2, 4);
         assert!(!chart.is_out() && chart.verdict() == Verdict::InControl, "{direction:?}");
@@ -151,6 +156,18 @@ fn a_stop_is_a_fall_to_nothing_and_is_seen_as_time_passes() {
 }
 
 #[test]
+fn no_look_is_planned_for_what_is_not_judged() {
+    let mut chart = chart(Direction::Down);
+    assert_eq!(chart.deadline(), None);
+    // On Friday evening the next judged block is the first hour of Monday.
+    chart.begin(hour(4 * 24 + 18));
+    assert_eq!(chart.deadline(), Some(hour(7 * 24 + 9).plus(Span::MINUTE.times(15))));
+    let judged: Vec<bool> =
+        std::iter::from_fn(|| chart.close(chart.deadline()?)).map(|(_, judged)| judged).take(62).collect();
+    assert_eq!(judged.iter().position(|judged| *judged), Some(61));
+}
+
+#[test]
 fn a_rise_wants_no_look_while_nothing_comes_and_ends_when_nothing_comes() {
     let mut chart = chart(Direction::Up);
     (0..24 * 7 + 9).for_each(|at| _ = feed(&mut chart, at, usual(at)));
@@ -178,7 +195,7 @@ fn what_comes_for_a_closed_block_is_not_counted_and_what_is_a_little_late_is() {
         for at in 24 * 7 + 9..24 * 7 + 18 {
             // All outputs of an hour come after its end, when stream time is so far on.
             while chart.close(hour(at + 1).plus(late)).is_some() {}
-            (0..usual(at)).for_each(|_| chart.count(hour(at)));
+            (0..usual(at)).for_each(|_| chart.count(hour(at), hour(at + 1).plus(late)));
         }
         while chart.close(hour(24 * 8)).is_some() {}
         chart.is_out()
