@@ -13,7 +13,7 @@ use crate::workload::TOPIC;
 
 /// Who could not be told, by a webhook's body.
 fn instead(told: &Value) -> Option<String> {
-    told["commonAnnotations"]["message_notes"].as_str()?.split(' ').next().map(ToOwned::to_owned)
+    told.pointer("/commonAnnotations/message_notes")?.as_str()?.split(' ').next().map(ToOwned::to_owned)
 }
 
 fn head(status: &str) -> Reply {
