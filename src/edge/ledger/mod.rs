@@ -27,7 +27,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 const VIEWS: &str = include_str!("views.sql");
 
 /// The version of the tables. A file with a newer one is refused.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// The oldest SQLite that may write: 3.51.3 mended a corruption of the write-ahead log.
 const SQLITE_MIN: i32 = 3_051_003;
@@ -218,7 +218,8 @@ impl Ledger {
         if found == "ok" { Ok(()) } else { Err(LedgerError::Damaged { path: self.path.clone(), found }) }
     }
 
-    /// Makes the tables of a new file. There is one version so far; the next one adds its step here, in one transaction.
+    /// Makes the tables of a new file, in one transaction. Files of earlier versions, all from before the first release, are
+    /// refused.
     fn migrate(&mut self) -> Result<(), LedgerError> {
         let version: i64 = self
             .db

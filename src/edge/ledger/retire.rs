@@ -1,6 +1,6 @@
 //! What is deleted because it is older than it is kept.
 
-use rusqlite::params;
+use rusqlite::{ToSql, Transaction, params};
 
 use super::rows::json;
 use super::{Ledger, LedgerError};
@@ -14,12 +14,17 @@ const KEPT: i64 = 400;
 /// Rule sets kept beside the one in force, however young: a broken script may offer one every second.
 const RULE_SETS_MAX: i64 = 10_000;
 
+/// Messages and alerts that go in one round: the loop stands still meanwhile, and what is left goes in the next.
+const ROUND: i64 = 500;
+
 /// Messages that are settled, and old.
-const OLD_MESSAGES: &str = "SELECT id FROM outbox WHERE state <> 'pending' AND done_at_ms < ?1";
+const OLD_MESSAGES: &str = "SELECT id FROM outbox WHERE state <> 'pending' AND done_at_ms < ?1
+  ORDER BY done_at_ms LIMIT ?2";
 /// Alerts that are over, and old, and of which no message is left.
 const OLD_ALERTS: &str = "SELECT id FROM alerts WHERE state NOT IN ('pending', 'firing')
-  AND coalesce(ended_at_ms, started_at_ms) < ?1 AND id NOT IN (SELECT alert_id FROM outbox_alerts)
-  AND id NOT IN (SELECT value FROM json_each(?2))";
+  AND coalesce(ended_at_ms, started_at_ms) < ?1
+  AND NOT EXISTS (SELECT 1 FROM outbox_alerts WHERE alert_id = alerts.id)
+  AND id NOT IN (SELECT value FROM json_each(?3)) ORDER BY coalesce(ended_at_ms, started_at_ms) LIMIT ?2";
 
 impl Ledger {
     /// Deletes what is older than it is kept: minutes after 14 days; hours, chart points, ended alerts, settled messages
@@ -59,23 +64,30 @@ fn delete(db: &mut rusqlite::Connection, held: &str, stream_time: Timestamp, now
     )?;
     transaction.execute("DELETE FROM rollup_hour WHERE start_ms < ?1", [before(stream_time, KEPT)])?;
     transaction.execute("DELETE FROM chart_points WHERE at_ms < ?1", [before(stream_time, KEPT)])?;
-    for table in ["deliveries", "outbox_alerts"] {
-        let sql = format!("DELETE FROM {table} WHERE message IN ({OLD_MESSAGES})");
-        transaction.execute(&sql, [before(now, KEPT)])?;
+    let messages = ids(&transaction, OLD_MESSAGES, params![before(now, KEPT), ROUND])?;
+    for of in ["deliveries WHERE message", "outbox_alerts WHERE message", "outbox WHERE id"] {
+        forget(&transaction, of, &messages)?;
     }
-    transaction.execute(&format!("DELETE FROM outbox WHERE id IN ({OLD_MESSAGES})"), [before(now, KEPT)])?;
-    for table in ["acknowledgements", "alert_events"] {
-        let sql = format!("DELETE FROM {table} WHERE alert_id IN ({OLD_ALERTS})");
-        transaction.execute(&sql, params![before(stream_time, KEPT), held])?;
+    let alerts = ids(&transaction, OLD_ALERTS, params![before(stream_time, KEPT), ROUND, held])?;
+    for of in ["acknowledgements WHERE alert_id", "alert_events WHERE alert_id", "alerts WHERE id"] {
+        forget(&transaction, of, &alerts)?;
     }
-    let sql = format!("DELETE FROM alerts WHERE id IN ({OLD_ALERTS})");
-    transaction.execute(&sql, params![before(stream_time, KEPT), held])?;
     transaction.execute(
         "DELETE FROM rule_sets WHERE id <> (SELECT max(id) FROM rule_sets WHERE accepted)
          AND (at_ms < ?1 OR id <= (SELECT max(id) FROM rule_sets) - ?2)",
         params![before(now, KEPT), RULE_SETS_MAX],
     )?;
     transaction.commit()
+}
+
+fn ids(db: &Transaction<'_>, select: &str, values: &[&dyn ToSql]) -> rusqlite::Result<Vec<String>> {
+    db.prepare_cached(select)?.query_map(values, |row| row.get(0))?.collect()
+}
+
+/// `of` is a table and the column in which it has the ids.
+fn forget(db: &Transaction<'_>, of: &str, ids: &[String]) -> rusqlite::Result<()> {
+    let mut delete = db.prepare_cached(&format!("DELETE FROM {of} = ?1"))?;
+    ids.iter().try_for_each(|id| delete.execute([id]).map(drop))
 }
 
 #[cfg(test)]
@@ -156,6 +168,36 @@ mod tests {
             assert_eq!(list(&ledger, "SELECT message FROM deliveries ORDER BY 1"), ["m waits", "m young"]);
             let sets = list(&ledger, "SELECT CAST(id AS TEXT) FROM rule_sets ORDER BY id");
             assert_eq!(sets, ["2", "4"], "the one in force stays");
+        }
+    }
+
+    #[test]
+    fn a_round_takes_so_many_and_looks_nothing_through_for_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = ledger(&folder);
+        for at in 0..=ROUND {
+            alert(&ledger, &format!("a{at}"), "resolved", 500);
+            message(&ledger, &format!("m{at}"), "delivered", 500, &format!("a{at}"));
+        }
+        for left in [1, 0] {
+            ledger.retire(NOW).unwrap();
+            let counts =
+                "SELECT CAST(count(*) AS TEXT) FROM outbox UNION ALL SELECT CAST(count(*) AS TEXT) FROM alerts";
+            assert_eq!(list(&ledger, counts), [left.to_string(), left.to_string()]);
+        }
+        for delete in [
+            "DELETE FROM outbox WHERE id = ?1",
+            "DELETE FROM deliveries WHERE message = ?1",
+            "DELETE FROM alerts WHERE id = ?1",
+            OLD_MESSAGES,
+            OLD_ALERTS,
+        ] {
+            let plan = format!("EXPLAIN QUERY PLAN {delete}");
+            let mut plan = ledger.db.prepare(&plan).unwrap();
+            let steps = plan.raw_query().mapped(|row| row.get::<_, String>(3)).map(Result::unwrap);
+            let scans: Vec<String> =
+                steps.filter(|step| step.starts_with("SCAN") && !step.contains("json_each")).collect();
+            assert_eq!(scans, [""; 0], "{delete}");
         }
     }
 

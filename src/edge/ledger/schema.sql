@@ -123,6 +123,7 @@ CREATE TABLE alerts (
 
 -- Open alerts are few among all that ever were.
 CREATE INDEX alerts_open ON alerts (state) WHERE state IN ('pending', 'firing');
+CREATE INDEX alerts_over ON alerts (coalesce(ended_at_ms, started_at_ms)) WHERE state NOT IN ('pending', 'firing');
 
 CREATE TABLE alert_events (
   id TEXT PRIMARY KEY, alert_id TEXT NOT NULL REFERENCES alerts (id), transition INTEGER NOT NULL,
@@ -140,17 +141,21 @@ CREATE TABLE outbox (
 ) STRICT, WITHOUT ROWID;
 -- Delivered messages are many, and nobody asks for them on the daemon's way.
 CREATE INDEX outbox_pending ON outbox (receiver, group_key, created_at_ms, id) WHERE state = 'pending';
+-- What is old is deleted a little at a time.
+CREATE INDEX outbox_settled ON outbox (done_at_ms) WHERE state <> 'pending';
 CREATE INDEX outbox_open ON outbox (receiver, state) WHERE state IN ('pending', 'dead');
 
 CREATE TABLE outbox_alerts (
   message TEXT NOT NULL REFERENCES outbox (id), notice TEXT NOT NULL, alert_id TEXT NOT NULL,
   PRIMARY KEY (message, notice)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX outbox_alerts_by_alert ON outbox_alerts (alert_id);
 
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY, message TEXT NOT NULL REFERENCES outbox (id), attempt INTEGER NOT NULL, at_ms INTEGER NOT NULL,
   outcome TEXT NOT NULL, class TEXT, detail TEXT
 ) STRICT;
+CREATE INDEX deliveries_by_message ON deliveries (message, attempt);
 
 -- What people did: silences, and who took which alert on and what it turned out to be.
 CREATE TABLE silences (

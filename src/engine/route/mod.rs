@@ -330,6 +330,12 @@ impl Router {
                 now.max(sent_at.plus(interval))
             });
             group.flush_at = group.flush_at.min(soonest);
+            // In a storm the group waits for its turn, and is not looked through for each of its alerts.
+            let path = (group.receiver.clone(), group.route.clone());
+            if let Some(meter) = self.meters.get(&path).filter(|_| group.kind != Kind::Level) {
+                let free_at = meter.full_until(self.policy.digest_over, now);
+                group.flush_at = free_at.map_or(group.flush_at, |at| group.flush_at.max(at));
+            }
             if group.flush_at <= now {
                 due.insert(key.clone());
             }

@@ -21,6 +21,14 @@ pub(super) struct Meter {
     sent: usize,
 }
 
+impl Meter {
+    /// Until when nothing more goes out, where that much is too much.
+    pub(super) fn full_until(&self, most: usize, now: Timestamp) -> Option<Timestamp> {
+        let until = self.since.plus(LOOK_EVERY);
+        (self.sent >= most && now < until).then_some(until)
+    }
+}
+
 impl Router {
     /// Lets the groups of one route speak, one by one, later, or together.
     pub(super) fn pace(

@@ -305,6 +305,7 @@ fn every_occasion_is_told_in_every_format() {
         Some(Action::Trigger),
         Some(Action::Trigger),
         Some(Action::Trigger),
+        Some(Action::Trigger),
         None,
     ];
     for (message, action) in occasions().into_iter().zip(expected) {
