@@ -14,7 +14,7 @@ use shewhart::edge::clock;
 use shewhart::edge::ledger::open_read_only;
 
 /// How long a daemon may take for anything it is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a daemon may take to stop.
 pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(10);
 

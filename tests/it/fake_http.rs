@@ -161,7 +161,7 @@ fn serve(
     reply: &Reply,
     (record, sent, stops): (&Mutex<Vec<Request>>, &Mutex<usize>, &Stops),
 ) -> io::Result<()> {
-    tcp.set_read_timeout(Some(Duration::from_secs(20)))?;
+    tcp.set_read_timeout(Some(Duration::from_secs(120)))?;
     tcp.set_write_timeout(Some(Duration::from_secs(5)))?;
     let mut wire: Box<dyn Wire> = match secure {
         Some(config) => Box::new(StreamOwned::new(ServerConnection::new(config).map_err(io::Error::other)?, tcp)),

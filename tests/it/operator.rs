@@ -187,6 +187,8 @@ fn over_the_network_only_the_token_may_change_anything_and_everything_is_written
     assert_eq!(post(&place, "").0, 401);
     assert_eq!(post(&place, "Authorization: Bearer wrong\r\n").0, 401);
     let right = "Authorization: Bearer correct horse\r\n";
+    let foreign = format!("{right}Origin: https://evil.example\r\n");
+    assert_eq!(post(&place, &foreign).0, 403, "whatever token a page of another site shows");
     let soon = silence.replace("2099-01-01", &soon());
     let (code, body) = place.request("POST", "/api/v1/silences", right, &soon).unwrap();
     assert_eq!(code, 200, "{body}");

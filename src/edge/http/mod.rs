@@ -57,7 +57,7 @@ pub fn serve(places: &Places, api: Api) -> std::io::Result<Option<SocketAddr>> {
     let socket = places.socket.as_deref().and_then(|path| match listen_on(path) {
         Ok(socket) => Some(socket),
         Err(error) => {
-            tracing::error!(path = %path.display(), %error, "no socket: `shewhart ack` and `silence` will not reach this daemon");
+            tracing::error!(path = %path.display(), %error, "no socket: `shewhart ack`, `silence` and `status` will not reach this daemon");
             None
         }
     });
