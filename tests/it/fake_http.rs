@@ -163,11 +163,14 @@ fn serve(
 ) -> io::Result<()> {
     tcp.set_read_timeout(Some(Duration::from_secs(20)))?;
     tcp.set_write_timeout(Some(Duration::from_secs(5)))?;
+    let socket = tcp.try_clone()?;
     let mut wire: Box<dyn Wire> = match secure {
         Some(config) => Box::new(StreamOwned::new(ServerConnection::new(config).map_err(io::Error::other)?, tcp)),
         None => Box::new(tcp),
     };
     let silent = |wire: &mut dyn Wire| {
+        // Only the client ends it.
+        socket.set_read_timeout(None)?;
         *stops.stopped.lock().unwrap() += 1;
         io::copy(&mut &mut *wire, &mut io::sink()).map(drop)
     };
@@ -192,6 +195,7 @@ fn serve(
         Reply::Garbage => wire.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")?,
         Reply::Silence | Reply::SilenceAfter(_) => silent(&mut wire)?,
         Reply::Hold => {
+            socket.set_read_timeout(None)?;
             *stops.stopped.lock().unwrap() += 1;
             stops.gate.pass();
             wire.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;

@@ -8,7 +8,7 @@ use shewhart::config::Config;
 use shewhart::edge::mock::MockBroker;
 use shewhart::edge::{Control, EdgeError, clock, run};
 
-use super::{Fleet, agents, body, count, place};
+use super::{Fleet, agents, body, count, place, wait_due};
 use crate::daemon::{PATIENCE, Place, free_address};
 use crate::fake_http::{FakeHttp, Reply};
 use crate::notify::alertmanager::{Alertmanager, active, free_port, is_installed};
@@ -128,10 +128,7 @@ route: {{ receiver: am }}
     let daemon = Running::start(&place, NEVER);
     daemon.wait("an attempt in vain", || place.ask("SELECT count(*) FROM deliveries") >= Some(1));
     daemon.stop();
-    let due = || place.ask("SELECT next_at_ms FROM outbox").unwrap() <= clock::now().as_millis();
-    while !due() {
-        clock::sleep(Duration::from_millis(5));
-    }
+    wait_due(&place);
 
     // A message is due from the first moment on, and so is the only refresh of the hour.
     let server = FakeHttp::start_at(address, Reply::Head("HTTP/1.1 200 OK".to_owned()));
