@@ -5,9 +5,10 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use shewhart::edge::clock;
 
 use crate::fake_smtp::{Gate, Proof, Wire, tls};
 
@@ -52,6 +53,8 @@ pub(crate) struct Request {
     /// Names in lower case, and values.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// When its head was read.
+    pub(crate) at: Instant,
 }
 
 impl Request {
@@ -242,5 +245,5 @@ fn read_head(wire: &mut dyn Wire) -> io::Result<(Request, usize)> {
     let headers: Vec<_> =
         lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned())).collect();
     let length = headers.iter().find(|(n, _)| n == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
-    Ok((Request { line, headers, body: Vec::new() }, length))
+    Ok((Request { line, headers, body: Vec::new(), at: clock::instant() }, length))
 }
