@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use shewhart::edge::mock::MockBroker;
 
 use super::{Copy, Fleet, agents, body, copies, count, email, place, wait_decided, wait_empty, webhook};
-use crate::daemon::{Place, free_address};
+use crate::daemon::{Place, Reserved};
 use crate::fake_http::{FakeHttp, Reply};
 use crate::fake_smtp::{Act, FakeSmtp, Letter, Mode, Script};
 use crate::workload::TOPIC;
@@ -35,7 +35,7 @@ fn after_an_outage_everything_arrives_the_worst_first_and_who_is_well_never_wait
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     // The mail server takes connections and says nothing; where the hook was, nobody listens.
     let mail = FakeSmtp::start(Mode::Plain, vec![Script::from([("CONNECT", Act::Hold)])]);
-    let away = free_address();
+    let away = Reserved::new();
     let well = FakeHttp::start(ok());
     let place = place(
         &broker,
@@ -44,7 +44,7 @@ fn after_an_outage_everything_arrives_the_worst_first_and_who_is_well_never_wait
 digest_over: 500
 ",
             email("mail", &mail),
-            webhook("away", away),
+            webhook("away", away.address),
             webhook("well", well.addr()),
         ),
     );
@@ -67,7 +67,7 @@ digest_over: 500
         "SELECT count(*) FROM deliveries JOIN outbox ON outbox.id = deliveries.message WHERE receiver = 'away'";
     let knocked = place.ask(knocked).unwrap();
     assert!((1..ALL / 8).contains(&knocked), "{knocked} attempts at who is away");
-    let back = FakeHttp::start_at(away, ok());
+    let back = FakeHttp::start_at(away.address, ok());
     mail.gate.open();
     for round in 1..=KILLS {
         let goal = round * ALL as usize / (KILLS + 1);
