@@ -138,7 +138,18 @@ impl Place {
     }
 
     /// Waits until the database says so.
-    pub(crate) fn wait(&self, what: &str, daemon: &mut Daemon, reached: impl Fn(&Self) -> bool) {
+    pub(crate) fn wait(&self, what: &str, daemon: &mut Daemon, reached: impl FnMut(&Self) -> bool) {
+        self.wait_asking(what, daemon, Duration::from_millis(5), reached);
+    }
+
+    /// The same for what costs something to ask: so long apart.
+    pub(crate) fn wait_asking(
+        &self,
+        what: &str,
+        daemon: &mut Daemon,
+        every: Duration,
+        mut reached: impl FnMut(&Self) -> bool,
+    ) {
         let deadline = clock::instant() + PATIENCE;
         while !reached(self) {
             if let Some(status) = daemon.child.try_wait().unwrap() {
@@ -150,7 +161,7 @@ impl Place {
                 self.committed(),
                 tail(&self.log())
             );
-            clock::sleep(Duration::from_millis(5));
+            clock::sleep(every);
         }
     }
 

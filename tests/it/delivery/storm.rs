@@ -2,12 +2,13 @@
 //! another's receiver, the worst comes first, and people get a summary instead of a flood.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use shewhart::edge::mock::MockBroker;
 
 use super::{Copy, Fleet, agents, body, copies, count, email, place, wait_decided, wait_empty, webhook};
 use crate::daemon::{Place, Reserved};
-use crate::fake_http::{FakeHttp, Reply};
+use crate::fake_http::{FakeHttp, Reply, Request};
 use crate::fake_smtp::{Act, FakeSmtp, Letter, Mode, Script};
 use crate::workload::TOPIC;
 
@@ -89,11 +90,35 @@ digest_over: 500
     assert!(warns.is_sorted(), "a warning before something critical: {warns:?}");
 }
 
+/// How many alerts each group's newest message tells, by the group's key.
+#[derive(Default)]
+struct Told {
+    read: usize,
+    newest: BTreeMap<String, usize>,
+}
+
+impl Told {
+    /// Reads what came since it was last asked; all groups' alerts. The server waits for the copy only.
+    fn all(&mut self, hook: &FakeHttp) -> usize {
+        let new: Vec<Request> = hook.requests().iter().skip(self.read).cloned().collect();
+        self.read += new.len();
+        for request in &new {
+            let body = body(request);
+            let shown = body["alerts"].as_array().unwrap();
+            assert!(shown.iter().all(|alert| alert["status"] == "firing"));
+            let beyond = body["truncatedAlerts"].as_u64().unwrap() as usize;
+            self.newest.insert(body["groupKey"].as_str().unwrap().to_owned(), shown.len() + beyond);
+        }
+        self.newest.values().sum()
+    }
+}
+
 #[test]
 fn a_storm_is_told_in_a_few_messages_whose_numbers_add_up() {
     const FIRST: usize = 600;
     const AGENTS: usize = 1_000;
     const DIGEST_OVER: i64 = 20;
+    const NOW_AND_THEN: Duration = Duration::from_millis(100);
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     let hook = FakeHttp::start(ok());
     let place = place(
@@ -108,30 +133,19 @@ fn a_storm_is_told_in_a_few_messages_whose_numbers_add_up() {
     let (first, more) = agents.split_at(FIRST);
     fleet.fail(first);
     let mut daemon = place.start();
-    // By the group's key, how many alerts its newest message tells.
-    let told = || -> usize {
-        let mut newest: BTreeMap<String, usize> = BTreeMap::new();
-        for request in hook.requests().iter() {
-            let body = body(request);
-            let shown = body["alerts"].as_array().unwrap();
-            assert!(shown.iter().all(|alert| alert["status"] == "firing"));
-            let beyond = body["truncatedAlerts"].as_u64().unwrap() as usize;
-            newest.insert(body["groupKey"].as_str().unwrap().to_owned(), shown.len() + beyond);
-        }
-        newest.values().sum()
-    };
+    let mut told = Told::default();
     let fired = |place: &Place| place.ask("SELECT count(*) FROM alerts WHERE fired_at_ms IS NOT NULL");
-    place.wait("the storm", &mut daemon, |place| fired(place) == Some(FIRST as i64));
-    place.wait("a summary", &mut daemon, |_| told() > 0);
+    place.wait_asking("the storm", &mut daemon, NOW_AND_THEN, |place| fired(place) == Some(FIRST as i64));
+    place.wait_asking("a summary", &mut daemon, NOW_AND_THEN, |_| told.all(&hook) > 0);
     // It goes on within the minute, and what it brings waits until that is over.
     fleet.fail(more);
-    place.wait("more of it", &mut daemon, |place| fired(place) == Some(AGENTS as i64));
-    place.wait("everything to be told", &mut daemon, |_| told() == AGENTS);
+    place.wait_asking("more of it", &mut daemon, NOW_AND_THEN, |place| fired(place) == Some(AGENTS as i64));
+    place.wait_asking("everything to be told", &mut daemon, NOW_AND_THEN, |_| told.all(&hook) == AGENTS);
     wait_empty(&place, &mut daemon);
     place.stop(daemon);
     let within = "SELECT count(*) FROM outbox WHERE created_at_ms < 60000 + (SELECT min(created_at_ms) FROM outbox)";
     let first_minute = place.ask(within).unwrap();
     assert!((1..=DIGEST_OVER + 1).contains(&first_minute), "{first_minute} messages in the first minute");
     assert_eq!(place.ask("SELECT count(*) FROM outbox"), Some(hook.requests().len() as i64));
-    assert_eq!(told(), AGENTS, "each once");
+    assert_eq!(told.all(&hook), AGENTS, "each once");
 }
