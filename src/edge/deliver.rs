@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver as Jobs, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::core::Happening;
 use super::ledger::{Due, Outcome};
@@ -45,9 +45,35 @@ pub(super) struct Workers {
 struct Worker {
     jobs: SyncSender<Job>,
     busy: bool,
-    /// Until when the receiver asked to be left alone, milliseconds of the wall clock. Set by the thread, before it says
-    /// how the attempt ended.
-    hold: Arc<AtomicI64>,
+    /// Set by the thread, before it says how the attempt ended.
+    hold: Arc<Hold>,
+}
+
+/// Until when a receiver is left alone, by the monotonic clock: a wall clock that is set back must not make it longer.
+#[derive(Debug)]
+struct Hold {
+    begun: Instant,
+    /// Milliseconds since then; 0 while nobody asked for a pause.
+    until: AtomicU64,
+}
+
+impl Hold {
+    fn new() -> Self {
+        Self { begun: clock::instant(), until: AtomicU64::new(0) }
+    }
+
+    /// Begins a pause of this length.
+    fn begin(&self, pause: Duration) {
+        self.until.store(millis(self.begun.elapsed().saturating_add(pause)), Ordering::Release);
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.load(Ordering::Acquire) <= millis(self.begun.elapsed())
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a receiver's thread does.
@@ -67,7 +93,7 @@ impl Workers {
         let mut workers = BTreeMap::new();
         for (name, receiver) in receivers {
             let (jobs, todo) = sync_channel(1);
-            let hold = Arc::new(AtomicI64::new(i64::MIN));
+            let hold = Arc::new(Hold::new());
             workers.insert(name.clone(), Worker { jobs, busy: false, hold: Arc::clone(&hold) });
             let (name, receiver, out) = (name.clone(), receiver.clone(), happenings.clone());
             spawn(&format!("deliver-{name}"), move || work(&name, &receiver, (&todo, &out), &hold))?;
@@ -77,8 +103,7 @@ impl Workers {
 
     /// The receivers that wait for work and have not asked for a pause.
     pub(super) fn idle(&self) -> Vec<String> {
-        let now = clock::now().as_millis();
-        let free = |worker: &Worker| !worker.busy && worker.hold.load(Ordering::Acquire) <= now;
+        let free = |worker: &Worker| !worker.busy && worker.hold.is_over();
         self.workers.iter().filter(|(_, worker)| free(worker)).map(|(name, _)| name.clone()).collect()
     }
 
@@ -120,7 +145,7 @@ impl Workers {
 }
 
 /// A receiver's thread: one job at a time, at the receiver's pace.
-fn work(name: &str, receiver: &Receiver, (todo, out): (&Jobs<Job>, &SyncSender<Happening>), hold: &AtomicI64) {
+fn work(name: &str, receiver: &Receiver, (todo, out): (&Jobs<Job>, &SyncSender<Happening>), hold: &Hold) {
     let mut next = clock::instant();
     // Attempts in a row that reached nobody.
     let mut unreached = 0;
@@ -143,7 +168,7 @@ fn work(name: &str, receiver: &Receiver, (todo, out): (&Jobs<Job>, &SyncSender<H
         // A message whose time is over is given up without a pause, and so are all like it.
         let knock = (unreached > 0 && matches!(outcome, Outcome::Retry { .. })).then(|| knock_after(name, unreached));
         if let Some(after) = error.as_ref().and_then(pause).or(knock) {
-            hold.store(clock::now().plus(span(after)).as_millis(), Ordering::Release);
+            hold.begin(after);
         }
         let settled = Settled { receiver: name.to_owned(), kind: receiver.kind(), message, outcome };
         if out.send(Happening::Settled(settled)).is_err() {
@@ -346,22 +371,37 @@ mod tests {
 
     #[test]
     fn a_receiver_that_is_away_is_left_alone_after_each_attempt_but_not_for_what_is_given_up() {
-        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Bound and not listening: it refuses, and nobody else is given its port.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let nobody = socket.local_addr().unwrap().as_socket().unwrap();
         let (mut workers, happenings) = workers(&[("am", alertmanager(nobody))]);
         let message = Message { crossings: vec![crossing()], ..due(0, false).message };
-        let hold = |workers: &Workers| workers.workers["am"].hold.load(Ordering::Acquire);
+        let hold = |workers: &Workers| workers.workers["am"].hold.until.load(Ordering::Acquire);
 
         workers.give("am", Due { message: message.clone(), ..due(0, false) });
         let told = settled(&happenings);
         assert!(matches!(&told.outcome, Outcome::Dead { class, .. } if class == "connect"), "{told:?}");
-        assert_eq!(hold(&workers), i64::MIN);
+        assert_eq!(hold(&workers), 0);
         workers.done("am");
 
         let now = clock::now();
         workers.give("am", Due { message, created_at: now, ..due(0, false) });
         let told = settled(&happenings);
         assert!(matches!(&told.outcome, Outcome::Retry { class, .. } if class == "connect"), "{told:?}");
-        assert!(hold(&workers) > now.as_millis());
+        assert!(hold(&workers) > 0);
+    }
+
+    #[test]
+    fn a_pause_ends_and_the_longest_is_no_overflow() {
+        let hold = Hold::new();
+        assert!(hold.is_over());
+        hold.begin(Duration::from_mins(10));
+        assert!(!hold.is_over());
+        hold.begin(Duration::ZERO);
+        assert!(hold.is_over());
+        hold.begin(Duration::MAX);
+        assert!(!hold.is_over());
     }
 
     #[test]

@@ -5,13 +5,14 @@
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use shewhart::edge::clock;
 use shewhart::edge::ledger::open_read_only;
+use socket2::{Domain, Socket, Type};
 
 /// How long a daemon may take for anything it is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -25,6 +26,7 @@ pub(crate) struct Place {
     pub(crate) data: PathBuf,
     /// Where HTTP answers.
     pub(crate) http: SocketAddr,
+    _reserved: Reserved,
     brokers: String,
     topic: String,
     /// The consumer group.
@@ -53,10 +55,12 @@ impl Place {
     /// A place for a daemon that reads a topic.
     pub(crate) fn new(brokers: &str, topic: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let reserved = Reserved::new();
         Self {
             data: folder.path().join("data"),
             folder,
-            http: free_address(),
+            http: reserved.address,
+            _reserved: reserved,
             brokers: brokers.to_owned(),
             topic: topic.to_owned(),
             group: "shewhart",
@@ -134,7 +138,18 @@ impl Place {
     }
 
     /// Waits until the database says so.
-    pub(crate) fn wait(&self, what: &str, daemon: &mut Daemon, reached: impl Fn(&Self) -> bool) {
+    pub(crate) fn wait(&self, what: &str, daemon: &mut Daemon, reached: impl FnMut(&Self) -> bool) {
+        self.wait_asking(what, daemon, Duration::from_millis(5), reached);
+    }
+
+    /// The same for what costs something to ask: so long apart.
+    pub(crate) fn wait_asking(
+        &self,
+        what: &str,
+        daemon: &mut Daemon,
+        every: Duration,
+        mut reached: impl FnMut(&Self) -> bool,
+    ) {
         let deadline = clock::instant() + PATIENCE;
         while !reached(self) {
             if let Some(status) = daemon.child.try_wait().unwrap() {
@@ -146,7 +161,7 @@ impl Place {
                 self.committed(),
                 tail(&self.log())
             );
-            clock::sleep(Duration::from_millis(5));
+            clock::sleep(every);
         }
     }
 
@@ -245,9 +260,23 @@ impl Drop for Daemon {
     }
 }
 
-/// An address that was free a moment ago.
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// An address that the system gives nobody else while this is there. Whoever connects to it is refused until a server is
+/// started there, which may be another process.
+pub(crate) struct Reserved {
+    /// Where.
+    pub(crate) address: SocketAddr,
+    /// Bound and not listening, which leaves servers the address, for they set the same option.
+    _socket: Socket,
+}
+
+impl Reserved {
+    /// Some address of this machine.
+    pub(crate) fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self { address: socket.local_addr().unwrap().as_socket().unwrap(), _socket: socket }
+    }
 }
 
 /// The end of a log, for messages of failure.

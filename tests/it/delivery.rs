@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
 use shewhart::edge::mock::MockBroker;
 
@@ -125,6 +126,14 @@ fn count(place: &Place, receiver: &str, state: &str) -> i64 {
 fn wait_empty(place: &Place, daemon: &mut Daemon) {
     let pending = "SELECT count(*) FROM outbox WHERE state = 'pending'";
     place.wait("an empty outbox", daemon, |place| place.ask(pending) == Some(0));
+}
+
+/// Waits, while no daemon runs, until the time of everything that waits has come.
+fn wait_due(place: &Place) {
+    let latest = "SELECT coalesce(max(next_at_ms), 0) FROM outbox WHERE state = 'pending'";
+    while place.ask(latest).unwrap() > clock::now().as_millis() {
+        clock::sleep(Duration::from_millis(20));
+    }
 }
 
 /// One message as its receiver got it.

@@ -5,9 +5,10 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use shewhart::edge::clock;
 
 use crate::fake_smtp::{Gate, Proof, Wire, tls};
 
@@ -52,6 +53,8 @@ pub(crate) struct Request {
     /// Names in lower case, and values.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// When its head was read.
+    pub(crate) at: Instant,
 }
 
 impl Request {
@@ -163,11 +166,14 @@ fn serve(
 ) -> io::Result<()> {
     tcp.set_read_timeout(Some(Duration::from_secs(120)))?;
     tcp.set_write_timeout(Some(Duration::from_secs(5)))?;
+    let socket = tcp.try_clone()?;
     let mut wire: Box<dyn Wire> = match secure {
         Some(config) => Box::new(StreamOwned::new(ServerConnection::new(config).map_err(io::Error::other)?, tcp)),
         None => Box::new(tcp),
     };
     let silent = |wire: &mut dyn Wire| {
+        // Only the client ends it.
+        socket.set_read_timeout(None)?;
         *stops.stopped.lock().unwrap() += 1;
         io::copy(&mut &mut *wire, &mut io::sink()).map(drop)
     };
@@ -192,6 +198,7 @@ fn serve(
         Reply::Garbage => wire.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")?,
         Reply::Silence | Reply::SilenceAfter(_) => silent(&mut wire)?,
         Reply::Hold => {
+            socket.set_read_timeout(None)?;
             *stops.stopped.lock().unwrap() += 1;
             stops.gate.pass();
             wire.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
@@ -238,5 +245,5 @@ fn read_head(wire: &mut dyn Wire) -> io::Result<(Request, usize)> {
     let headers: Vec<_> =
         lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned())).collect();
     let length = headers.iter().find(|(n, _)| n == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
-    Ok((Request { line, headers, body: Vec::new() }, length))
+    Ok((Request { line, headers, body: Vec::new(), at: clock::instant() }, length))
 }

@@ -179,11 +179,15 @@ impl Session {
         tcp.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         tcp.set_nodelay(true).unwrap();
         let socket = tcp.try_clone().unwrap();
-        drop(self.talk(tcp));
+        drop(self.talk(tcp, &socket));
         drop(socket.shutdown(Shutdown::Both));
     }
 
-    fn talk(&self, tcp: TcpStream) -> io::Result<()> {
+    fn talk(&self, tcp: TcpStream, socket: &TcpStream) -> io::Result<()> {
+        if self.script.values().any(|act| matches!(act, Act::Silence | Act::Hold)) {
+            // Only the client ends a conversation that is stopped on purpose.
+            socket.set_read_timeout(None)?;
+        }
         let mut secure = self.mode == Mode::Tls;
         let mut plain = Some(tcp.try_clone()?);
         let mut wire: Box<dyn Wire> = if secure { self.secured(tcp)? } else { Box::new(tcp) };

@@ -16,7 +16,7 @@ use shewhart::edge::mock::MockBroker;
 use shewhart::simulate::{ATTACKS, SimulatedEvent};
 
 use crate::broker::skipped;
-use crate::daemon::{Place, TO_FOLDER, free_address};
+use crate::daemon::{Place, Reserved, TO_FOLDER};
 use crate::fake_smtp::{FakeSmtp, Letter, Mode, Script};
 use crate::state::Left;
 use crate::workload::{Feeder, TOPIC, events};
@@ -404,7 +404,8 @@ fn a_broken_rule_file_changes_nothing_and_the_repaired_one_is_taken_up() {
 #[test]
 fn mails_wait_for_a_dead_server_over_a_kill_and_all_arrive_once_it_lives() {
     let broker = MockBroker::start(TOPIC, 3).unwrap();
-    let address = free_address();
+    let reserved = Reserved::new();
+    let address = reserved.address;
     let mut place = Place::new(broker.bootstrap(), TOPIC);
     place.more = TO_FOLDER.replace(
         "folder: { path: mail }",

@@ -24,7 +24,7 @@ use shewhart::edge::mock::MockBroker;
 use shewhart::simulate::{Generator, Scenario, SimulatedEvent};
 use tempfile::TempDir;
 
-use crate::daemon::{PATIENCE, free_address, tail};
+use crate::daemon::{PATIENCE, Reserved, tail};
 use crate::docs::{read, root};
 
 const DOCUMENT: &str = "docs/rules.md";
@@ -58,6 +58,8 @@ struct Walk {
     names: Vec<(String, String)>,
     /// How the last command ended.
     code: i32,
+    /// Where HTTP answers.
+    _reserved: Reserved,
 }
 
 impl Walk {
@@ -69,12 +71,13 @@ impl Walk {
             fs::write(folder.path().join(format!("{name}.yaml")), read(&scenario)).unwrap();
         }
         let scenario = Scenario::parse(&read("fixtures/scenarios/walkthrough.yaml")).unwrap();
+        let reserved = Reserved::new();
         let names = vec![
             ("127.0.0.1:9092".to_owned(), broker.bootstrap().to_owned()),
-            ("127.0.0.1:9464".to_owned(), free_address().to_string()),
+            ("127.0.0.1:9464".to_owned(), reserved.address.to_string()),
         ];
         let events = Generator::new(&scenario, 7).collect();
-        Self { folder, broker, events, sent: 0, daemon: None, names, code: 0 }
+        Self { folder, broker, events, sent: 0, daemon: None, names, code: 0, _reserved: reserved }
     }
 
     fn path(&self, name: &str) -> PathBuf {

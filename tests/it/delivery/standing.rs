@@ -8,10 +8,10 @@ use shewhart::config::Config;
 use shewhart::edge::mock::MockBroker;
 use shewhart::edge::{Control, EdgeError, clock, run};
 
-use super::{Fleet, agents, body, count, place};
-use crate::daemon::{PATIENCE, Place, free_address};
+use super::{Fleet, agents, body, count, place, wait_due};
+use crate::daemon::{PATIENCE, Place, Reserved};
 use crate::fake_http::{FakeHttp, Reply};
-use crate::notify::alertmanager::{Alertmanager, active, free_port, is_installed};
+use crate::notify::alertmanager::{Alertmanager, active, is_installed};
 use crate::workload::TOPIC;
 
 /// Only at the start.
@@ -61,8 +61,9 @@ fn an_alertmanager_that_was_away_or_lost_its_memory_is_told_what_fires() {
     let back = FakeHttp::start(Reply::Head("HTTP/1.1 200 OK".to_owned()));
     let told = format!("http://{}/", back.addr());
     let broker = MockBroker::start(TOPIC, 1).unwrap();
-    let port = free_port();
-    let url = format!("http://127.0.0.1:{port}");
+    let reserved = Reserved::new();
+    let address = reserved.address;
+    let url = format!("http://{address}");
     let place = place(
         &broker,
         &format!(
@@ -81,14 +82,14 @@ route: {{ receiver: am }}
     let daemon = Running::start(&place, NEVER);
     let refused = "SELECT count(*) FROM deliveries WHERE outcome = 'retry' AND class = 'connect'";
     daemon.wait("an attempt in vain", || place.ask(refused) >= Some(1));
-    let alertmanager = Alertmanager::start_at(&told, port);
+    let alertmanager = Alertmanager::start_at(&told, address);
     alertmanager.wait_until("it is told what it missed", || alertmanager.alerts() == both());
     daemon.wait("an empty outbox", empty);
     daemon.stop();
 
     // One that remembers nothing is told at once when the daemon starts, and nothing of that is in the outbox.
     drop(alertmanager);
-    let alertmanager = Alertmanager::start_at(&told, port);
+    let alertmanager = Alertmanager::start_at(&told, address);
     assert!(alertmanager.alerts().is_empty());
     let daemon = Running::start(&place, NEVER);
     alertmanager.wait_until("it is told at the start", || alertmanager.alerts() == both());
@@ -97,7 +98,7 @@ route: {{ receiver: am }}
     // One that loses its memory while the daemon runs learns again.
     let daemon = Running::start(&place, OFTEN);
     drop(alertmanager);
-    let alertmanager = Alertmanager::start_at(&told, port);
+    let alertmanager = Alertmanager::start_at(&told, address);
     alertmanager.wait_until("it learns again", || alertmanager.alerts() == both());
     assert_eq!(place.ask("SELECT count(*) FROM outbox"), Some(1), "by refreshes, past the outbox");
 
@@ -115,7 +116,8 @@ route: {{ receiver: am }}
 #[test]
 fn what_waits_in_the_outbox_keeps_no_refresh_back() {
     let broker = MockBroker::start(TOPIC, 1).unwrap();
-    let address = free_address();
+    let reserved = Reserved::new();
+    let address = reserved.address;
     let place = place(
         &broker,
         &format!(
@@ -128,10 +130,7 @@ route: {{ receiver: am }}
     let daemon = Running::start(&place, NEVER);
     daemon.wait("an attempt in vain", || place.ask("SELECT count(*) FROM deliveries") >= Some(1));
     daemon.stop();
-    let due = || place.ask("SELECT next_at_ms FROM outbox").unwrap() <= clock::now().as_millis();
-    while !due() {
-        clock::sleep(Duration::from_millis(5));
-    }
+    wait_due(&place);
 
     // A message is due from the first moment on, and so is the only refresh of the hour.
     let server = FakeHttp::start_at(address, Reply::Head("HTTP/1.1 200 OK".to_owned()));

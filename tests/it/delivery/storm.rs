@@ -3,12 +3,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use shewhart::edge::mock::MockBroker;
 
 use super::{Copy, Fleet, agents, body, copies, count, email, place, wait_decided, wait_empty, webhook};
-use crate::daemon::{Place, free_address};
-use crate::fake_http::{FakeHttp, Reply};
+use crate::daemon::{Place, Reserved};
+use crate::fake_http::{FakeHttp, Reply, Request};
 use crate::fake_smtp::{Act, FakeSmtp, Letter, Mode, Script};
 use crate::workload::TOPIC;
 
@@ -36,7 +37,7 @@ fn after_an_outage_everything_arrives_the_worst_first_and_who_is_well_never_wait
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     // The mail server takes connections and says nothing; where the hook was, nobody listens.
     let mail = FakeSmtp::start(Mode::Plain, vec![Script::from([("CONNECT", Act::Hold)])]);
-    let away = free_address();
+    let away = Reserved::new();
     let well = FakeHttp::start(ok());
     let place = place(
         &broker,
@@ -45,7 +46,7 @@ fn after_an_outage_everything_arrives_the_worst_first_and_who_is_well_never_wait
 digest_over: 500
 ",
             email("mail", &mail),
-            webhook("away", away),
+            webhook("away", away.address),
             webhook("well", well.addr()),
         ),
     );
@@ -68,7 +69,7 @@ digest_over: 500
         "SELECT count(*) FROM deliveries JOIN outbox ON outbox.id = deliveries.message WHERE receiver = 'away'";
     let knocked = place.ask(knocked).unwrap();
     assert!((1..ALL / 8).contains(&knocked), "{knocked} attempts at who is away");
-    let back = FakeHttp::start_at(away, ok());
+    let back = FakeHttp::start_at(away.address, ok());
     mail.gate.open();
     for round in 1..=KILLS {
         let goal = round * ALL as usize / (KILLS + 1);
@@ -90,11 +91,35 @@ digest_over: 500
     assert!(warns.is_sorted(), "a warning before something critical: {warns:?}");
 }
 
+/// How many alerts each group's newest message tells, by the group's key.
+#[derive(Default)]
+struct Told {
+    read: usize,
+    newest: BTreeMap<String, usize>,
+}
+
+impl Told {
+    /// Reads what came since it was last asked; all groups' alerts. The server waits for the copy only.
+    fn all(&mut self, hook: &FakeHttp) -> usize {
+        let new: Vec<Request> = hook.requests().iter().skip(self.read).cloned().collect();
+        self.read += new.len();
+        for request in &new {
+            let body = body(request);
+            let shown = body["alerts"].as_array().unwrap();
+            assert!(shown.iter().all(|alert| alert["status"] == "firing"));
+            let beyond = body["truncatedAlerts"].as_u64().unwrap() as usize;
+            self.newest.insert(body["groupKey"].as_str().unwrap().to_owned(), shown.len() + beyond);
+        }
+        self.newest.values().sum()
+    }
+}
+
 #[test]
 fn a_storm_is_told_in_a_few_messages_whose_numbers_add_up() {
     const FIRST: usize = 600;
     const AGENTS: usize = 1_000;
     const DIGEST_OVER: i64 = 20;
+    const NOW_AND_THEN: Duration = Duration::from_millis(100);
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     let hook = FakeHttp::start(ok());
     let place = place(
@@ -109,32 +134,19 @@ fn a_storm_is_told_in_a_few_messages_whose_numbers_add_up() {
     let (first, more) = agents.split_at(FIRST);
     fleet.fail(first);
     let mut daemon = place.start();
-    // By the group's key, how many alerts its newest message tells; and how many messages were read for it.
-    let newest: RefCell<(BTreeMap<String, usize>, usize)> = RefCell::default();
-    let told = || -> usize {
-        let (newest, read) = &mut *newest.borrow_mut();
-        for request in hook.requests().iter().skip(*read) {
-            *read += 1;
-            let body = body(request);
-            let shown = body["alerts"].as_array().unwrap();
-            assert!(shown.iter().all(|alert| alert["status"] == "firing"));
-            let beyond = body["truncatedAlerts"].as_u64().unwrap() as usize;
-            newest.insert(body["groupKey"].as_str().unwrap().to_owned(), shown.len() + beyond);
-        }
-        newest.values().sum()
-    };
+    let mut told = Told::default();
     let fired = |place: &Place| place.ask("SELECT count(*) FROM alerts WHERE fired_at_ms IS NOT NULL");
-    place.wait("the storm", &mut daemon, |place| fired(place) == Some(FIRST as i64));
-    place.wait("a summary", &mut daemon, |_| told() > 0);
+    place.wait_asking("the storm", &mut daemon, NOW_AND_THEN, |place| fired(place) == Some(FIRST as i64));
+    place.wait_asking("a summary", &mut daemon, NOW_AND_THEN, |_| told.all(&hook) > 0);
     // It goes on within the minute, and what it brings waits until that is over.
     fleet.fail(more);
-    place.wait("more of it", &mut daemon, |place| fired(place) == Some(AGENTS as i64));
-    place.wait("everything to be told", &mut daemon, |_| told() == AGENTS);
+    place.wait_asking("more of it", &mut daemon, NOW_AND_THEN, |place| fired(place) == Some(AGENTS as i64));
+    place.wait_asking("everything to be told", &mut daemon, NOW_AND_THEN, |_| told.all(&hook) == AGENTS);
     wait_empty(&place, &mut daemon);
     place.stop(daemon);
     let within = "SELECT count(*) FROM outbox WHERE created_at_ms < 60000 + (SELECT min(created_at_ms) FROM outbox)";
     let first_minute = place.ask(within).unwrap();
     assert!((1..=DIGEST_OVER + 1).contains(&first_minute), "{first_minute} messages in the first minute");
     assert_eq!(place.ask("SELECT count(*) FROM outbox"), Some(hook.requests().len() as i64));
-    assert_eq!(told(), AGENTS, "each once");
+    assert_eq!(told.all(&hook), AGENTS, "each once");
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use shewhart::engine::units::Span;
 
 use super::{crossing, message};
 use crate::broker::skipped;
+use crate::daemon::{PATIENCE, Reserved};
 use crate::fake_http::{FakeHttp, Reply};
 
 /// Where Debian's package puts it.
@@ -28,6 +29,8 @@ pub(crate) struct Alertmanager {
     /// Where it answers.
     pub(crate) url: String,
     folder: tempfile::TempDir,
+    /// What keeps the address, where it is its own.
+    _reserved: Option<Reserved>,
 }
 
 impl Drop for Alertmanager {
@@ -35,11 +38,6 @@ impl Drop for Alertmanager {
         drop(self.process.kill());
         drop(self.process.wait());
     }
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Whether the package is installed; says aloud what is not tested otherwise.
@@ -55,29 +53,36 @@ pub(crate) fn is_installed() -> bool {
 impl Alertmanager {
     /// One with a folder of its own, that tells this address; nothing where the package is not installed.
     fn start(told: &str) -> Option<Self> {
-        is_installed().then(|| Self::start_at(told, free_port()))
+        is_installed().then(|| {
+            let reserved = Reserved::new();
+            Self::begin(told, reserved.address, Some(reserved))
+        })
     }
 
-    /// One with a folder of its own on this port, that tells this address.
-    pub(crate) fn start_at(told: &str, port: u16) -> Self {
+    /// One with a folder of its own at this address, that tells that one.
+    pub(crate) fn start_at(told: &str, address: SocketAddr) -> Self {
+        Self::begin(told, address, None)
+    }
+
+    fn begin(told: &str, address: SocketAddr, reserved: Option<Reserved>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
             "route: {{ receiver: back, group_by: [alertname], group_wait: 100ms, group_interval: 1s, repeat_interval: 1h }}\n\
              receivers: [ {{ name: back, webhook_configs: [ {{ url: \"{told}\" }} ] }} ]\n"
         );
         fs::write(folder.path().join("alertmanager.yml"), config).unwrap();
-        let process = Self::launch(folder.path(), port);
-        let started = Self { process, url: format!("http://127.0.0.1:{port}"), folder };
+        let process = Self::launch(folder.path(), address);
+        let started = Self { process, url: format!("http://{address}"), folder, _reserved: reserved };
         started.wait_until("it is ready", || ureq::get(format!("{}/-/ready", started.url)).call().is_ok());
         started
     }
 
-    fn launch(folder: &Path, port: u16) -> Child {
+    fn launch(folder: &Path, address: SocketAddr) -> Child {
         let log = fs::File::create(folder.join("log")).unwrap();
         Command::new(BINARY)
             .arg(format!("--config.file={}", folder.join("alertmanager.yml").display()))
             .arg(format!("--storage.path={}", folder.join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg(format!("--web.listen-address={address}"))
             .arg("--cluster.listen-address=")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -91,7 +96,7 @@ impl Alertmanager {
     }
 
     pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let end = clock::instant() + Duration::from_secs(30);
+        let end = clock::instant() + PATIENCE;
         while !is_so() {
             let log = || fs::read_to_string(self.log()).unwrap_or_default();
             assert!(clock::instant() < end, "waited in vain until {what}\n{}", log());
@@ -232,8 +237,8 @@ fn a_restarted_alertmanager_learns_what_fires() {
     alertmanager.process.kill().unwrap();
     alertmanager.process.wait().unwrap();
     refresh(&receiver, &fired, clock::now()).expect_err("nobody is there");
-    let port: u16 = alertmanager.url.rsplit(':').next().unwrap().parse().unwrap();
-    alertmanager.process = Alertmanager::launch(alertmanager.folder.path(), port);
+    let address = alertmanager.url.trim_start_matches("http://").parse().unwrap();
+    alertmanager.process = Alertmanager::launch(alertmanager.folder.path(), address);
     alertmanager.wait_until("it is told again", || refresh(&receiver, &fired, clock::now()).is_ok());
     alertmanager.wait_until("it knows both", || alertmanager.alerts() == active(&["a", "b"]));
 }
