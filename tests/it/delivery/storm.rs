@@ -1,7 +1,6 @@
 //! Hundreds of alerts at once, with receivers that hang, that are away and that are well: none is lost, none waits for
 //! another's receiver, the worst comes first, and people get a summary instead of a flood.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
