@@ -330,10 +330,6 @@ fn budget(text: &str, faults: &mut Vec<String>) -> Option<Budget> {
 
 impl RawHttp {
     fn check(&self, faults: &mut Vec<String>) -> Option<SocketAddr> {
-        for host in self.hosts.iter().filter(|host| host.is_empty() || host.contains([':', '/'])) {
-            faults
-                .push(format!("http.hosts: `{host}` is not a name alone; leave out the scheme, the port and the path"));
-        }
         if self.listen.is_empty() || self.listen == "off" {
             return None;
         }

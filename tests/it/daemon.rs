@@ -15,7 +15,7 @@ use shewhart::edge::ledger::open_read_only;
 use socket2::{Domain, Socket, Type};
 
 /// How long a daemon may take for anything it is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// How long a daemon may take to stop.
 pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(10);
 

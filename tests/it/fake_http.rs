@@ -164,7 +164,7 @@ fn serve(
     reply: &Reply,
     (record, sent, stops): (&Mutex<Vec<Request>>, &Mutex<usize>, &Stops),
 ) -> io::Result<()> {
-    tcp.set_read_timeout(Some(Duration::from_secs(120)))?;
+    tcp.set_read_timeout(Some(Duration::from_mins(2)))?;
     tcp.set_write_timeout(Some(Duration::from_secs(5)))?;
     let socket = tcp.try_clone()?;
     let mut wire: Box<dyn Wire> = match secure {

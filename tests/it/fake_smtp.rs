@@ -176,7 +176,7 @@ struct Session {
 impl Session {
     /// Ends with the first error: the client is gone, or the script says so.
     fn run(self, tcp: TcpStream) {
-        tcp.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        tcp.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
         tcp.set_nodelay(true).unwrap();
         let socket = tcp.try_clone().unwrap();
         drop(self.talk(tcp, &socket));

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
 use shewhart::edge::mock::MockBroker;
 
 use super::{Copy, Fleet, agents, body, copies, count, email, place, wait_decided, wait_empty, webhook};
@@ -104,10 +105,10 @@ impl Told {
         self.read += new.len();
         for request in &new {
             let body = body(request);
-            let shown = body["alerts"].as_array().unwrap();
+            let shown = body.get("alerts").and_then(Value::as_array).unwrap();
             assert!(shown.iter().all(|alert| alert["status"] == "firing"));
-            let beyond = body["truncatedAlerts"].as_u64().unwrap() as usize;
-            self.newest.insert(body["groupKey"].as_str().unwrap().to_owned(), shown.len() + beyond);
+            let beyond = body.get("truncatedAlerts").and_then(Value::as_u64).unwrap() as usize;
+            self.newest.insert(body.get("groupKey").and_then(Value::as_str).unwrap().to_owned(), shown.len() + beyond);
         }
         self.newest.values().sum()
     }
