@@ -57,10 +57,13 @@ pub fn serve(places: &Places, api: Api) -> std::io::Result<Option<SocketAddr>> {
     let socket = places.socket.as_deref().and_then(|path| match listen_on(path) {
         Ok(socket) => Some(socket),
         Err(error) => {
-            tracing::error!(path = %path.display(), %error, "no socket: `shewhart ack` and `silence` will not reach this daemon");
+            tracing::error!(path = %path.display(), %error, "no socket: `shewhart ack`, `silence` and `status` will not reach this daemon");
             None
         }
     });
+    if bound.is_some() {
+        api::look_at_token(&api.access);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let app = router(api);
     // Whoever fills the network's room must not lock this machine's operator out.
