@@ -330,6 +330,15 @@ fn budget(text: &str, faults: &mut Vec<String>) -> Option<Budget> {
 
 impl RawHttp {
     fn check(&self, faults: &mut Vec<String>) -> Option<SocketAddr> {
+        // Anything else is no name that a `Host` could hold, and the proxy would be refused at each request.
+        let is_name = |host: &str| {
+            !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        };
+        let odd = self.hosts.iter().filter(|host| !is_name(host));
+        faults.extend(odd.map(|host| {
+            let host = host.escape_default();
+            format!("http.hosts: `{host}` is not a name; write the name alone, like watch.example.org")
+        }));
         if self.listen.is_empty() || self.listen == "off" {
             return None;
         }
@@ -395,4 +404,28 @@ pub fn user() -> &'static str {
 fn hook_environment() -> Vec<(String, String)> {
     let named = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
     ["PATH", "HOME", "LANG"].into_iter().filter_map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(http: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shewhart.yaml");
+        let text = format!("kafka: {{ brokers: \"a:1\", topic: t, group: g }}\nrules: [rules]\nhttp: {http}\n");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path).err().map(|error| error.faults).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_host_is_a_name_alone() {
+        assert_eq!(faults("{ hosts: [watch.example.org, Watch_1, xn--bcher-kva.example] }"), [""; 0]);
+        for host in ["watch.example.org:443", "https://watch.example.org", "*.example.org", "a b", "", "b\u{fc}cher"] {
+            let found = faults(&format!("{{ hosts: [fine, \"{host}\"] }}"));
+            let [fault] = found.as_slice() else { panic!("{host}: {found:?}") };
+            assert!(fault.contains(&format!("`{}`", host.escape_default())), "{fault}");
+            assert!(fault.contains("write the name alone"), "{fault}");
+        }
+    }
 }

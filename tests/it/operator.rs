@@ -179,11 +179,15 @@ fn over_the_network_only_the_token_may_change_anything_and_everything_is_written
     assert_eq!(socket.permissions().mode() & 0o007, 0, "everybody may use the socket");
     place.stop(daemon);
 
-    fs::write(place.path().join("token"), "correct horse\n").unwrap();
+    // A token that could be guessed is said at the start, and mended without another.
+    fs::write(place.path().join("token"), "horse\n").unwrap();
     fs::set_permissions(place.path().join("token"), fs::Permissions::from_mode(0o600)).unwrap();
     place.http_keys = ", token_file: token, reload: true".to_owned();
     let mut daemon = place.start();
     place.wait("readiness", &mut daemon, |place| place.page("/-/ready").is_some_and(|(code, _)| code == 200));
+    assert!(place.log().contains("http.token_file admits nobody: it holds 5 bytes"), "{}", place.log());
+    assert_eq!(post(&place, "Authorization: Bearer horse\r\n").0, 403);
+    fs::write(place.path().join("token"), "correct horse\n").unwrap();
     assert_eq!(post(&place, "").0, 401);
     assert_eq!(post(&place, "Authorization: Bearer wrong\r\n").0, 401);
     let right = "Authorization: Bearer correct horse\r\n";

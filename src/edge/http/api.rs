@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 use super::super::core::{Answer, Ask, Command, Happening, Refusal};
 use super::super::ledger::{LedgerError, open_read_only};
+use super::super::notify::{Opened, Secret, SecretError};
 use super::super::telemetry::Board;
 use super::plain;
 use crate::config::Access;
@@ -31,6 +32,19 @@ use crate::engine::rule::Rule;
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// A shorter token could be guessed.
 const TOKEN_MIN: usize = 12;
+
+/// Why nobody is admitted by the token.
+#[derive(Debug, thiserror::Error)]
+enum TokenError {
+    /// There is none to be had.
+    #[error("http.token_file admits nobody: {0}")]
+    Unread(#[from] SecretError),
+    /// It could be guessed.
+    #[error(
+        "http.token_file admits nobody: it holds {0} bytes, and fewer than {TOKEN_MIN} could be guessed; write a longer one, `openssl rand -hex 16` say"
+    )]
+    Short(usize),
+}
 
 /// What the API needs.
 #[derive(Clone, Debug)]
@@ -180,6 +194,19 @@ async fn silences(State(api): State<Api>) -> Response {
     .await
 }
 
+/// Says in the log, before anybody asks, that the token admits nobody. It may still be mended: it is read at each request.
+pub(super) fn look_at_token(access: &Access) {
+    if let Some(Err(error)) = access.token.as_ref().map(real_token) {
+        tracing::error!(%error, "over the network nothing can be changed");
+    }
+}
+
+fn real_token(token: &Secret) -> Result<Opened, TokenError> {
+    let real = token.read()?;
+    let length = real.expose().len();
+    if length < TOKEN_MIN { Err(TokenError::Short(length)) } else { Ok(real) }
+}
+
 /// Who asks, or the answer that he may not.
 fn admitted(api: &Api, caller: Caller, headers: &HeaderMap) -> Result<String, Box<Response>> {
     let Caller::Local(user) = caller else {
@@ -189,19 +216,19 @@ fn admitted(api: &Api, caller: Caller, headers: &HeaderMap) -> Result<String, Bo
         };
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        return match token.read() {
-            Ok(real) if real.expose().len() < TOKEN_MIN => {
-                tracing::error!("http.token_file holds fewer than {TOKEN_MIN} characters: nobody is admitted by it");
-                refuse(StatusCode::FORBIDDEN, "http.token_file holds too short a token")
-            }
+        return match real_token(token) {
             // Hashes are compared, and in constant time.
             Ok(real) if blake3::hash(real.expose().as_bytes()) == blake3::hash(shown.as_bytes()) => {
                 Ok("token".to_owned())
             }
             Ok(_) => refuse(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong"),
             Err(error) => {
-                tracing::error!(%error, "http.token_file cannot be read");
-                refuse(StatusCode::FORBIDDEN, "http.token_file cannot be read")
+                tracing::error!(%error, "a request was refused");
+                let why = match error {
+                    TokenError::Short(_) => "http.token_file holds too short a token",
+                    TokenError::Unread(_) => "http.token_file cannot be read",
+                };
+                refuse(StatusCode::FORBIDDEN, why)
             }
         };
     };

@@ -61,6 +61,9 @@ pub fn serve(places: &Places, api: Api) -> std::io::Result<Option<SocketAddr>> {
             None
         }
     });
+    if bound.is_some() {
+        api::look_at_token(&api.access);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let app = router(api);
     // Whoever fills the network's room must not lock this machine's operator out.
