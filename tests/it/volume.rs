@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shewhart::edge::ledger::baselines::{Act, Baselines, LearntStream};
-use shewhart::edge::ledger::{Commit, Identity, Ledger, NoPayloads};
+use shewhart::edge::ledger::{Commit, Identity, Ledger};
 use shewhart::engine::alert::{Crossing, Reason, State};
 use shewhart::engine::baseline::{Baseline, BaselineSet, Profile};
 use shewhart::engine::detect::DesignCache;
@@ -285,19 +285,8 @@ fn restarts_from_what_was_written_change_no_crossing() {
         let mut seen = Vec::new();
         for chunk in records.chunks(every) {
             seen.extend(all(&mut one, chunk));
-            ledger
-                .commit(Commit {
-                    engines: vec![(&mut one, None)],
-                    effects: &mut Vec::new(),
-                    payload: &NoPayloads,
-                    messages: &[],
-                    router: None,
-                    acts: &[],
-                    gaps: &[],
-                    rule_set: None,
-                    now: Timestamp::from_millis(START),
-                })
-                .unwrap();
+            let at = Commit::at(Timestamp::from_millis(START));
+            ledger.commit(Commit { engines: vec![(&mut one, None)], ..at }).unwrap();
             one = engine(&set);
             let state = ledger.restore_partition(Partition(0)).unwrap().unwrap();
             one.restore(state.position, state.streams, state.recent.into_iter());
