@@ -15,6 +15,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use shewhart::edge::clock;
 
+use crate::daemon::PATIENCE;
+
 /// The version in `pom.xml`.
 const VERSION: &str = "4.2.0";
 const CLUSTER: &str = "4L6g3nShT-eMCtK--X86sw";
@@ -89,7 +91,7 @@ impl Broker {
             }
             match client.fetch_metadata(None, Duration::from_secs(1)) {
                 Ok(metadata) if !metadata.brokers().is_empty() => break,
-                _ if started.elapsed() < Duration::from_mins(1) => clock::sleep(Duration::from_millis(50)),
+                _ if started.elapsed() < PATIENCE => clock::sleep(Duration::from_millis(50)),
                 _ => panic!("Kafka gave no answer in a minute:\n{}", text()),
             }
         }
@@ -128,10 +130,10 @@ impl Broker {
     }
 
     fn settle(&self, topic: &str, partitions: usize) {
-        let deadline = clock::instant() + Duration::from_secs(20);
+        let deadline = clock::instant() + PATIENCE;
         let admin = self.admin();
         loop {
-            let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(5)).expect("metadata");
+            let metadata = admin.inner().fetch_metadata(None, PATIENCE).expect("metadata");
             let found = metadata.topics().iter().find(|found| found.name() == topic);
             let ready = found.map_or(0, |found| found.partitions().iter().filter(|p| p.leader() >= 0).count());
             if ready == partitions {

@@ -21,11 +21,11 @@ use shewhart::edge::mock::MockBroker;
 use shewhart::engine::units::{Offset, Partition};
 
 use crate::broker::Broker;
+use crate::daemon::{PATIENCE, STOP_WITHIN};
 
 const TOPIC: &str = "events";
 const P0: Partition = Partition(0);
 const CALM: &str = "no test thread panicked";
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the ledger would hold, and what was heard.
 #[derive(Default)]
@@ -202,7 +202,7 @@ fn every_record_counts_once_over_restarts_and_rebalances() {
     let second = Core::start(&settings, &ledger);
     produce(broker.bootstrap(), 3_000..6_000);
     first.wait("two members", |ledger| ledger.seen.len() == 6_000 && ledger.assigned >= 3);
-    assert!(first.stop(Duration::from_secs(10)).is_some());
+    assert!(first.stop(STOP_WITHIN).is_some());
     produce(broker.bootstrap(), 6_000..9_000);
     second.wait("one is left", |ledger| ledger.seen.len() == 9_000 && ledger.assigned >= 4);
     let third = Core::start(&settings, &ledger);
@@ -236,7 +236,7 @@ fn another_topic_of_the_same_name_is_noticed_by_its_last_record() {
     produce(new.bootstrap(), 0..500);
     let core = Core::start(&settings(old.bootstrap()), &ledger);
     core.wait("the old topic", |ledger| ledger.seen.len() == 100);
-    core.stop(Duration::from_secs(10)).expect("closed");
+    core.stop(STOP_WITHIN).expect("closed");
     ledger.lock().expect(CALM).seen.clear();
     let core = Core::start(&settings(new.bootstrap()), &ledger);
     core.wait("the new topic", |ledger| ledger.seen.len() == 500);
@@ -267,20 +267,21 @@ fn an_empty_log_is_believed_only_after_it_was_seen_three_times() {
     let ledger = ledger();
     ledger.lock().expect(CALM).next.insert(P0, (Offset(5), None));
     let mut settings = settings(broker.bootstrap());
-    settings.tuning.confirm_every = Duration::from_secs(1);
+    // The records come after the first look and, on a slow machine too, before the third.
+    settings.tuning.confirm_every = Duration::from_secs(5);
     let core = Core::start(&settings, &ledger);
-    core.wait("an assignment", |ledger| ledger.assigned == 1);
+    core.wait("an assignment", |ledger| ledger.assigned > 0);
     clock::sleep(Duration::from_millis(300));
     produce(broker.bootstrap(), 0..10);
     core.wait("the records", |ledger| ledger.seen.len() == 5);
     assert_eq!(ledger.lock().expect(CALM).gaps, []);
-    core.stop(Duration::from_secs(10)).expect("closed");
+    core.stop(STOP_WITHIN).expect("closed");
 
     let empty = MockBroker::start(TOPIC, 1).unwrap();
     settings.brokers = empty.bootstrap().to_owned();
     settings.tuning.confirm_every = Duration::from_millis(100);
     let core = Core::start(&settings, &ledger);
-    core.wait("a gap", |ledger| ledger.gaps.len() == 1);
+    core.wait("a gap", |ledger| !ledger.gaps.is_empty());
     assert_eq!(ledger.lock().expect(CALM).gaps[0].reason, GapReason::Truncated);
 }
 
@@ -354,7 +355,7 @@ fn stopping_is_quick_while_the_brokers_are_down() {
     core.wait("a beginning", |ledger| ledger.seen.len() == 100);
     broker.down().unwrap();
     clock::sleep(Duration::from_millis(500));
-    let took = core.stop(Duration::from_secs(5)).expect("closed in time");
+    let took = core.stop(STOP_WITHIN).expect("closed in time");
     measured(&format!("stopped in {took:?} while the brokers were down"));
 }
 
@@ -385,7 +386,7 @@ fn a_core_that_takes_its_time_gets_everything_and_its_marks_are_committed() {
         clock::sleep(Duration::from_millis(100));
     }
     assert_eq!(handle.marks().failed, 0);
-    assert!(handle.stop(Duration::from_secs(5)));
+    assert!(handle.stop(STOP_WITHIN));
 }
 
 /// The sum of the group's committed offsets.
@@ -394,7 +395,7 @@ fn committed(brokers: &str) -> i64 {
         ClientConfig::new().set("bootstrap.servers", brokers).set("group.id", "shewhart").create().expect("a client");
     let mut list = TopicPartitionList::new();
     list.add_partition_range(TOPIC, 0, 1);
-    let offsets = consumer.committed_offsets(list, Duration::from_secs(5)).expect("offsets");
+    let offsets = consumer.committed_offsets(list, PATIENCE).expect("offsets");
     offsets.elements().iter().map(|elem| elem.offset().to_raw().unwrap_or(0).max(0)).sum()
 }
 
@@ -485,7 +486,7 @@ fn every_compression_is_readable(broker: &Broker) {
     let joined = ledger.lock().expect(CALM).first_record.expect("a record").duration_since(begun);
     measured(&format!("first record on the real broker after {joined:?}"));
     all_once(&ledger, 5_000);
-    measured(&format!("stopped in {:?}", core.stop(Duration::from_secs(5)).expect("closed")));
+    measured(&format!("stopped in {:?}", core.stop(STOP_WITHIN).expect("closed")));
 }
 
 fn deleted_records_are_a_gap(broker: &Broker) {
@@ -497,14 +498,14 @@ fn deleted_records_are_a_gap(broker: &Broker) {
     let core = Core::start(&settings, &ledger);
     core.wait("a beginning", |ledger| ledger.seen.len() == 100);
     measured(&format!("first record of the broker's second group after {:?}", begun.elapsed()));
-    core.stop(Duration::from_secs(5)).expect("closed");
+    core.stop(STOP_WITHIN).expect("closed");
     send(&producer, "shortened", 100..1_000, "");
     broker.delete_records("shortened", 0, 400);
     let core = Core::start(&settings, &ledger);
     core.wait("the rest", |ledger| ledger.seen.len() == 700);
     let gap = Gap { partition: P0, from: Offset(100), to: Offset(400), reason: GapReason::Retention };
     assert_eq!(ledger.lock().expect(CALM).gaps, [gap]);
-    core.stop(Duration::from_secs(5)).expect("closed");
+    core.stop(STOP_WITHIN).expect("closed");
 }
 
 fn a_recreated_topic_is_noticed(broker: &Broker) {
@@ -514,7 +515,7 @@ fn a_recreated_topic_is_noticed(broker: &Broker) {
     send(&producer, "again", 0..100, "");
     let core = Core::start(&settings, &ledger);
     core.wait("a beginning", |ledger| ledger.seen.len() == 100);
-    core.stop(Duration::from_secs(5)).expect("closed");
+    core.stop(STOP_WITHIN).expect("closed");
     broker.delete_topic("again");
     broker.create_topic("again", 1);
     send(&producer, "again", 1_000..1_300, "");
@@ -523,7 +524,7 @@ fn a_recreated_topic_is_noticed(broker: &Broker) {
     core.wait("the new topic", |ledger| ledger.seen.len() == 300);
     let gap = Gap { partition: P0, from: Offset(100), to: Offset(0), reason: GapReason::Recreated };
     assert_eq!(ledger.lock().expect(CALM).gaps, [gap]);
-    core.stop(Duration::from_secs(5)).expect("closed");
+    core.stop(STOP_WITHIN).expect("closed");
 }
 
 fn another_process_with_our_name_ends_us(broker: &Broker) {
@@ -539,6 +540,6 @@ fn another_process_with_our_name_ends_us(broker: &Broker) {
     let Some(EndReason::Fatal(why)) = older.lock().expect(CALM).ended.clone() else { panic!("not fatal") };
     assert!(why.to_lowercase().contains("instance"), "{why}");
     second.wait("the younger process", |ledger| ledger.seen.len() == 100);
-    first.stop(Duration::from_secs(5)).expect("closed");
-    second.stop(Duration::from_secs(5)).expect("closed");
+    first.stop(STOP_WITHIN).expect("closed");
+    second.stop(STOP_WITHIN).expect("closed");
 }

@@ -15,6 +15,7 @@ use shewhart::engine::route::{Message, Note, Occasion};
 
 use super::strict;
 use super::{RAISED, attempt, crossing, firing, message};
+use crate::daemon::PATIENCE;
 
 /// A command that runs this script for a shell of its own choice.
 fn script(folder: &Path, text: &str) -> Receiver {
@@ -106,7 +107,7 @@ fn is_there(pid: &str) -> bool {
 }
 
 fn wait_until_gone(pid: &str) {
-    let end = clock::instant() + Duration::from_secs(20);
+    let end = clock::instant() + PATIENCE;
     while is_there(pid) {
         assert!(clock::instant() < end, "process {pid} is still there");
         clock::sleep(Duration::from_millis(10));

@@ -26,7 +26,7 @@ fn settings(server: &FakeSmtp, security: Security) -> EmailSettings {
         from: "shewhart <alerts@example.com>".to_owned(),
         to: vec!["ops@example.com".to_owned()],
         ca_file: None,
-        deadline: Duration::from_secs(5),
+        deadline: Duration::from_mins(1),
     }
 }
 
@@ -200,7 +200,7 @@ fn a_refused_mail_after_a_slow_one_counts_as_refused() {
     let settings = EmailSettings { deadline: Duration::from_millis(300), ..settings(&server, Security::None) };
     let first = send(&settings).unwrap_err();
     assert_eq!((first.kind, first.class), (RETRY, FailureClass::Timeout), "{first}");
-    let second = send(&EmailSettings { deadline: Duration::from_secs(5), ..settings }).unwrap_err();
+    let second = send(&EmailSettings { deadline: Duration::from_mins(1), ..settings }).unwrap_err();
     assert_eq!((second.kind, second.class), (FailureKind::Permanent, FailureClass::ClientError), "{second}");
     assert_eq!(server.record().connections, 2);
 }
@@ -226,21 +226,26 @@ fn wasted(settings: &EmailSettings, case: &str) {
     let start = clock::instant();
     let error = send(&EmailSettings { deadline: Duration::from_millis(200), ..settings.clone() }).unwrap_err();
     assert_eq!((error.kind, error.class), (RETRY, FailureClass::Timeout), "{case}: {error}");
-    assert!(start.elapsed() < Duration::from_millis(1_500), "{case}: {:?}", start.elapsed());
+    // None of these servers ends by itself, and an attempt that is not told how long it may take takes 30 s.
+    assert!(start.elapsed() < Duration::from_secs(20), "{case}: {:?}", start.elapsed());
 }
 
 #[test]
 fn a_server_that_hangs_takes_nothing_from_another() {
     let hanging = FakeSmtp::start(Mode::Plain, scripted(&[("EHLO", Act::Drip)]));
-    let settings_of =
-        |server| EmailSettings { deadline: Duration::from_millis(20), ..settings(server, Security::None) };
-    for _ in 0..20 {
-        let error = send(&settings_of(&hanging)).unwrap_err();
-        assert_eq!(error.class, FailureClass::Timeout, "{error}");
-    }
+    // Longer than any pause between two drops, which would end a conversation and make room for another.
+    let settings = EmailSettings { deadline: Duration::from_secs(3), ..settings(&hanging, Security::None) };
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let error = send(&settings).unwrap_err();
+                assert_eq!(error.class, FailureClass::Timeout, "{error}");
+            });
+        }
+    });
     assert!(hanging.record().connections <= 8, "conversations with one server are bounded");
     let fine = FakeSmtp::start(Mode::Plain, vec![]);
-    assert_eq!(send(&settings(&fine, Security::None)), Ok(()));
+    assert_eq!(send(&EmailSettings { smtp: fine.server(), deadline: Duration::from_mins(1), ..settings }), Ok(()));
 }
 
 #[test]

@@ -32,8 +32,8 @@ fn secret(folder: &Path, name: &str, content: &str) -> String {
     path.display().to_string()
 }
 
-fn quick() -> HttpTimeouts {
-    HttpTimeouts { connect: Duration::from_secs(2), total: Duration::from_secs(4) }
+fn patient() -> HttpTimeouts {
+    HttpTimeouts { connect: Duration::from_secs(30), total: Duration::from_mins(1) }
 }
 
 /// The three receivers of this server, each with its secret in a file of this folder.
@@ -44,13 +44,13 @@ pub(super) fn receivers(server: &FakeHttp, folder: &Path) -> [Receiver; 3] {
         json!({"url": format!("{at}/am/"), "secret_file": token, "allow_http": true, "allow_private": true}),
     )
     .unwrap();
-    alertmanager.timeouts = quick();
+    alertmanager.timeouts = patient();
     let hook = secret(folder, "hook", &format!("{at}/services/T0/canary\n"));
     let mut slack: shewhart::edge::notify::SlackSettings =
         serde_json::from_value(json!({"url_file": hook, "allow_http": true, "allow_private": true})).unwrap();
-    slack.timeouts = quick();
+    slack.timeouts = patient();
     let mut events = events(server, folder);
-    events.timeouts = quick();
+    events.timeouts = patient();
     [Receiver::Alertmanager(alertmanager), Receiver::Slack(slack), Receiver::Pagerduty(events)]
 }
 
