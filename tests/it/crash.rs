@@ -13,7 +13,7 @@ use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::edge::mock::MockBroker;
 
 use crate::broker::Broker;
-use crate::daemon::{Daemon, PATIENCE, Place, TO_FOLDER};
+use crate::daemon::{Daemon, Place, STOP_WITHIN, TO_FOLDER};
 use crate::state::Left;
 use crate::workload::{Feeder, TOPIC, events};
 
@@ -197,7 +197,7 @@ fn a_second_daemon_on_the_same_data_ends_at_once_and_names_the_lock_and_the_firs
     first.wait("a beginning", &mut daemon, |place| place.committed() == 1_000);
     for _ in 0..3 {
         let begun = clock::instant();
-        let status = second.start().ended(PATIENCE).expect("an end, while the first goes on");
+        let status = second.start().ended(STOP_WITHIN).expect("an end, while the first goes on");
         measured(&format!("a second daemon ended after {:?}", begun.elapsed()));
         assert_eq!(status.code(), Some(1));
     }

@@ -17,7 +17,7 @@ use socket2::{Domain, Socket, Type};
 /// How long a daemon may take for anything it is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// How long a daemon may take to stop.
-pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(45);
+pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// A folder with a configuration, a database, mails and logs.
 pub(crate) struct Place {
