@@ -59,6 +59,11 @@ pub struct Config {
 /// How often receivers that keep alerts are told how things stand: Prometheus' resend delay.
 pub const REFRESH_EVERY: Duration = Duration::from_mins(1);
 
+/// Where the daemon of a database listens for this machine's users.
+pub fn socket_beside(database: &Path) -> PathBuf {
+    database.with_file_name("shewhart.sock")
+}
+
 /// What may be done over the network; over the socket in `data_dir`, whoever may open it may do everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
@@ -189,9 +194,9 @@ impl Config {
 }
 
 impl Config {
-    /// Where the daemon listens for this machine's users.
-    pub fn socket(&self) -> PathBuf {
-        self.data_dir.join("shewhart.sock")
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("shewhart.db")
     }
 
     /// Tells a folder everything too, at the pace of the configured route, or at once where there is none.

@@ -69,8 +69,8 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     if let Some(path) = &args.config {
         match Config::load(path) {
             Ok(config) => {
+                let own = config.database();
                 paths.extend(config.rules);
-                let own = config.data_dir.join("shewhart.db");
                 database = database.or_else(|| own.exists().then_some(own));
             }
             Err(error) => config_fault = Some(error.to_string()),

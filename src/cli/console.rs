@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::args::{AlertsArgs, ConsoleArgs, Format, QueryFormat};
 use super::table::{plain, plain_lines, table};
 use super::{INVALID, OK, UNAVAILABLE, daemon, print, say};
+use crate::config::socket_beside;
 use crate::edge::clock;
 use crate::edge::ledger::query;
 use crate::engine::account::digits;
@@ -212,7 +213,7 @@ fn level(measure: &str, x: f64) -> String {
 
 pub(super) fn status(args: &ConsoleArgs) -> anyhow::Result<u8> {
     let path = daemon::database(&args.place)?;
-    let socket = daemon::socket(&path);
+    let socket = socket_beside(&path);
     // Who names a configuration means its daemon; a file may be looked at when there is none.
     let meant = args.place.db.is_none() || query::is_held(&path) == Some(true) && socket.exists();
     let daemon = meant.then(|| ask(&socket));

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::args::PlaceArgs;
 use super::table::plain_lines;
 use super::{Invalid, Unavailable};
-use crate::config::Config;
+use crate::config::{Config, socket_beside};
 
 /// How long the daemon may take: longer than it waits for itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -24,12 +24,7 @@ pub(super) fn database(args: &PlaceArgs) -> anyhow::Result<PathBuf> {
         return Ok(db.clone());
     }
     let config = Config::load(args.config.as_deref().unwrap_or_else(|| Path::new("shewhart.yaml")))?;
-    Ok(config.data_dir.join("shewhart.db"))
-}
-
-/// Where the daemon of a database answers.
-pub(super) fn socket(database: &Path) -> PathBuf {
-    database.with_file_name("shewhart.sock")
+    Ok(config.database())
 }
 
 /// Sends a request and returns the `data` of the answer.
@@ -37,7 +32,7 @@ pub(super) fn socket(database: &Path) -> PathBuf {
 /// # Errors
 /// That no daemon answers, or what it says against it.
 pub(super) fn request(place: &PlaceArgs, method: &str, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
-    let socket = socket(&database(place)?);
+    let socket = socket_beside(&database(place)?);
     let mut body = serde_json::to_vec(body)?;
     if body == b"null" {
         // A body that nobody reads may make the daemon's end of the connection a reset instead of an answer.

@@ -30,7 +30,7 @@ pub use self::core::{Answer, Ask, Command, Happening, NewAck, NewSilence, Refusa
 use self::kafka::EndReason;
 use self::ledger::{Identity, Ledger, LedgerError};
 use self::telemetry::Board;
-use crate::config::Config;
+use crate::config::{Config, socket_beside};
 
 /// Why the daemon ended, other than because it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -112,11 +112,11 @@ pub fn run(config: Config, started: impl FnOnce(Control, Arc<Board>)) -> Result<
     let config = core.config();
     let api = http::api::Api {
         board: Arc::clone(&board),
-        database: config.data_dir.join("shewhart.db"),
+        database: config.database(),
         access: config.access.clone(),
         asks: send.clone(),
     };
-    let places = http::Places { address: config.listen, socket: Some(config.socket()) };
+    let places = http::Places { address: config.listen, socket: Some(socket_beside(&config.database())) };
     let doing = || format!("listening on {} (http.listen)", config.listen.map(|a| a.to_string()).unwrap_or_default());
     let bound = http::serve(&places, api).map_err(|source| EdgeError::System { doing: doing(), source })?;
     if let Some(bound) = bound {

@@ -337,7 +337,6 @@ mod tests {
             prop_assert_eq!(counted.counts, common);
         }
 
-
         #[test]
         fn neither_order_nor_grouping_matters(cases in proptest::collection::vec((0_i64..400, any::<bool>()), 0..300), cut in 0_usize..300) {
             let fold = |cases: &[(i64, bool)]| {
