@@ -3,6 +3,7 @@
 //! Every chart takes samples in order, holds its whole state, and answers with a [`Verdict`]. A chart never looks at a
 //! clock and never resets itself without saying so: an alarm stays until the reversed chart says the level is back.
 
+mod adjusted;
 mod bank;
 mod burn;
 mod comparison;
@@ -22,6 +23,7 @@ mod multivariate;
 mod ppi;
 mod proportion;
 mod reliability;
+mod residual;
 mod rhythm;
 mod runs;
 mod shewhart;
@@ -31,6 +33,7 @@ mod volume;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::adjusted::{AdjustedChart, AdjustedDesign};
 pub use self::bank::{BankDesign, CusumBank};
 pub use self::burn::{BAD_LEAST, BurnChart};
 pub use self::comparison::Comparison;
