@@ -165,6 +165,9 @@ pub struct AdjustedChart {
 }
 
 impl AdjustedChart {
+    /// What the chart is, in words.
+    pub const METHOD: &str = "e-SR mixture of labels given confidence";
+
     /// A chart that has seen nothing.
     pub fn new(design: &AdjustedDesign) -> Self {
         let design = AdjustedDesign {
@@ -279,7 +282,7 @@ impl AdjustedChart {
         let Some(since) = self.residuals.change(sign, shortest) else { return Verdict::InControl };
         Verdict::OutOfControl(Evidence {
             grade: Grade::Degraded,
-            method: self.method(),
+            method: Self::METHOD.to_owned(),
             statistic: self.statistic(),
             limit: self.limit(),
             arl0: self.design.arl0,
@@ -299,11 +302,6 @@ impl AdjustedChart {
     fn baseline(&self) -> Estimate {
         let half = NORMAL_95 * self.design.information().sqrt() / (self.design.map.labelled() as f64).max(1.0);
         Estimate { value: 0.0, low: -half, high: half }
-    }
-
-    /// What the chart is, in words.
-    pub fn method(&self) -> String {
-        "e-SR mixture of labels given confidence".to_owned()
     }
 
     /// The design in force.
