@@ -10,6 +10,7 @@
 //! - C: confident failures: only cases of the more confident half get worse.
 //! - D: confidence falls by as much, accuracy does not.
 //! - E: over-confident: accuracy falls, confidence rises by half as much.
+#![expect(clippy::indexing_slicing, reason = "places are drawn below the lengths")]
 
 use statrs::function::beta::beta_reg;
 

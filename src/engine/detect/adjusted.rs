@@ -319,11 +319,6 @@ impl AdjustedChart {
         self.design.arl0
     }
 
-    /// The in-control mean of label less accuracy said.
-    pub const fn centre(&self) -> f64 {
-        0.0
-    }
-
     /// Labels taken.
     pub const fn samples_seen(&self) -> u64 {
         self.seen
