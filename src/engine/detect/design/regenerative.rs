@@ -157,7 +157,7 @@ impl Steps {
             ladder += sum;
             rungs += 1;
         }
-        let escapes = tilted.mean() * f64::from(rungs) / ladder;
+        let share = tilted.mean() * f64::from(rungs) / ladder;
         let far = limits.last().copied().unwrap_or(0.0).max(FAR / self.theta);
         // Of every limit: the sums of e^(-theta S), and of the same times S.
         let (mut chances, mut heights) = ([0.0; LIMITS], [0.0; LIMITS]);
@@ -188,7 +188,7 @@ impl Steps {
             if chance > 0.0 {
                 // After an alarm a cycle would go on from there to its end.
                 let rest = (height / chance - end) / -self.mean;
-                *arl = end / self.mean / (escapes * chance / escaped) - rest;
+                *arl = end / self.mean / (share * chance / escaped) - rest;
             }
         }
         arls
