@@ -66,6 +66,9 @@ fn odds_move_the_mean_error_by_what_matters() {
         let before: f64 = KINDS.iter().map(|(g, weight)| weight * (1.0 - g)).sum();
         assert!((mean - before - rise).abs() < 1e-6, "{rise}: {mean}");
     }
+    // Of cases of one kind the odds follow from the two probabilities.
+    let one = AdjustedDesign { mix: vec![(0.9, 3.0), (0.5, 0.0), (f64::NAN, 1.0)], ..design };
+    assert!((one.odds(0.1) - (0.2 / 0.8) / (0.1 / 0.9)).abs() < 1e-9);
 }
 
 #[test]
