@@ -11,7 +11,7 @@
 //! **Sources.** Wald (1947); change of measure: Siegmund (1976); cycles: Page (1954), Asmussen (2003), chapter XIII; duality: Feller (1971), chapter XII.
 //!
 //! **Classical constants.** 20,000 cycles, ladder heights and paths, 16 limits; within 2 % of exact run lengths.
-//! The start value is Siegmund's for normal steps. Some 30 ms, bounded by 8 million draws.
+//! The start value is Siegmund's for normal steps. Some 10 ms, bounded by 8 million draws each.
 //!
 //! **Bad at.** Distributions known from a few hundred values: the tail of the sum follows from theta, and theta from them.
 
