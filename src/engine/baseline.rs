@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::batches::{Batches, OutputHours, ShareBatches};
+use super::confidence::Place;
 use super::event::Output;
 use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, Moments, Pane, entry, latency, tokens};
 use super::units::{Counts, Span, Timestamp};
 use super::vector::VectorSeries;
+use super::verdicts::{Delays, Wait};
 
 /// Fewest values in a closed bucket: confidence and cost are skewed, and the limit of a chart of means holds for means
 /// that are near enough to normal.
@@ -95,6 +97,10 @@ pub struct Profile {
     pub vectors: VectorSeries,
     /// Outputs by the hour.
     pub hours: OutputHours,
+    /// Verdicts by when they came and by confidence.
+    pub delays: Delays,
+    /// How long verdicts are waited for.
+    pub wait: Wait,
 }
 
 /// The smallest value whose logarithm is taken; anything below (and zero) has no place on a log scale.
@@ -146,8 +152,22 @@ impl Profile {
         }
     }
 
+    /// Settles how long verdicts are waited for: as asked, or as long as the phase's own verdicts need.
+    pub fn settle(&mut self, asked: Option<Span>) {
+        let own = self.delays.wait();
+        self.wait = asked.map_or(own, |age| Wait { age, ..own });
+    }
+
+    /// Adds the verdict on an output of this phase, of that age when it came.
+    pub fn verdict(&mut self, (at, age): (Timestamp, Span), place: Place, right: bool) {
+        self.pane.label((Some(right), None), place, None);
+        self.shares.wrong.add(at, !right);
+        self.delays.add(age, place, right);
+    }
+
     /// The bad outcomes of a measure that is a proportion; nothing for measures that are not, or that were never seen.
-    /// For latency, the outputs slower than the baseline's own quantile.
+    /// For accuracy, among the verdicts that came within the wait; for latency, the outputs slower than the baseline's own
+    /// quantile.
     pub fn bad(&self, detect: &Detect) -> Option<Counts> {
         let measure = &detect.measure;
         let counts = match measure {
@@ -156,6 +176,7 @@ impl Profile {
                 let histogram = self.latency_histogram(measure)?;
                 Counts { hits: histogram.above(bar), n: histogram.n() }
             }
+            Measure::Accuracy => self.delays.within(self.wait.age).complement(),
             _ => bad_in(&self.pane, detect)?,
         };
         (counts.n > 0).then_some(counts)

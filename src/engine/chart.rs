@@ -56,9 +56,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, at: Timestamp, bad: bool) {
+    fn add(&mut self, at: Timestamp, counts: Counts) {
         self.start.get_or_insert(at);
-        self.counts.add(bad);
+        self.counts.merge(counts);
     }
 
     fn take(&mut self) -> Option<(Counts, Timestamp)> {
@@ -96,12 +96,25 @@ enum Sample {
     Case(bool),
     /// One case that became known after its output.
     Late(bool),
+    /// Cases in no order, bad ones of all; at least one.
+    Cases(Counts),
     /// One value.
     Value(f64),
     /// One bin of a distribution.
     Bin(u16),
     /// One bucket of vectors.
     Hour(HourVector),
+}
+
+impl Sample {
+    /// The cases that it holds, bad ones of all.
+    fn counts(&self) -> Counts {
+        match self {
+            Self::Case(bad) | Self::Late(bad) => Counts { hits: u64::from(*bad), n: 1 },
+            Self::Cases(counts) => *counts,
+            Self::Value(_) | Self::Bin(_) | Self::Hour(_) => Counts::default(),
+        }
+    }
 }
 
 impl Chart {
@@ -179,6 +192,22 @@ impl Chart {
         self.feed(detect, at, &sample, cache)
     }
 
+    /// Feeds cases on outputs of one stretch of time, in no order: bad ones of all.
+    pub fn cases(&mut self, detect: &Detect, at: Timestamp, counts: Counts, cache: &mut DesignCache) -> bool {
+        let mut taken = false;
+        let (mut bad, mut left) = (0, counts.n);
+        // In tens with their share of the bad ones each: a larger bucket would only be judged as a whole, and later.
+        while left > 0 {
+            let n = left.min(LATE_LABELS);
+            left -= n;
+            let so_far = (u128::from(counts.hits) * u128::from(counts.n - left) / u128::from(counts.n)) as u64;
+            let part = Counts { hits: so_far - bad, n };
+            bad = so_far;
+            taken |= self.feed(detect, at, &Sample::Cases(part), cache);
+        }
+        taken
+    }
+
     /// Gives the detector a head start: a new version begins.
     pub fn head_start(&mut self) {
         if let Some(detector) = &mut self.detector {
@@ -220,16 +249,25 @@ impl Chart {
         let Some(detector) = &mut self.detector else { return false };
         let mut taken = 1;
         match (detector, sample) {
-            (Detector::Proportion(chart), Sample::Case(bad) | Sample::Late(bad)) if self.batch.is_some() => {
+            (Detector::Proportion(chart), Sample::Case(_) | Sample::Late(_) | Sample::Cases(_))
+                if self.batch.is_some() =>
+            {
                 let closed = self.batch.filter(|size| size.closes(self.tally.start, self.tally.counts.n, at));
                 let batch = closed.and_then(|_| self.tally.take());
-                self.tally.add(at, *bad);
+                self.tally.add(at, sample.counts());
                 let Some((counts, start)) = batch else { return false };
                 chart.update_counts(counts, start);
             }
             (Detector::Proportion(chart), Sample::Case(bad)) => chart.update(*bad, at),
-            (Detector::Proportion(chart), Sample::Late(bad)) => {
-                self.tally.add(at, *bad);
+            (Detector::Proportion(chart), Sample::Cases(counts)) => {
+                match counts.n {
+                    1 => chart.update(counts.hits > 0, at),
+                    _ => chart.update_counts(*counts, at),
+                }
+                taken = counts.n;
+            }
+            (Detector::Proportion(chart), Sample::Late(_)) => {
+                self.tally.add(at, sample.counts());
                 let full = self.tally.counts.n >= LATE_LABELS;
                 let Some((counts, start)) = full.then(|| self.tally.take()).flatten() else { return false };
                 chart.update_counts(counts, start);

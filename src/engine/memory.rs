@@ -11,6 +11,7 @@ use super::chart::Chart;
 use super::labels::OpenLabels;
 use super::rate::Rate;
 use super::units::{Offset, Timestamp};
+use super::verdicts::{Wait, Waiting};
 
 /// Versions that are remembered: more than anyone runs side by side.
 const VERSIONS: usize = 8;
@@ -59,6 +60,12 @@ pub struct Memory {
     pub releases: Vec<Release>,
     /// Tasks of the outputs where the stream holds several, by their number less 1.
     pub tasks: Vec<String>,
+    /// The wait that the charts of verdicts are designed for.
+    pub wait: Wait,
+    /// Outputs before this are not judged: their verdicts were waited for in another way.
+    pub judged_from: Timestamp,
+    /// Verdicts whose outputs are not old enough.
+    pub waiting: Waiting,
 }
 
 impl Memory {
@@ -84,7 +91,19 @@ impl Memory {
             alerts: BTreeMap::new(),
             releases: Vec::new(),
             tasks: Vec::new(),
+            wait: Wait::default(),
+            judged_from: Timestamp::MIN,
+            waiting: Waiting::default(),
         }
+    }
+
+    /// Goes over to another wait at stream time `now`, where it is another. Returns whether it is.
+    pub fn wait_from(&mut self, wait: Wait, now: Timestamp) -> bool {
+        let changed = self.wait != wait;
+        if changed {
+            (self.wait, self.judged_from, self.waiting) = (wait, now, Waiting::default());
+        }
+        changed
     }
 
     /// The number of a task, from 1; 0 where there is no room for more.

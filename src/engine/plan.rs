@@ -298,15 +298,12 @@ fn mean(detect: &Detect, profile: &Profile, series: &Series) -> Option<Plan> {
 }
 
 fn shape(detect: &Detect, profile: &Profile) -> Option<Plan> {
-    let histogram = &profile.pane.confidence_bins;
-    if histogram.n() < SHAPE_WINDOW {
+    let bins = profile.pane.by_confidence.hundredths();
+    let n = bins.iter().sum();
+    if n < SHAPE_WINDOW {
         return None;
     }
-    let mut bins = vec![0_u64; 100];
-    for (bin, count) in histogram.bins() {
-        *bins.get_mut(usize::from(*bin))? += u64::from(*count);
-    }
-    let per_day = per_day(histogram.n(), profile.span()).map(|outputs| outputs / SHAPE_WINDOW as f64);
+    let per_day = per_day(n, profile.span()).map(|outputs| outputs / SHAPE_WINDOW as f64);
     let promised = promised(detect.promise, per_day, SHAPE_WINDOW as f64);
     let arl0 = promised.max(BATCHES_ARL0_MIN);
     let raised = (promised < BATCHES_ARL0_MIN).then_some(Finding::PromiseRaised(BATCHES_ARL0_MIN));

@@ -1,5 +1,7 @@
 //! All state of one monitored stream.
 
+mod verdict;
+
 use std::collections::BTreeMap;
 
 use super::account::Facts;
@@ -11,8 +13,8 @@ use super::burn;
 use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
-use super::labels::{Label, OpenCounts, OpenLabels, Take};
-use super::memory::{Memory, task_of};
+use super::labels::{OpenCounts, OpenLabels};
+use super::memory::Memory;
 use super::rate::Rate;
 use super::rule::{Bound, Measure, Rule, RuleSet};
 use super::units::{Offset, Partition, Span, Timestamp};
@@ -37,6 +39,8 @@ pub struct Stream {
     pub counted_only: bool,
     /// Whether the provisional baseline changed since it was last written down.
     baseline_unwritten: bool,
+    /// The age at which the settings ask for outputs to be judged.
+    pub(super) asked_wait: Option<Span>,
 }
 
 /// What a stream needs to know to judge: shared by all streams of an engine.
@@ -71,6 +75,7 @@ impl Stream {
             watched: Vec::new(),
             counted_only,
             baseline_unwritten: false,
+            asked_wait: None,
         }
     }
 
@@ -106,6 +111,7 @@ impl Stream {
             }
         }
         self.watched = watched;
+        self.take_wait(ctx);
         self.take_allowance(ctx);
         self.end_redefined(ctx, said);
     }
@@ -144,7 +150,8 @@ impl Stream {
             return;
         }
         let replaced = self.baseline.is_some();
-        self.baseline = baseline;
+        self.set_baseline(baseline);
+        self.memory.wait_from(self.wait(), ctx.now);
         if self.baseline.as_ref().is_some_and(|b| !b.provisional) {
             self.memory.learning = None;
             self.memory.open = OpenLabels::default();
@@ -163,8 +170,11 @@ impl Stream {
         }
     }
 
-    /// Restores the frozen reference after a restart, without designing anything anew.
-    pub(super) fn restore_baseline(&mut self, baseline: Option<Box<Baseline>>) {
+    /// Puts the frozen reference there, without designing anything anew.
+    pub(super) fn set_baseline(&mut self, mut baseline: Option<Box<Baseline>>) {
+        if let Some(baseline) = &mut baseline {
+            baseline.profile.settle(self.asked_wait);
+        }
         self.baseline = baseline;
     }
 
@@ -289,81 +299,16 @@ impl Stream {
             return;
         }
         let Some(profile) = self.memory.learning.take() else { return };
-        self.baseline = Some(Box::new(Baseline { id: "provisional".to_owned(), provisional: true, profile: *profile }));
+        let baseline = Baseline { id: "provisional".to_owned(), provisional: true, profile: *profile };
+        self.set_baseline(Some(Box::new(baseline)));
         self.redesign_all(ctx);
         self.baseline_unwritten = true;
         said.push(Said::Learnt);
     }
 
-    /// Counts what became known later about an output of this stream: at the time of the output, for the baseline while
-    /// its verdicts are open, for the charts after that.
-    pub(super) fn label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
-        self.memory.labels += u64::from(label.correct.is_some());
-        let task = task_of(&self.memory.tasks, label.task);
-        self.window.update(label.at, |pane| pane.label(label.correct, label.overridden, task));
-        if self.counted_only {
-            return;
-        }
-        let frozen = self.baseline.is_some();
-        let open = &mut self.memory.open;
-        let take = |open: &mut Option<OpenCounts>, value: Option<(bool, bool)>, enough| {
-            value.map_or(Take::Kept, |value| OpenLabels::take(open, value, (label, task), (frozen, enough)))
-        };
-        let correct = take(&mut open.correct, label.correct.map(|right| (right, !right)), super::plan::LABELS_MIN);
-        let overridden = take(&mut open.overridden, label.overridden.map(|bad| (bad, bad)), super::plan::CASES_MIN);
-        let judged = Label {
-            correct: label.correct.filter(|_| correct != Take::Kept),
-            overridden: label.overridden.filter(|_| overridden != Take::Kept),
-            ..*label
-        };
-        if let Take::Close(counts) = correct {
-            self.close(&Measure::Accuracy, &counts, ctx, said);
-        }
-        if let Take::Close(counts) = overridden {
-            self.close(&Measure::OverrideRate, &counts, ctx, said);
-        }
-        self.chart_label(&judged, ctx, said);
-        self.judge(ctx, said);
-    }
-
-    /// Closes the baseline of a measure that is learnt from feedback: from here on it is judged.
-    fn close(&mut self, measure: &Measure, open: &OpenCounts, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
-        let Some(baseline) = &mut self.baseline else { return };
-        open.add_to(&mut baseline.profile, measure);
-        for (at, definition) in &self.watched {
-            let Some(rule) = ctx.rules.rules.get(*at) else { continue };
-            if rule.detect.measure == *measure && rule.detect.burn().is_none() {
-                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
-                self.memory.charts.insert(*definition, chart);
-            }
-        }
-        self.take_allowance(ctx);
-        self.baseline_unwritten = true;
-        said.push(Said::Learnt);
-    }
-
-    fn chart_label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
-        let mut fed: Vec<Id> = Vec::new();
-        for (at, definition) in &self.watched {
-            let Some(rule) = ctx.rules.rules.get(*at) else { continue };
-            let bad = match rule.detect.measure {
-                Measure::Accuracy => label.correct.map(|correct| !correct),
-                Measure::OverrideRate => label.overridden,
-                _ => None,
-            };
-            if let (Some(bad), Some(chart)) = (bad, self.memory.charts.get_mut(definition))
-                && !fed.contains(definition)
-            {
-                fed.push(*definition);
-                if chart.case(&rule.detect, (label.at, label.late), bad, ctx.cache) {
-                    draw(*definition, rule, chart, label.at, said);
-                }
-            }
-        }
-    }
-
     /// Lets every alert of this stream take its verdict at the context's stream time.
     pub(super) fn judge(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        self.judge_waiting(ctx, said);
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
             // Other charts were fed with the event itself.
@@ -433,7 +378,7 @@ impl Stream {
                 _ => timed,
             }
         };
-        self.watched.iter().filter_map(of).min()
+        self.watched.iter().filter_map(of).chain(self.memory.waiting.due(self.wait())).min()
     }
 
     /// When the stream counts as silent: after the rule's time, or after twice the longest pause of the baseline where that
@@ -544,6 +489,7 @@ impl Stream {
                 open.add_to(&mut profile, &measure);
             }
         }
+        profile.settle(self.asked_wait);
         (profile.pane.outputs > 0).then_some(profile)
     }
 

@@ -164,6 +164,11 @@ impl Measure {
         })
     }
 
+    /// Whether it is learnt from the verdicts on outputs, which are waited for.
+    pub const fn is_of_verdicts(&self) -> bool {
+        matches!(self, Self::Accuracy)
+    }
+
     /// The charts that can watch it, where there is a choice.
     pub(super) const fn charts(&self) -> &'static [ChartKind] {
         match self {
