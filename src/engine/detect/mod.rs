@@ -3,6 +3,7 @@
 //! Every chart takes samples in order, holds its whole state, and answers with a [`Verdict`]. A chart never looks at a
 //! clock and never resets itself without saying so: an alarm stays until the reversed chart says the level is back.
 
+mod adjusted;
 mod bank;
 mod burn;
 mod comparison;
@@ -12,6 +13,7 @@ pub mod design;
 mod dispersion;
 mod distance;
 mod esr;
+mod estimate;
 mod ewma;
 mod history;
 mod isotonic;
@@ -22,8 +24,10 @@ mod multivariate;
 mod ppi;
 mod proportion;
 mod reliability;
+mod residual;
 mod rhythm;
 mod runs;
+mod score;
 mod shewhart;
 mod standard;
 mod tabular;
@@ -31,6 +35,7 @@ mod volume;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::adjusted::{AdjustedChart, AdjustedDesign};
 pub use self::bank::{BankDesign, CusumBank};
 pub use self::burn::{BAD_LEAST, BurnChart};
 pub use self::comparison::Comparison;
@@ -40,6 +45,7 @@ pub use self::design::DesignCache;
 pub use self::dispersion::{Dispersion, standardised};
 pub use self::distance::{DistanceChart, DistanceDesign, Distances, FLOOR};
 pub use self::esr::Mixture;
+pub use self::estimate::{EstimateChart, EstimateDesign, Form, Validity};
 pub use self::ewma::Ewma;
 pub use self::history::{ChangePoint, History};
 pub use self::isotonic::{Block, CalibrationMap, Rung};
