@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::alert::Id;
 use super::baseline::{Baseline, Bucket, log_of};
 use super::confidence::Place;
-use super::detect::{BurnChart, DesignCache, Detector, Form, Validity, Verdict};
+use super::detect::{BurnChart, DesignCache, Detector, Direction, Form, Validity, Verdict};
 use super::event::{Output, Status};
 use super::plan::{BatchSize, least_promise, plan, promised};
 use super::rate::Rate;
-use super::rule::{Detect, Grade, Measure};
+use super::rule::{Bound, Detect, Grade, Measure};
 use super::sketch::{confidence_bin, latency, tokens};
 use super::units::{Counts, Span, Timestamp};
 use super::vector::{HourVector, VectorBucket};
@@ -462,6 +462,16 @@ impl Chart {
     /// How sure the chart is while it is out of control.
     pub fn grade(&self) -> Option<Grade> {
         self.detector.as_ref().and_then(Detector::grade)
+    }
+
+    /// The same on the side that a rule asks for: a chart of calibration looks both ways.
+    pub fn grade_for(&self, detect: &Detect) -> Option<Grade> {
+        let side = match &self.detector {
+            Some(Detector::Adjusted(chart)) => chart.side()?,
+            _ => return self.grade(),
+        };
+        let asked = if matches!(detect.bound, Bound::Rise(_)) { Direction::Up } else { Direction::Down };
+        self.grade().filter(|_| side == asked)
     }
 
     /// The verdict, `Learning` while there is no detector.

@@ -362,7 +362,10 @@ impl Stream {
             }
             let active = match rule.detect.bound {
                 Bound::Absence(span) => self.silent_from(span).is_some_and(|from| ctx.now >= from),
-                _ => self.memory.charts.get(definition).and_then(Chart::grade).is_some_and(|g| g >= rule.detect.grade),
+                _ => {
+                    let chart = self.memory.charts.get(definition);
+                    chart.and_then(|chart| chart.grade_for(&rule.detect)).is_some_and(|g| g >= rule.detect.grade)
+                }
             };
             let known = self.memory.alerts.get(&rule.id);
             if known.is_none() && !active {
