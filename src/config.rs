@@ -2,6 +2,7 @@
 
 mod route;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,8 +17,10 @@ use crate::edge::notify::{
 };
 use crate::engine::budget::Budget;
 use crate::engine::route::{Pace, Policy, Route};
+use crate::engine::rule::compiled_glob;
 use crate::engine::units::Span;
-use crate::engine::{Group, Settings};
+use crate::engine::verdicts::AGES;
+use crate::engine::{AskedWait, Group, Settings};
 
 /// Why the configuration cannot be used: every fault, one line each.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +95,8 @@ struct RawConfig {
     baseline: RawBaseline,
     #[serde(default)]
     streams: RawStreams,
+    #[serde(default)]
+    labels: RawLabels,
     /// `1 per 7d`
     false_alarm_budget: Option<String>,
     /// Whether alerts may run commands.
@@ -142,6 +147,22 @@ struct RawStreams {
     per_agent: Option<u32>,
     new_per_minute: Option<u32>,
     join_outputs: Option<usize>,
+}
+
+/// How old outputs are when they are judged by the verdicts that came.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLabels {
+    wait: Option<String>,
+    #[serde(default)]
+    streams: Vec<RawWait>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWait {
+    r#where: BTreeMap<String, String>,
+    wait: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -308,6 +329,7 @@ impl RawConfig {
             streams_per_agent_max: self.streams.per_agent.unwrap_or(default.streams_per_agent_max),
             streams_per_minute_max: self.streams.new_per_minute.unwrap_or(default.streams_per_minute_max),
             skew_max: default.skew_max,
+            waits: self.labels.check(faults),
         };
         if settings.provisional_outputs < 500 {
             let n = settings.provisional_outputs;
@@ -326,6 +348,44 @@ impl RawConfig {
         }
         settings
     }
+}
+
+impl RawLabels {
+    fn check(&self, faults: &mut Vec<String>) -> Vec<AskedWait> {
+        let mut waits = Vec::new();
+        for (at, RawWait { r#where: streams, wait }) in self.streams.iter().enumerate() {
+            for (name, glob) in streams {
+                if name.parse::<Group>().is_err() {
+                    faults.push(format!(
+                        "labels.streams[{at}]: streams have no label `{name}`; use agent, task or version"
+                    ));
+                }
+                if let Err(error) = compiled_glob(glob) {
+                    faults.push(format!("labels.streams[{at}]: {error}"));
+                }
+            }
+            if let Some(age) = wait_of(wait, &format!("labels.streams[{at}].wait"), faults) {
+                waits.push(AskedWait { streams: streams.clone(), age });
+            }
+        }
+        if let Some(age) = self.wait.as_deref().and_then(|wait| wait_of(wait, "labels.wait", faults)) {
+            waits.push(AskedWait { streams: BTreeMap::new(), age });
+        }
+        waits
+    }
+}
+
+/// `auto`, or one of the ages that are told apart.
+fn wait_of(text: &str, key: &str, faults: &mut Vec<String>) -> Option<Option<Span>> {
+    if text == "auto" {
+        return Some(None);
+    }
+    let age = text.parse::<Span>().ok().filter(|age| AGES.contains(age));
+    if age.is_none() {
+        let ages: Vec<String> = AGES.iter().map(ToString::to_string).collect();
+        faults.push(format!("{key} is `{}`; expected auto or one of {}", text.escape_default(), ages.join(", ")));
+    }
+    age.map(Some)
 }
 
 /// `1 per 7d`: how many false alarms all streams and rules may raise together.

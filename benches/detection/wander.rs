@@ -7,6 +7,7 @@
 //! fresh chart.
 
 use shewhart::engine::baseline::{Baseline, Profile};
+use shewhart::engine::confidence::Place;
 use shewhart::engine::detect::{DesignCache, Detector, Mixture};
 use shewhart::engine::plan::{BatchSize, Design, Plan, plan};
 use shewhart::engine::rule::{Amount, Bound, Detect, Grade, Measure, Promise};
@@ -108,8 +109,7 @@ fn planned(mut days: Days<'_>) -> Plan {
     let mut profile = Profile { first: Some(AT), ..Profile::default() };
     while days.n < DAYS * days.a_day {
         let (at, wrong) = days.next();
-        profile.pane.correct.add(!wrong);
-        profile.shares.wrong.add(at, wrong);
+        profile.verdict((at, Span::ZERO), Place::NONE, !wrong);
         profile.last = Some(at);
     }
     let detect = Detect {

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::batches::{Batches, OutputHours, ShareBatches};
+use super::confidence::Place;
+use super::detect::{CalibrationMap, Rung};
 use super::event::Output;
 use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, Moments, Pane, entry, latency, tokens};
 use super::units::{Counts, Span, Timestamp};
 use super::vector::VectorSeries;
+use super::verdicts::{Delays, Wait};
 
 /// Fewest values in a closed bucket: confidence and cost are skewed, and the limit of a chart of means holds for means
 /// that are near enough to normal.
@@ -95,6 +98,12 @@ pub struct Profile {
     pub vectors: VectorSeries,
     /// Outputs by the hour.
     pub hours: OutputHours,
+    /// Verdicts by when they came and by confidence.
+    pub delays: Delays,
+    /// How long verdicts are waited for.
+    pub wait: Wait,
+    /// The age of outputs by which nearly all of the verdicts had come.
+    pub all_in: Span,
 }
 
 /// The smallest value whose logarithm is taken; anything below (and zero) has no place on a log scale.
@@ -146,8 +155,23 @@ impl Profile {
         }
     }
 
+    /// Settles how long verdicts are waited for: as asked, or as long as the phase's own verdicts need.
+    pub fn settle(&mut self, asked: Option<Span>) {
+        let own = self.delays.wait();
+        self.wait = asked.map_or(own, |age| Wait { age, ..own });
+        self.all_in = self.delays.nearly_all();
+    }
+
+    /// Adds the verdict on an output of this phase, of that age when it came.
+    pub fn verdict(&mut self, (at, age): (Timestamp, Span), place: Place, right: bool) {
+        self.pane.label((Some(right), None), place, None);
+        self.shares.wrong.add(at, !right);
+        self.delays.add(age, place, right);
+    }
+
     /// The bad outcomes of a measure that is a proportion; nothing for measures that are not, or that were never seen.
-    /// For latency, the outputs slower than the baseline's own quantile.
+    /// For accuracy, among the verdicts that came within the wait; for latency, the outputs slower than the baseline's own
+    /// quantile.
     pub fn bad(&self, detect: &Detect) -> Option<Counts> {
         let measure = &detect.measure;
         let counts = match measure {
@@ -156,9 +180,40 @@ impl Profile {
                 let histogram = self.latency_histogram(measure)?;
                 Counts { hits: histogram.above(bar), n: histogram.n() }
             }
+            Measure::Accuracy => self.delays.within(self.wait.age).complement(),
+            Measure::AccuracyAtCoverage => {
+                let surest = self.pane.by_confidence.surest(self.coverage()?)?;
+                surest.counts(&self.delays.places_within(self.wait.age)).complement()
+            }
             _ => bad_in(&self.pane, detect)?,
         };
         (counts.n > 0).then_some(counts)
+    }
+
+    /// What confidence stood for, by the verdicts that came within the wait; nothing where they or confidence say too little.
+    pub fn calibration(&self) -> Option<CalibrationMap> {
+        CalibrationMap::fit(&self.rungs())
+    }
+
+    /// The verdicts that came within the wait, by confidence, from the lowest to the highest.
+    pub fn rungs(&self) -> Vec<Rung> {
+        let mut rungs: Vec<Rung> = Vec::new();
+        for (place, counts) in self.delays.places_within(self.wait.age) {
+            let Some(confidence) = place.confidence() else { continue };
+            match rungs.last_mut() {
+                Some(last) if last.confidence == confidence => {
+                    last.n += counts.n;
+                    last.right += counts.hits;
+                }
+                _ => rungs.push(Rung { confidence, n: counts.n, right: counts.hits }),
+            }
+        }
+        rungs
+    }
+
+    /// The share of outputs that were not handed to a person, where some were.
+    pub fn coverage(&self) -> Option<f64> {
+        self.pane.escalated.share().filter(|share| *share > 0.0 && *share < 1.0).map(|share| 1.0 - share)
     }
 
     /// The same where every output can have them, possibly none of none: not for flags and latency.

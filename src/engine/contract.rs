@@ -1,5 +1,6 @@
 //! The engine's contract: all that can happen to it, all that it can ask for, what it is told and what it counts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use super::alert::Crossing;
 use super::baseline::BaselineSet;
 use super::chart::Point;
 use super::event::Rejection;
-use super::rule::RuleSet;
+use super::rule::{RuleSet, matches};
 use super::units::{Offset, Span, Timestamp};
 
 /// A label that streams may be formed by.
@@ -63,6 +64,24 @@ pub struct Settings {
     pub streams_per_minute_max: u32,
     /// How far event time may run ahead of the time at which the broker took the record.
     pub skew_max: Span,
+    /// How long verdicts are waited for, where that is not left to the baseline: the first that fits a stream counts.
+    pub waits: Vec<AskedWait>,
+}
+
+/// How long verdicts on some streams' outputs are waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedWait {
+    /// Globs over labels that a stream must match; none fit every stream.
+    pub streams: BTreeMap<String, String>,
+    /// The age at which outputs are judged, one of [`super::verdicts::AGES`]; nothing leaves it to the baseline.
+    pub age: Option<Span>,
+}
+
+impl Settings {
+    /// The age at which outputs of a stream with these labels are to be judged, where it is not left to the baseline.
+    pub fn asked_wait(&self, labels: &BTreeMap<String, String>) -> Option<Span> {
+        self.waits.iter().find(|wait| matches(&wait.streams, labels))?.age
+    }
 }
 
 impl Default for Settings {
@@ -75,6 +94,7 @@ impl Default for Settings {
             streams_per_agent_max: 1_000,
             streams_per_minute_max: 5_000,
             skew_max: Span::MINUTE.times(5),
+            waits: Vec::new(),
         }
     }
 }

@@ -93,6 +93,8 @@ pub struct Feedback<'a> {
     pub correct: Option<bool>,
     /// Whether a person overrode it.
     pub overridden: Option<bool>,
+    /// The probability, above 0 and at most 1, with which this output was picked to be judged.
+    pub sampled: Option<f64>,
 }
 
 /// One event of the topic.

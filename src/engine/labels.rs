@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::Profile;
 use super::batches::Batches;
+use super::confidence::{Cell, Place};
 use super::rule::Measure;
 use super::sketch::{add_tasks, count_task};
-use super::units::{Counts, Timestamp};
+use super::units::{Counts, Span, Timestamp};
+use super::verdicts::Delays;
 
 /// What became known later about an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +21,31 @@ pub(super) struct Label {
     pub(super) at: Timestamp,
     /// Whether the output belongs to the provisional baseline.
     pub(super) in_baseline: bool,
+    /// Whether it lies within the baseline's coverage.
+    pub(super) covered: bool,
     /// Whether it came after the output, by feedback.
     pub(super) late: bool,
+    /// Where the output stands in its stream's table of confidence.
+    pub(super) place: Place,
     /// The number of the output's task in its stream; 0 for none.
     pub(super) task: u8,
+    /// Whether the output was picked with more than the usual chance, and is left out of charts for it.
+    pub(super) picked: bool,
+}
+
+impl Label {
+    /// About an output of which nothing is known.
+    pub(super) const NOTHING: Self = Self {
+        correct: None,
+        overridden: None,
+        at: Timestamp::MIN,
+        in_baseline: false,
+        covered: false,
+        late: false,
+        place: Place::NONE,
+        task: 0,
+        picked: false,
+    };
 }
 
 /// What is known later about the outputs of a baseline, each kind until word on a later output comes and closes it.
@@ -43,6 +66,8 @@ pub struct OpenCounts {
     pub bad: Batches,
     /// All of them by task, where the stream holds several.
     pub tasks: BTreeMap<String, Counts>,
+    /// Verdicts by when they came and by confidence.
+    pub delays: Delays,
 }
 
 impl OpenCounts {
@@ -50,11 +75,22 @@ impl OpenCounts {
         if *measure == Measure::Accuracy {
             profile.pane.correct.merge(self.counts);
             add_tasks(&mut profile.pane.tasks, &self.tasks);
+            for (place, counts) in self.delays.places() {
+                let (labelled, right) = (counts.n as u32, counts.hits as u32);
+                profile.pane.by_confidence.add(place, Cell { outputs: 0, labelled, right });
+            }
             profile.shares.wrong.merge(&self.bad);
+            profile.delays.merge(&self.delays);
         } else {
             profile.pane.overridden.merge(self.counts);
             profile.shares.overridden.merge(&self.bad);
         }
+    }
+
+    /// Adds the verdict on an output of that age.
+    pub(super) fn verdict(&mut self, (at, age): (Timestamp, Span), place: Place, right: bool, task: Option<&str>) {
+        self.add(at, right, !right, task);
+        self.delays.add(age, place, right);
     }
 
     /// Adds a case: whether what is counted happened, and whether that is bad.

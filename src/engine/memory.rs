@@ -8,9 +8,13 @@ use super::alert::{Alert, Id};
 use super::around::Release;
 use super::baseline::Profile;
 use super::chart::Chart;
+use super::confidence::Surest;
 use super::labels::OpenLabels;
+use super::pace::Pace;
+use super::picks::Picks;
 use super::rate::Rate;
 use super::units::{Offset, Timestamp};
+use super::verdicts::{Wait, Waiting};
 
 /// Versions that are remembered: more than anyone runs side by side.
 const VERSIONS: usize = 8;
@@ -59,6 +63,19 @@ pub struct Memory {
     pub releases: Vec<Release>,
     /// Tasks of the outputs where the stream holds several, by their number less 1.
     pub tasks: Vec<String>,
+    /// The wait that the charts of verdicts are designed for.
+    pub wait: Wait,
+    /// Outputs before this are not judged: their verdicts were waited for in another way.
+    pub judged_from: Timestamp,
+    /// Verdicts whose outputs are not old enough.
+    pub waiting: Waiting,
+    /// The latest outputs that the agent was surest of, as many as it answered in the baseline, and the hour for which that was
+    /// found.
+    pub surest: Option<(Timestamp, Surest)>,
+    /// When verdicts come.
+    pub pace: Pace,
+    /// With what chance cases were picked to be judged.
+    pub picks: Picks,
 }
 
 impl Memory {
@@ -84,7 +101,22 @@ impl Memory {
             alerts: BTreeMap::new(),
             releases: Vec::new(),
             tasks: Vec::new(),
+            wait: Wait::default(),
+            judged_from: Timestamp::MIN,
+            waiting: Waiting::default(),
+            surest: None,
+            pace: Pace::default(),
+            picks: Picks::default(),
         }
+    }
+
+    /// Goes over to another wait at stream time `now`, where it is another. Returns whether it is.
+    pub fn wait_from(&mut self, wait: Wait, now: Timestamp) -> bool {
+        let changed = self.wait != wait;
+        if changed {
+            (self.wait, self.judged_from, self.waiting) = (wait, now, Waiting::default());
+        }
+        changed
     }
 
     /// The number of a task, from 1; 0 where there is no room for more.

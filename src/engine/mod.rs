@@ -12,13 +12,17 @@ mod beside;
 pub mod budget;
 mod burn;
 pub mod cases;
+pub mod cause;
 pub mod chart;
+pub mod confidence;
 mod contract;
 pub mod detect;
 pub mod event;
 pub mod explain;
 pub mod labels;
 pub mod memory;
+pub mod pace;
+pub mod picks;
 pub mod plan;
 pub mod rate;
 pub mod reach;
@@ -30,9 +34,10 @@ pub mod stream;
 pub mod text;
 pub mod units;
 pub mod vector;
+pub mod verdicts;
 pub mod window;
 
-pub use contract::{Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
+pub use contract::{AskedWait, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,11 +46,12 @@ use indexmap::{IndexMap, IndexSet};
 
 use baseline::{Baseline, BaselineSet};
 use budget::Promised;
+use confidence::{Place, draw};
 use detect::DesignCache;
 use event::{Event, Feedback, Output, Rejection, Why};
 use labels::Label;
 use memory::Memory;
-use recent::{Entry, Op, Recent};
+use recent::{Entry, Known, Op, Recent};
 use rule::RuleSet;
 use stream::{Context, Said, Stream};
 use units::{Offset, Partition, Span, Timestamp};
@@ -118,8 +124,9 @@ impl Engine {
         for Restored { labels, memory, window, baseline } in streams {
             let key = key_of(&labels);
             let mut stream = Stream::restore(key, labels, memory, window);
+            stream.asked_wait = self.settings.asked_wait(&stream.labels);
             // What it was, not what is in force by now: a promotion in between is an input like any other.
-            stream.restore_baseline(baseline);
+            stream.set_baseline(baseline);
             stream.counted_only = is_overflow(&stream.labels);
             stream.watch(&self.rules);
             self.admit(stream);
@@ -250,22 +257,27 @@ impl Engine {
         let override_known = output.flags.iter().any(|(name, _)| name == "overridden");
         let mut in_baseline = false;
         let mut kept = true;
-        let mut task = 0;
+        let (mut task, mut covered) = (0, false);
+        let place = Place::of(output.confidence, output.escalated);
         self.with_stream(index, now, effects, |stream, ctx, said| {
             in_baseline = stream.in_baseline();
             stream.memory.applied = offset;
             kept = stream.output(output, ctx, said);
             task = stream.task_number(output.task.as_deref());
+            covered = stream.covers(place, draw(key as u64), now);
             if output.correct.is_some() {
                 let at = output.ts;
-                let label = Label { correct: output.correct, overridden: None, at, in_baseline, late: false, task };
+                let label = Label { correct: output.correct, at, in_baseline, covered, place, task, ..Label::NOTHING };
                 stream.label(&label, ctx, said);
             }
         });
         self.position.counters.late += u64::from(!kept);
-        let labelled = output.correct.is_some();
-        let entry = Entry { key, stream: index, ts: output.ts, in_baseline, labelled, override_known, task };
-        self.recent.apply(Op::Insert(entry));
+        let known = Known::IN_BASELINE
+            .when(in_baseline)
+            .and(Known::LABELLED.when(output.correct.is_some()))
+            .and(Known::OVERRIDE.when(override_known))
+            .and(Known::COVERED.when(covered));
+        self.recent.apply(Op::Insert(Entry { key, stream: index, ts: output.ts, place, task, known }));
         Ok(())
     }
 
@@ -277,10 +289,10 @@ impl Engine {
     ) -> Result<(), Rejection> {
         let key = recent::key(&feedback.agent, &feedback.event_id);
         let known = self.recent.get(key).copied();
-        let (labelled, override_known) = known.map_or((false, false), |entry| (entry.labelled, entry.override_known));
+        let before = known.map_or(Known::default(), |entry| entry.known);
         // The first word counts: a verdict that was judged is never taken back.
-        let correct = feedback.correct.filter(|_| !labelled);
-        let overridden = feedback.overridden.filter(|_| !override_known);
+        let correct = feedback.correct.filter(|_| !before.has(Known::LABELLED));
+        let overridden = feedback.overridden.filter(|_| !before.has(Known::OVERRIDE));
         if correct.is_none() && overridden.is_none() {
             return Err(Rejection::new(Why::Relabelled, "this output had its verdict before"));
         }
@@ -299,13 +311,24 @@ impl Engine {
             None => self.stream_of_agent(feedback, effects),
         };
         let at = known.map_or(feedback.ts, |entry| entry.ts);
-        let in_baseline = known.is_some_and(|entry| entry.in_baseline);
-        let task = known.map_or(0, |entry| entry.task);
-        let label = Label { correct, overridden, at, in_baseline, late: true, task };
+        let label = Label {
+            correct,
+            overridden,
+            at,
+            in_baseline: before.has(Known::IN_BASELINE),
+            covered: before.has(Known::COVERED),
+            late: true,
+            place: known.map_or(Place::NONE, |entry| entry.place),
+            task: known.map_or(0, |entry| entry.task),
+            picked: false,
+        };
         let now = self.position.time.unwrap_or(feedback.ts);
         self.with_stream(index, now, effects, |stream, ctx, said| {
             stream.memory.applied = offset;
-            stream.label(&label, ctx, said);
+            // Another half of the key than the one that decides about coverage.
+            let usual =
+                feedback.sampled.is_none_or(|sampled| stream.memory.picks.takes(sampled, draw((key >> 64) as u64)));
+            stream.label(&Label { picked: !usual, ..label }, ctx, said);
         });
         Ok(())
     }
@@ -368,8 +391,9 @@ impl Engine {
         let labels: BTreeMap<String, String> = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let counted_only = is_overflow(&labels);
         let mut stream = Stream::new(key, labels, at, counted_only);
+        stream.asked_wait = self.settings.asked_wait(&stream.labels);
         match self.baselines.streams.get(&stream.key) {
-            Some(profile) => stream.restore_baseline(Some(self.promoted(profile.clone()))),
+            Some(profile) => stream.set_baseline(Some(self.promoted(profile.clone()))),
             None if !counted_only => stream.begin_learning(),
             None => {}
         }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::confidence::Place;
 use super::units::Timestamp;
 
 /// One recent output.
@@ -16,14 +17,44 @@ pub struct Entry {
     pub stream: u32,
     /// When it happened.
     pub ts: Timestamp,
-    /// Whether it belongs to the stream's provisional baseline.
-    pub in_baseline: bool,
-    /// Whether its verdict came.
-    pub labelled: bool,
-    /// Whether it is known if it was overridden.
-    pub override_known: bool,
+    /// Where it stands in its stream's table of confidence.
+    pub place: Place,
     /// The number of its task in its stream; 0 for none.
     pub task: u8,
+    /// What else is known of it.
+    pub known: Known,
+}
+
+/// What is known of an output: truths in one byte, as there are hundreds of thousands of entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known(u8);
+
+impl Known {
+    /// It belongs to its stream's provisional baseline.
+    pub const IN_BASELINE: Self = Self(1);
+    /// Its verdict came.
+    pub const LABELLED: Self = Self(2);
+    /// It is known if it was overridden.
+    pub const OVERRIDE: Self = Self(4);
+    /// It lies within the baseline's coverage.
+    pub const COVERED: Self = Self(8);
+
+    /// This truth where `holds`, nothing otherwise.
+    #[must_use]
+    pub const fn when(self, holds: bool) -> Self {
+        if holds { self } else { Self(0) }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is known.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
 }
 
 /// A change to the memory, in the form in which it is written down: the memory is the fold of its changes.
@@ -90,8 +121,8 @@ impl Recent {
                 self.index.insert(entry.key, self.first + self.entries.len() as u64);
                 self.entries.push_back(entry);
             }
-            Op::Labelled(key) => self.change(key, |entry| entry.labelled = true),
-            Op::OverrideKnown(key) => self.change(key, |entry| entry.override_known = true),
+            Op::Labelled(key) => self.change(key, |entry| entry.known = entry.known.and(Known::LABELLED)),
+            Op::OverrideKnown(key) => self.change(key, |entry| entry.known = entry.known.and(Known::OVERRIDE)),
         }
     }
 
@@ -130,15 +161,12 @@ mod tests {
     use super::*;
 
     fn entry(key: u128) -> Entry {
-        Entry {
-            key,
-            stream: 0,
-            ts: Timestamp::from_millis(0),
-            in_baseline: false,
-            labelled: false,
-            override_known: false,
-            task: 0,
-        }
+        Entry { key, stream: 0, ts: Timestamp::from_millis(0), place: Place::NONE, task: 0, known: Known::default() }
+    }
+
+    #[test]
+    fn an_entry_takes_two_words_of_memory_and_a_key() {
+        assert_eq!(size_of::<Entry>(), 32);
     }
 
     proptest! {
@@ -150,7 +178,7 @@ mod tests {
             let mut written = Vec::new();
             for key in keys {
                 if let Some(known) = list.iter_mut().rev().take(capacity).find(|e| e.key == key) {
-                    known.labelled = true;
+                    known.known = known.known.and(Known::LABELLED);
                     recent.apply(Op::Labelled(key));
                 } else {
                     list.push(entry(key));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::confidence::{ConfidenceTable, Place};
 use super::event::{Output, Status};
 use super::units::Counts;
 
@@ -138,9 +139,10 @@ pub fn quantile_between(sorted: &[f64], q: f64) -> Option<f64> {
     Some(if part < 0.5 { low + (high - low) * part } else { high - (high - low) * (1.0 - part) })
 }
 
-/// Bins of stated confidence: 100 of equal width over [0, 1], the last one closed.
+/// Bins of charts of shape: 100 of equal width over [0, 1], the last one closed.
 pub fn confidence_bin(confidence: f64) -> u16 {
-    (confidence * 100.0).floor().clamp(0.0, 99.0) as u16
+    // As the bins of `confidence`: a hundredth belongs to the bin above it.
+    (confidence * 100.0 + 1e-8).floor().clamp(0.0, 99.0) as u16
 }
 
 /// Latency bins: HdrHistogram's layout with 3 significant digits over nanoseconds. Every value below 2048 ns has a bin of
@@ -217,8 +219,8 @@ pub struct Pane {
     pub status: [u64; 4],
     /// Stated confidence.
     pub confidence: Moments,
-    /// Its distribution, by [`confidence_bin`].
-    pub confidence_bins: Histogram,
+    /// Outputs with a confidence, and their verdicts, by confidence.
+    pub by_confidence: ConfidenceTable,
     /// Latency in milliseconds.
     pub latency_ms: Moments,
     /// Its distribution, by [`latency::bin`].
@@ -255,7 +257,7 @@ impl Pane {
         }
         if let Some(confidence) = output.confidence {
             self.confidence.add(confidence);
-            self.confidence_bins.add(confidence_bin(confidence), 1);
+            self.by_confidence.output(Place::of(output.confidence, output.escalated));
         }
         if let Some(nanos) = output.latency.total {
             self.latency_ms.add(nanos as f64 / 1e6);
@@ -281,10 +283,11 @@ impl Pane {
         }
     }
 
-    /// Adds what was learnt later about an output, of that task where the stream counts by task.
-    pub fn label(&mut self, correct: Option<bool>, overridden: Option<bool>, task: Option<&str>) {
+    /// Adds what was learnt later about an output of that place, of that task where the stream counts by task.
+    pub fn label(&mut self, (correct, overridden): (Option<bool>, Option<bool>), place: Place, task: Option<&str>) {
         if let Some(correct) = correct {
             self.correct.add(correct);
+            self.by_confidence.verdict(place, correct);
             count_task(&mut self.tasks, task, correct);
         }
         if let Some(overridden) = overridden {
@@ -302,7 +305,7 @@ impl Pane {
             *mine += theirs;
         }
         self.confidence.merge(&other.confidence);
-        self.confidence_bins.merge(&other.confidence_bins);
+        self.by_confidence.merge(&other.by_confidence);
         self.latency_ms.merge(&other.latency_ms);
         self.latency_bins.merge(&other.latency_bins);
         self.cost_usd.merge(&other.cost_usd);

@@ -1,5 +1,8 @@
 //! All state of one monitored stream.
 
+mod cause;
+mod verdict;
+
 use std::collections::BTreeMap;
 
 use super::account::Facts;
@@ -11,10 +14,10 @@ use super::burn;
 use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
-use super::labels::{Label, OpenCounts, OpenLabels, Take};
-use super::memory::{Memory, task_of};
+use super::labels::{OpenCounts, OpenLabels};
+use super::memory::Memory;
 use super::rate::Rate;
-use super::rule::{Bound, Measure, Rule, RuleSet};
+use super::rule::{Bound, Measure, Promise, Rule, RuleSet};
 use super::units::{Offset, Partition, Span, Timestamp};
 use super::window::Window;
 
@@ -37,6 +40,10 @@ pub struct Stream {
     pub counted_only: bool,
     /// Whether the provisional baseline changed since it was last written down.
     baseline_unwritten: bool,
+    /// The age at which the settings ask for outputs to be judged.
+    pub(super) asked_wait: Option<Span>,
+    /// The share of outputs that the agent answered in the baseline, where a rule asks for accuracy at that coverage.
+    coverage: Option<f64>,
 }
 
 /// What a stream needs to know to judge: shared by all streams of an engine.
@@ -71,6 +78,8 @@ impl Stream {
             watched: Vec::new(),
             counted_only,
             baseline_unwritten: false,
+            asked_wait: None,
+            coverage: None,
         }
     }
 
@@ -106,6 +115,7 @@ impl Stream {
             }
         }
         self.watched = watched;
+        self.take_wait(ctx);
         self.take_allowance(ctx);
         self.end_redefined(ctx, said);
     }
@@ -130,6 +140,7 @@ impl Stream {
         if !self.counted_only {
             let matching = rules.rules.iter().enumerate().filter(|(_, rule)| rule.matches(&self.labels));
             self.watched = matching.map(|(at, rule)| (at, rule.detect.definition())).collect();
+            self.take_coverage(rules);
         }
     }
 
@@ -144,7 +155,8 @@ impl Stream {
             return;
         }
         let replaced = self.baseline.is_some();
-        self.baseline = baseline;
+        self.set_baseline(baseline);
+        self.memory.wait_from(self.wait(), ctx.now);
         if self.baseline.as_ref().is_some_and(|b| !b.provisional) {
             self.memory.learning = None;
             self.memory.open = OpenLabels::default();
@@ -163,12 +175,16 @@ impl Stream {
         }
     }
 
-    /// Restores the frozen reference after a restart, without designing anything anew.
-    pub(super) fn restore_baseline(&mut self, baseline: Option<Box<Baseline>>) {
+    /// Puts the frozen reference there, without designing anything anew.
+    pub(super) fn set_baseline(&mut self, mut baseline: Option<Box<Baseline>>) {
+        if let Some(baseline) = &mut baseline {
+            baseline.profile.settle(self.asked_wait);
+        }
         self.baseline = baseline;
     }
 
     fn redesign_all(&mut self, ctx: &mut Context<'_>) {
+        self.take_coverage(ctx.rules);
         for (at, definition) in &self.watched {
             // Burn rates need no baseline: they go on where they were.
             if let Some(rule) = ctx.rules.rules.get(*at).filter(|rule| rule.detect.burn().is_none()) {
@@ -188,6 +204,7 @@ impl Stream {
 
     /// Gives every chart its share of what the stream's outputs may cost.
     pub(super) fn take_allowance(&mut self, ctx: &mut Context<'_>) {
+        self.share_promise(ctx);
         // Until the shares are known, every chart keeps the one that it had.
         let Some(each) = ctx.allowance else { return };
         let charts = self.memory.charts.values().filter(|chart| chart.arl0().is_some()).count().max(1) as f64;
@@ -196,6 +213,30 @@ impl Stream {
         for (at, definition) in &self.watched {
             if let (Some(rule), Some(chart)) = (ctx.rules.rules.get(*at), self.memory.charts.get_mut(definition)) {
                 chart.take_share(&rule.detect, days, ctx.cache);
+            }
+        }
+    }
+
+    /// Splits the promise of accuracy between its chart and one of predicted accuracy that has no promise of its own: rates of
+    /// false alarms add up, so nine tenths and one tenth of them are what was promised.
+    fn share_promise(&mut self, ctx: &mut Context<'_>) {
+        let rules = ctx.rules;
+        let charts = || self.watched.iter().filter_map(|(at, definition)| Some((rules.rules.get(*at)?, *definition)));
+        let runs = |definition: &Id| self.memory.charts.get(definition).is_some_and(|chart| chart.arl0().is_some());
+        let shared: Vec<(&Rule, Id)> =
+            charts().filter(|(rule, id)| rule.detect.promise == Promise::Shared && runs(id)).collect();
+        let accuracy: Vec<(&Rule, Id)> = charts()
+            .filter(|(rule, id)| rule.detect.measure == Measure::Accuracy && rule.detect.burn().is_none() && runs(id))
+            .collect();
+        for (rule, definition) in &accuracy {
+            if let Some(chart) = self.memory.charts.get_mut(definition) {
+                chart.shares(&rule.detect, !shared.is_empty(), ctx.cache);
+            }
+        }
+        let Some(first) = accuracy.first().and_then(|(_, id)| self.memory.charts.get(id)).cloned() else { return };
+        for (rule, definition) in shared {
+            if let Some(chart) = self.memory.charts.get_mut(&definition) {
+                chart.take_tenth(&rule.detect, &first, ctx.cache);
             }
         }
     }
@@ -237,8 +278,12 @@ impl Stream {
             return kept;
         }
         self.version(output, said);
-        if self.memory.traffic.add(output.ts) && ctx.allowance.is_some_and(f64::is_finite) {
-            self.take_allowance(ctx);
+        if self.memory.traffic.add(output.ts) {
+            if ctx.allowance.is_some_and(f64::is_finite) {
+                self.take_allowance(ctx);
+            } else {
+                self.share_promise(ctx);
+            }
         }
         if self.in_baseline() {
             self.learn(output, ctx, said);
@@ -289,81 +334,17 @@ impl Stream {
             return;
         }
         let Some(profile) = self.memory.learning.take() else { return };
-        self.baseline = Some(Box::new(Baseline { id: "provisional".to_owned(), provisional: true, profile: *profile }));
+        let baseline = Baseline { id: "provisional".to_owned(), provisional: true, profile: *profile };
+        self.set_baseline(Some(Box::new(baseline)));
         self.redesign_all(ctx);
         self.baseline_unwritten = true;
         said.push(Said::Learnt);
     }
 
-    /// Counts what became known later about an output of this stream: at the time of the output, for the baseline while
-    /// its verdicts are open, for the charts after that.
-    pub(super) fn label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
-        self.memory.labels += u64::from(label.correct.is_some());
-        let task = task_of(&self.memory.tasks, label.task);
-        self.window.update(label.at, |pane| pane.label(label.correct, label.overridden, task));
-        if self.counted_only {
-            return;
-        }
-        let frozen = self.baseline.is_some();
-        let open = &mut self.memory.open;
-        let take = |open: &mut Option<OpenCounts>, value: Option<(bool, bool)>, enough| {
-            value.map_or(Take::Kept, |value| OpenLabels::take(open, value, (label, task), (frozen, enough)))
-        };
-        let correct = take(&mut open.correct, label.correct.map(|right| (right, !right)), super::plan::LABELS_MIN);
-        let overridden = take(&mut open.overridden, label.overridden.map(|bad| (bad, bad)), super::plan::CASES_MIN);
-        let judged = Label {
-            correct: label.correct.filter(|_| correct != Take::Kept),
-            overridden: label.overridden.filter(|_| overridden != Take::Kept),
-            ..*label
-        };
-        if let Take::Close(counts) = correct {
-            self.close(&Measure::Accuracy, &counts, ctx, said);
-        }
-        if let Take::Close(counts) = overridden {
-            self.close(&Measure::OverrideRate, &counts, ctx, said);
-        }
-        self.chart_label(&judged, ctx, said);
-        self.judge(ctx, said);
-    }
-
-    /// Closes the baseline of a measure that is learnt from feedback: from here on it is judged.
-    fn close(&mut self, measure: &Measure, open: &OpenCounts, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
-        let Some(baseline) = &mut self.baseline else { return };
-        open.add_to(&mut baseline.profile, measure);
-        for (at, definition) in &self.watched {
-            let Some(rule) = ctx.rules.rules.get(*at) else { continue };
-            if rule.detect.measure == *measure && rule.detect.burn().is_none() {
-                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
-                self.memory.charts.insert(*definition, chart);
-            }
-        }
-        self.take_allowance(ctx);
-        self.baseline_unwritten = true;
-        said.push(Said::Learnt);
-    }
-
-    fn chart_label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
-        let mut fed: Vec<Id> = Vec::new();
-        for (at, definition) in &self.watched {
-            let Some(rule) = ctx.rules.rules.get(*at) else { continue };
-            let bad = match rule.detect.measure {
-                Measure::Accuracy => label.correct.map(|correct| !correct),
-                Measure::OverrideRate => label.overridden,
-                _ => None,
-            };
-            if let (Some(bad), Some(chart)) = (bad, self.memory.charts.get_mut(definition))
-                && !fed.contains(definition)
-            {
-                fed.push(*definition);
-                if chart.case(&rule.detect, (label.at, label.late), bad, ctx.cache) {
-                    draw(*definition, rule, chart, label.at, said);
-                }
-            }
-        }
-    }
-
     /// Lets every alert of this stream take its verdict at the context's stream time.
     pub(super) fn judge(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        self.judge_waiting(ctx, said);
+        self.end_contradicted(ctx, said);
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
             // Other charts were fed with the event itself.
@@ -381,7 +362,10 @@ impl Stream {
             }
             let active = match rule.detect.bound {
                 Bound::Absence(span) => self.silent_from(span).is_some_and(|from| ctx.now >= from),
-                _ => self.memory.charts.get(definition).and_then(Chart::grade).is_some_and(|g| g >= rule.detect.grade),
+                _ => {
+                    let chart = self.memory.charts.get(definition);
+                    chart.and_then(|chart| chart.grade_for(&rule.detect)).is_some_and(|g| g >= rule.detect.grade)
+                }
             };
             let known = self.memory.alerts.get(&rule.id);
             if known.is_none() && !active {
@@ -401,7 +385,7 @@ impl Stream {
                     alert.definition = *definition;
                     self.memory.incidents = incident;
                 }
-                if let Some(account) = self.account(rule, definition) {
+                if let Some(account) = self.account(rule, definition, ctx) {
                     alert.account = Some(Box::new(account));
                 }
                 let mut account = alert.account.as_deref().cloned();
@@ -433,7 +417,7 @@ impl Stream {
                 _ => timed,
             }
         };
-        self.watched.iter().filter_map(of).min()
+        self.watched.iter().filter_map(of).chain(self.memory.waiting.due(self.wait())).min()
     }
 
     /// When the stream counts as silent: after the rule's time, or after twice the longest pause of the baseline where that
@@ -448,7 +432,7 @@ impl Stream {
         Facts { outputs: *outputs, labels: *labels, version: version.clone(), version_before: version_before.clone() }
     }
 
-    fn account(&self, rule: &Rule, definition: &Id) -> Option<Account> {
+    fn account(&self, rule: &Rule, definition: &Id, ctx: &Context<'_>) -> Option<Account> {
         if let Bound::Absence(_) = rule.detect.bound {
             return Some(Account::silence(self.memory.last_seen, self.facts()));
         }
@@ -460,7 +444,8 @@ impl Stream {
                 let account = Account::new(&rule.detect, &evidence, baseline, self.facts());
                 // A burn rate makes no promise, so there is nothing that one could count.
                 let unit = account.unit.filter(|_| !burns);
-                let around = self.scene(rule).around(&account);
+                let mut around = self.scene(rule).around(&account);
+                around.cause = self.cause(rule, account.changed_at, ctx.rules);
                 let false_alarms_per_week = chart.per_week(self.memory.last_seen);
                 Some(Account { false_alarms_per_week, unit, around, ..account })
             }
@@ -544,6 +529,7 @@ impl Stream {
                 open.add_to(&mut profile, &measure);
             }
         }
+        profile.settle(self.asked_wait);
         (profile.pane.outputs > 0).then_some(profile)
     }
 

@@ -28,6 +28,7 @@ mod rules;
 mod simulate;
 mod state;
 mod tidy;
+mod verdicts;
 mod volume;
 mod walkthrough;
 mod workload;

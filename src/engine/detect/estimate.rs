@@ -204,13 +204,18 @@ impl EstimateChart {
         })
     }
 
+    /// Whether there are confidences enough for a promise.
+    pub const fn is_calibrated(&self) -> bool {
+        self.confidences >= CONFIDENCES_NEEDED
+    }
+
     /// What the chart is, in words.
     pub fn method(&self) -> String {
         let name = match &self.inner {
             Inner::Hourly { chart, .. } => format!("{} of predicted accuracy", chart.method()),
             Inner::Cases(_) => "CUSUM of predicted accuracy, case by case".to_owned(),
         };
-        if self.confidences >= CONFIDENCES_NEEDED {
+        if self.is_calibrated() {
             return name;
         }
         let [found, needed] = [self.confidences, CONFIDENCES_NEEDED].map(thousands);

@@ -160,6 +160,8 @@ fn feedback(raw: Raw<'_>) -> Result<Feedback<'_>, Rejection> {
         ts: time(raw.ts.as_ref())?,
         correct: raw.correct,
         overridden: raw.overridden,
+        // No case was picked with probability 0.
+        sampled: raw.sampled.filter(|sampled| *sampled > 0.0),
     })
 }
 

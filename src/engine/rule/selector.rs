@@ -12,8 +12,13 @@ pub(super) const MAX_GLOB: usize = 256;
 impl Rule {
     /// Whether the rule watches a stream with these labels. A label that the stream lacks matches no glob.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.selector.iter().all(|(name, glob)| labels.get(name).is_some_and(|value| glob_matches(glob, value)))
+        matches(&self.selector, labels)
     }
+}
+
+/// Whether a stream with these labels matches all of these globs. A label that it lacks matches no glob.
+pub fn matches(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
+    selector.iter().all(|(name, glob)| labels.get(name).is_some_and(|value| glob_matches(glob, value)))
 }
 
 /// Whether a value matches a glob. Nearly all globs are words with `*`; those are matched at once, without compiling

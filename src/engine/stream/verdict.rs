@@ -1,0 +1,244 @@
+//! What a stream does with verdicts: for the baseline while it is open, then for the charts, when their outputs are old enough.
+
+use super::super::alert::Id;
+use super::super::baseline::Profile;
+use super::super::chart::Chart;
+use super::super::confidence::{ConfidenceTable, Place};
+use super::super::labels::{Label, OpenCounts, OpenLabels, Take};
+use super::super::memory::task_of;
+use super::super::plan::{CASES_MIN, LABELS_MIN};
+use super::super::rule::{Measure, Rule, RuleSet};
+use super::super::units::{Span, Timestamp};
+use super::super::verdicts::{Batch, USUAL_WAIT, Wait};
+use super::{Context, Said, Stream, draw};
+
+/// Whether the verdicts of a baseline are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ripe {
+    /// They are too few: those on later outputs are taken too.
+    TooFew,
+    /// Some may still come.
+    TooEarly,
+    /// They are.
+    Ripe,
+}
+
+impl Stream {
+    /// How long verdicts are waited for: what the settings ask, or what the verdicts of the baseline need.
+    pub fn wait(&self) -> Wait {
+        let own = match (&self.memory.open.correct, &self.baseline) {
+            (Some(open), _) => open.delays.wait(),
+            (None, Some(baseline)) => return baseline.profile.wait,
+            (None, None) => Wait::default(),
+        };
+        self.asked_wait.map_or(own, |age| Wait { age, ..own })
+    }
+
+    /// Goes over to the wait that the settings ask for by now.
+    pub(super) fn take_wait(&mut self, ctx: &mut Context<'_>) {
+        if self.memory.open.correct.is_none() && self.memory.wait_from(self.wait(), ctx.now) {
+            self.redesign(ctx, Measure::is_of_verdicts);
+        }
+    }
+
+    /// Whether an output belongs to those that the agent is surest of lately, as many as it answered in the baseline; `draw`
+    /// decides at the edge. Looked up once an hour, and only where a rule asks.
+    pub(in super::super) fn covers(&mut self, place: Place, draw: f64, now: Timestamp) -> bool {
+        let Some(share) = self.coverage else { return false };
+        let hour = now.floor(Span::HOUR);
+        if self.memory.surest.is_none_or(|(at, _)| at != hour) {
+            let mut lately = ConfidenceTable::default();
+            self.window.panes(now, Span::DAY).for_each(|(_, pane)| lately.merge(&pane.by_confidence));
+            self.memory.surest = lately.surest(share).map(|surest| (hour, surest));
+        }
+        self.memory.surest.is_some_and(|(_, surest)| surest.holds(place, draw))
+    }
+
+    /// Finds out whether a rule asks for accuracy at the baseline's coverage, and what that is.
+    pub(super) fn take_coverage(&mut self, rules: &RuleSet) {
+        let asks = |(at, _): &(usize, Id)| {
+            rules.rules.get(*at).is_some_and(|rule| rule.detect.measure == Measure::AccuracyAtCoverage)
+        };
+        let coverage = self.baseline.as_ref().and_then(|baseline| baseline.profile.coverage());
+        self.coverage = coverage.filter(|_| self.watched.iter().any(asks));
+    }
+
+    /// Counts what became known later about an output of this stream: at the time of the output, for the baseline while
+    /// its verdicts are open, for the charts after that.
+    pub(in super::super) fn label(&mut self, label: &Label, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        self.memory.labels += u64::from(label.correct.is_some());
+        let task = task_of(&self.memory.tasks, label.task);
+        let known = (label.correct, label.overridden);
+        self.window.update(label.at, |pane| pane.label(known, label.place, task));
+        if self.counted_only {
+            return;
+        }
+        if let Some(right) = label.correct {
+            self.verdict(label, right, ctx, said);
+        }
+        if let Some(overridden) = label.overridden {
+            self.overridden(label, overridden, ctx, said);
+        }
+        self.judge(ctx, said);
+    }
+
+    fn verdict(&mut self, label: &Label, right: bool, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        let age = if label.late { ctx.now.since(label.at) } else { Span::ZERO };
+        let task = task_of(&self.memory.tasks, label.task);
+        if label.in_baseline {
+            if let Some(open) = &mut self.memory.open.correct {
+                open.verdict((label.at, age), label.place, right, task);
+            }
+            return;
+        }
+        // While outputs are still being learnt this can only be about one that nobody remembers: not the baseline's.
+        if self.in_baseline() || label.picked {
+            return;
+        }
+        self.ripen(ctx, said);
+        let wait = self.wait();
+        let usual = self.baseline.as_ref().map_or(Span::ZERO, |baseline| baseline.profile.all_in);
+        if label.place != Place::NONE && ctx.now >= self.memory.first_seen.plus(usual) {
+            self.memory.pace.add(age, right);
+        }
+        if label.late || !wait.at_once {
+            if age <= wait.age && label.at >= self.memory.judged_from {
+                self.memory.waiting.add(label.at, label.place, label.covered, right);
+            }
+            return;
+        }
+        let task = task_of(&self.memory.tasks, label.task);
+        if let Some(open) = &mut self.memory.open.correct {
+            open.verdict((label.at, age), label.place, right, task);
+            return;
+        }
+        let mut batch = Batch::default();
+        batch.add(label.place, label.covered, right);
+        self.chart_verdicts(label.at, &batch, ctx, said);
+    }
+
+    /// Judges the verdicts whose outputs are old enough by now.
+    pub(super) fn judge_waiting(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        let mut wait = self.wait();
+        while let Some((at, batch)) = self.memory.waiting.take(ctx.now, wait) {
+            self.ripen(ctx, said);
+            match &mut self.memory.open.correct {
+                None => self.chart_verdicts(at, &batch, ctx, said),
+                Some(open) => {
+                    let task = task_of(&self.memory.tasks, 0);
+                    for (place, counts) in &batch.places {
+                        for n in 0..counts.n {
+                            open.verdict((at, wait.age), *place, n < counts.hits, task);
+                        }
+                    }
+                }
+            }
+            wait = self.wait();
+        }
+    }
+
+    /// Closes the verdicts of the baseline where they are in.
+    fn ripen(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        let open = self.memory.open.correct.as_ref().filter(|_| self.baseline.is_some());
+        if open.is_some_and(|open| self.ripe(open, ctx.now) == Ripe::Ripe)
+            && let Some(open) = self.memory.open.correct.take()
+        {
+            self.close(&Measure::Accuracy, &open, ctx, said);
+        }
+    }
+
+    fn ripe(&self, open: &OpenCounts, now: Timestamp) -> Ripe {
+        let Some(baseline) = &self.baseline else { return Ripe::TooEarly };
+        let wait = self.wait();
+        if open.delays.within(wait.age).n < LABELS_MIN {
+            return Ripe::TooFew;
+        }
+        // What comes with its output does not keep anyone waiting, and where all have come, nothing is waited for. Of other
+        // verdicts it is known how long they take once the first outputs have been waited for, and they are in once the last
+        // ones have.
+        let Profile { first, last, ref pane, .. } = baseline.profile;
+        let old = |at: Option<Timestamp>, age| at.is_some_and(|at| now >= at.plus(age));
+        let complete = open.counts.n >= pane.outputs;
+        let known = wait.at_once || complete || old(last, wait.age) && old(first, USUAL_WAIT);
+        if known { Ripe::Ripe } else { Ripe::TooEarly }
+    }
+
+    fn overridden(&mut self, label: &Label, bad: bool, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        let task = task_of(&self.memory.tasks, label.task);
+        let frozen = self.baseline.is_some();
+        let take = OpenLabels::take(&mut self.memory.open.overridden, (bad, bad), (label, task), (frozen, CASES_MIN));
+        if take == Take::Kept {
+            return;
+        }
+        if let Take::Close(counts) = take {
+            self.close(&Measure::OverrideRate, &counts, ctx, said);
+        }
+        self.each_chart(ctx, said, label.at, |rule, chart, ctx| {
+            rule.detect.measure == Measure::OverrideRate
+                && chart.case(&rule.detect, (label.at, label.late), bad, ctx.cache)
+        });
+    }
+
+    /// Closes the baseline of a measure that is learnt from feedback: from here on it is judged.
+    fn close(&mut self, measure: &Measure, open: &OpenCounts, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        let Some(baseline) = &mut self.baseline else { return };
+        open.add_to(&mut baseline.profile, measure);
+        if *measure == Measure::Accuracy {
+            // The same wait as before: what waits was let in by it.
+            baseline.profile.settle(self.asked_wait);
+            self.memory.wait = baseline.profile.wait;
+            self.redesign(ctx, Measure::is_of_verdicts);
+        } else {
+            self.redesign(ctx, |measure| *measure == Measure::OverrideRate);
+        }
+        self.take_allowance(ctx);
+        self.baseline_unwritten = true;
+        said.push(Said::Learnt);
+    }
+
+    /// Designs the charts of some measures anew.
+    fn redesign(&mut self, ctx: &mut Context<'_>, of: impl Fn(&Measure) -> bool) {
+        for (at, definition) in &self.watched {
+            let Some(rule) = ctx.rules.rules.get(*at) else { continue };
+            if of(&rule.detect.measure) && rule.detect.burn().is_none() {
+                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
+                let before = self.memory.charts.insert(*definition, chart);
+                self.memory.promised += before.map_or(0.0, |chart| chart.promised());
+            }
+        }
+    }
+
+    /// Feeds verdicts on outputs of one stretch of time to the charts.
+    fn chart_verdicts(&mut self, at: Timestamp, batch: &Batch, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        self.each_chart(ctx, said, at, |rule, chart, ctx| match rule.detect.measure {
+            Measure::Accuracy => chart.cases(&rule.detect, at, batch.wrong(), ctx.cache),
+            Measure::AccuracyAtCoverage => chart.cases(&rule.detect, at, batch.covered, ctx.cache),
+            Measure::Calibration | Measure::EstimatedAccuracy => {
+                chart.verdicts(&rule.detect, at, &batch.places, ctx.cache)
+            }
+            _ => false,
+        });
+    }
+
+    /// Feeds every chart once, though several rules may share it, and draws those that took something.
+    fn each_chart(
+        &mut self,
+        ctx: &mut Context<'_>,
+        said: &mut Vec<Said>,
+        at: Timestamp,
+        feed: impl Fn(&Rule, &mut Chart, &mut Context<'_>) -> bool,
+    ) {
+        for (nth, (rule, definition)) in self.watched.iter().enumerate() {
+            let earlier = self.watched.get(..nth).unwrap_or_default();
+            if earlier.iter().any(|(_, known)| known == definition) {
+                continue;
+            }
+            let rules = ctx.rules;
+            if let (Some(rule), Some(chart)) = (rules.rules.get(*rule), self.memory.charts.get_mut(definition))
+                && feed(rule, chart, ctx)
+            {
+                draw(*definition, rule, chart, at, said);
+            }
+        }
+    }
+}
