@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{Counts, Span, Timestamp};
+use super::units::{Counts, Estimate, Span, Timestamp};
 
 /// What stands around an alert. Empty for alerts that were written down before there was any of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,69 @@ pub struct Around {
     pub tasks: Option<Kitagawa>,
     /// How the measure went up to this moment.
     pub course: Option<Course>,
+    /// How accurate the stream was since then, for alerts about accuracy.
+    #[serde(default)]
+    pub standing: Option<Standing>,
+}
+
+/// How accurate a stream is over a span of time, as far as verdicts and confidences say. Shares lie in [0, 1], intervals are
+/// 95 % ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Outputs.
+    pub outputs: u64,
+    /// Those of them whose verdict is in.
+    pub labelled: u64,
+    /// The share of them whose verdict would be in by now if verdicts came as in the baseline, where that is known.
+    pub usual: Option<f64>,
+    /// Accuracy of the labelled outputs. Nothing where there are none.
+    pub labels: Option<Estimate>,
+    /// Accuracy of all outputs: what to go by. Nothing where there are no labels, and where it is `invalid`.
+    pub estimate: Option<Estimate>,
+    /// What the estimate was made from.
+    pub how: How,
+    /// As many labels, picked evenly and without any confidence, would say as much: for `Powered` by the variance, for
+    /// `Stratified` Kish's number from the weights of the labels.
+    pub effective: f64,
+    /// In what the labelled outputs are unlike the others. Where that is anything, accuracy of the labelled outputs alone is not
+    /// accuracy of all.
+    pub differ: Option<Differ>,
+    /// Why confidences cannot be gone by here, in words; then there is no estimate.
+    pub invalid: Option<String>,
+}
+
+/// What an estimate of accuracy was made from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// Verdicts alone: confidences say nothing about accuracy, or there are too few verdicts to tell.
+    #[default]
+    LabelsOnly,
+    /// Verdicts, and the confidence of all outputs with this weight in (0, 1] (PPI++).
+    Powered {
+        /// The weight.
+        lambda: f64,
+    },
+    /// Verdicts, weighted so that confidence and escalation are as in all outputs.
+    Stratified,
+}
+
+/// In what labelled outputs are unlike all.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Differ {
+    /// Mean confidence, where it differs.
+    pub confidence: Option<Versus>,
+    /// Share of outputs handed to a person, where it differs.
+    pub escalated: Option<Versus>,
+}
+
+/// A level of the labelled outputs beside that of all.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Versus {
+    /// Of the labelled.
+    pub labelled: f64,
+    /// Of all.
+    pub all: f64,
 }
 
 /// A side of an agent that is compared beside the measure of an alert.

@@ -272,7 +272,7 @@ impl Detector {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 #[cfg(test)]
 mod proportion_tests;
