@@ -3,6 +3,7 @@
 //! Every chart takes samples in order, holds its whole state, and answers with a [`Verdict`]. A chart never looks at a
 //! clock and never resets itself without saying so: an alarm stays until the reversed chart says the level is back.
 
+mod adjusted;
 mod bank;
 mod burn;
 mod comparison;
@@ -12,16 +13,21 @@ pub mod design;
 mod dispersion;
 mod distance;
 mod esr;
+mod estimate;
 mod ewma;
 mod history;
+mod isotonic;
 mod likelihood;
 mod mean;
 mod mixture_length;
 mod multivariate;
 mod ppi;
 mod proportion;
+mod reliability;
+mod residual;
 mod rhythm;
 mod runs;
+mod score;
 mod shewhart;
 mod standard;
 mod tabular;
@@ -29,6 +35,7 @@ mod volume;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::adjusted::{AdjustedChart, AdjustedDesign};
 pub use self::bank::{BankDesign, CusumBank};
 pub use self::burn::{BAD_LEAST, BurnChart};
 pub use self::comparison::Comparison;
@@ -38,14 +45,17 @@ pub use self::design::DesignCache;
 pub use self::dispersion::{Dispersion, standardised};
 pub use self::distance::{DistanceChart, DistanceDesign, Distances, FLOOR};
 pub use self::esr::Mixture;
+pub use self::estimate::{EstimateChart, EstimateDesign, Form, Validity};
 pub use self::ewma::Ewma;
 pub use self::history::{ChangePoint, History};
+pub use self::isotonic::{Block, CalibrationMap, Rung};
 pub use self::likelihood::{ShiryaevRoberts, glr_rise};
 pub use self::mean::{MeanChart, MeanDesign};
 pub use self::mixture_length::{RunLength, THOROUGH, run_length};
 pub use self::multivariate::{PhaseOne, VectorChart};
-pub use self::ppi::{Calibration, Powered};
+pub use self::ppi::Powered;
 pub use self::proportion::{Alarm, Centre, HIDDEN, Method, ProportionChart, ProportionDesign, Spread, labels_needed};
+pub use self::reliability::{Calibration, Decomposition, Reliability};
 pub use self::rhythm::in_time;
 pub use self::rhythm::{DAYS_MIN, Day, Rhythm};
 pub use self::runs::{RuleNumbers, RunRuleSet, RunRules, Sides};

@@ -1,26 +1,22 @@
-//! Accuracy from few labels and many confidences: prediction-powered inference, and what confidence alone says.
+//! Accuracy from few labels and many confidences: prediction-powered inference.
 //!
 //! **Definition.** y is 1 for a right output, c its stated confidence. PPI++ (Angelopoulos, Duchi & Zrnic 2023): theta =
 //! mean(y) + lambda (mean of c without labels - mean of c with), variance lambda^2 Var(c) / N + Var(y - lambda c) / n. With
 //! lambda 0 it is the labels alone, with 1 plain PPI (Angelopoulos et al. 2023); tuned, lambda = Cov(c, y) / ((1 + n / N)
-//! Var(c)), cut to [0, 1], Cov over the labelled, Var over all. It is right whatever the confidence is worth. CBPE (NannyML):
-//! mean(c), right where confidence is calibrated; how far it is not: the expected calibration error over ten bins
-//! (Naeini, Cooper & Hauskrecht 2015) and the score of Brier (1950).
+//! Var(c)), cut to [0, 1], Cov over the labelled, Var over all. It is right whatever the confidence is worth; what confidence
+//! says alone is in `reliability`.
 //!
-//! **Sums.** Eight for [`Powered`], thirty-one for [`Calibration`]: they merge by addition, in any order.
+//! **Sums.** Eight: they merge by addition, in any order.
 //!
-//! **Classical constants.** Intervals of 90 %; ten bins of equal width, each with its upper end.
+//! **Classical constants.** Intervals of 90 %.
 //!
 //! **Bad at.** Alarms (the reported accuracy and its interval gain, a chart of it hardly does); fewer than some thirty labels,
-//! as the interval is a normal one; CBPE: confident failures, which it cannot see.
+//! as the interval is a normal one.
 
 use serde::{Deserialize, Serialize};
 
 use super::design::interval::normal_quantile;
 use crate::engine::units::Estimate;
-
-/// Bins of the calibration error.
-const BINS: usize = 10;
 
 /// The sums that prediction-powered inference needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -138,78 +134,6 @@ impl Powered {
     }
 }
 
-/// The outputs of one bin of confidence.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Bin {
-    n: u64,
-    right: u64,
-    c: f64,
-}
-
-/// How confidence and truth agree, over outputs whose verdict is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Calibration {
-    bins: [Bin; BINS],
-    squares: f64,
-}
-
-impl Calibration {
-    /// Adds an output. What is no finite number is left out.
-    pub fn add(&mut self, confidence: f64, right: bool) {
-        if !confidence.is_finite() {
-            return;
-        }
-        let above = (1..BINS).take_while(|edge| confidence > *edge as f64 * (1.0 / BINS as f64)).count();
-        if let Some(bin) = self.bins.get_mut(above) {
-            bin.n += 1;
-            bin.right += u64::from(right);
-            bin.c += confidence;
-        }
-        let miss = confidence - f64::from(u8::from(right));
-        self.squares += miss * miss;
-    }
-
-    /// Adds all outputs of another.
-    pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.bins.iter_mut().zip(&other.bins) {
-            mine.n += theirs.n;
-            mine.right += theirs.right;
-            mine.c += theirs.c;
-        }
-        self.squares += other.squares;
-    }
-
-    /// Outputs.
-    pub fn n(&self) -> u64 {
-        self.bins.iter().map(|bin| bin.n).sum()
-    }
-
-    /// The accuracy that confidence predicts (CBPE).
-    pub fn predicted(&self) -> Option<f64> {
-        self.mean(self.bins.iter().map(|bin| bin.c).sum())
-    }
-
-    /// The accuracy that there was.
-    pub fn realised(&self) -> Option<f64> {
-        self.mean(self.bins.iter().map(|bin| bin.right as f64).sum())
-    }
-
-    /// Expected calibration error: the mean distance of confidence from the share of right ones, bin by bin.
-    pub fn error(&self) -> Option<f64> {
-        self.mean(self.bins.iter().map(|bin| (bin.c - bin.right as f64).abs()).sum())
-    }
-
-    /// Brier's score: the mean squared distance of confidence from 1 or 0.
-    pub fn brier(&self) -> Option<f64> {
-        self.mean(self.squares)
-    }
-
-    fn mean(&self, sum: f64) -> Option<f64> {
-        let n = self.n();
-        (n > 0).then(|| sum / n as f64)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -274,21 +198,6 @@ mod tests {
         // Confidence that never varies has no weight.
         (0..10).for_each(|i| sums.add(0.9, (i < 5).then_some(i < 3)));
         assert_eq!((sums.tuning(), sums.tuning_uncut()), (0.0, None));
-        let empty = Calibration::default();
-        assert_eq!([empty.predicted(), empty.realised(), empty.error(), empty.brier()], [None; 4]);
-    }
-
-    #[test]
-    fn calibration_equals_the_definition_by_hand() {
-        let mut found = Calibration::default();
-        for (c, right) in [(0.95, true), (0.9, false), (0.3, false), (0.25, true)] {
-            found.add(c, right);
-        }
-        // 0.9 is the upper end of its bin, 0.3 lies in one bin with 0.25.
-        assert!((found.error().unwrap() - (0.05 + 0.9 + 0.45) / 4.0).abs() < 1e-12);
-        assert!((found.brier().unwrap() - (0.0025 + 0.81 + 0.09 + 0.5625) / 4.0).abs() < 1e-12);
-        assert!((found.predicted().unwrap() - 0.6).abs() < 1e-12);
-        assert_eq!((found.realised(), found.n()), (Some(0.5), 4));
     }
 
     proptest! {
@@ -299,28 +208,21 @@ mod tests {
         ) {
             let (low, high) = (cuts.0.min(cuts.1).min(outputs.len()), cuts.0.max(cuts.1).min(outputs.len()));
             let make = |part: &[(f64, Option<bool>)]| {
-                let (mut sums, mut calibration) = (Powered::default(), Calibration::default());
-                for (c, right) in part {
-                    sums.add(*c, *right);
-                    if let Some(right) = right { calibration.add(*c, *right); }
-                }
-                (sums, calibration)
+                let mut sums = Powered::default();
+                part.iter().for_each(|(c, right)| sums.add(*c, *right));
+                sums
             };
             let (a, b, c) = (make(&outputs[..low]), make(&outputs[low..high]), make(&outputs[high..]));
             let (mut left, mut right) = (a, b);
-            left.0.merge(&b.0); left.0.merge(&c.0);
-            left.1.merge(&b.1); left.1.merge(&c.1);
-            right.0.merge(&c.0); right.1.merge(&c.1);
+            left.merge(&b); left.merge(&c);
+            right.merge(&c);
             let mut tail = a;
-            tail.0.merge(&right.0); tail.1.merge(&right.1);
+            tail.merge(&right);
             for (one, other) in [(left, tail), (left, make(&outputs))] {
-                prop_assert_eq!((one.0.labelled, one.0.right, one.0.unlabelled), (other.0.labelled, other.0.right, other.0.unlabelled));
-                for (x, y) in [(one.0.c, other.0.c), (one.0.cc, other.0.cc), (one.0.cy, other.0.cy), (one.0.free_c, other.0.free_c), (one.0.free_cc, other.0.free_cc)] {
+                prop_assert_eq!((one.labelled, one.right, one.unlabelled), (other.labelled, other.right, other.unlabelled));
+                for (x, y) in [(one.c, other.c), (one.cc, other.cc), (one.cy, other.cy), (one.free_c, other.free_c), (one.free_cc, other.free_cc)] {
                     prop_assert!((x - y).abs() < 1e-9);
                 }
-                prop_assert_eq!(one.1.n(), other.1.n());
-                prop_assert!((one.1.brier().unwrap_or(0.0) - other.1.brier().unwrap_or(0.0)).abs() < 1e-9);
-                prop_assert!((one.1.error().unwrap_or(0.0) - other.1.error().unwrap_or(0.0)).abs() < 1e-9);
             }
         }
     }
