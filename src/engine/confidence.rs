@@ -9,6 +9,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::units::Counts;
+
 /// Bins of confidence.
 pub const BINS: u16 = 271;
 
@@ -155,6 +157,18 @@ impl ConfidenceTable {
         let mut total = Cell::default();
         self.cells.iter().for_each(|(_, cell)| total.merge(*cell));
         total
+    }
+
+    /// Those handed to a person: of all outputs, and of the labelled ones.
+    pub fn escalated(&self) -> [Counts; 2] {
+        let mut counts = [Counts::default(); 2];
+        for (place, cell) in &self.cells {
+            for (count, n) in counts.iter_mut().zip([cell.outputs, cell.labelled]) {
+                let n = u64::from(n);
+                count.merge(Counts { hits: if place.escalated() { n } else { 0 }, n });
+            }
+        }
+        counts
     }
 
     /// Outputs by hundredths of confidence: 100 counts.

@@ -13,13 +13,15 @@
 //!
 //! **Bad at.** Labels picked by what neither confidence nor escalation shows; verdicts that come sooner when they are bad.
 
-use super::around::{Differ, How, Standing, Versus};
+use super::around::{Differ, How, Versus};
 use super::confidence::{Cell, ConfidenceTable};
 use super::detect::Powered;
 use super::detect::design::interval::{wilson, wilson_of};
 use super::sketch::Pane;
 use super::units::{Counts, Estimate, Span};
 use super::verdicts::{AGES, Delays};
+
+pub use super::around::Standing;
 
 /// Confidence of every interval.
 const LEVEL: f64 = 0.95;
@@ -68,6 +70,15 @@ impl Standing {
     #[must_use]
     pub fn without_estimate(self, why: String) -> Self {
         Self { estimate: None, how: How::LabelsOnly, effective: self.labelled as f64, invalid: Some(why), ..self }
+    }
+
+    /// The same without any number that is not to be shown: what is invalid has no estimate, whoever found that out.
+    #[must_use]
+    pub fn shown(self) -> Self {
+        match self.invalid.clone() {
+            Some(why) => self.without_estimate(why),
+            None => self,
+        }
     }
 
     /// The share of outputs whose verdict is in.
@@ -222,13 +233,8 @@ fn stratum(cell: Cell) -> Stratum {
 /// In what the labelled outputs with a confidence differ from the others.
 fn differ(table: &ConfidenceTable) -> Option<Differ> {
     let confidence = confidences_differ(&table_sums(table));
-    let mut labelled = Counts::default();
-    let mut free = Counts::default();
-    for (place, cell) in table.cells() {
-        let count = |n: u32| Counts { hits: if place.escalated() { u64::from(n) } else { 0 }, n: u64::from(n) };
-        labelled.merge(count(cell.labelled));
-        free.merge(count(cell.outputs.saturating_sub(cell.labelled)));
-    }
+    let [all, labelled] = table.escalated();
+    let free = Counts { hits: all.hits.saturating_sub(labelled.hits), n: all.n.saturating_sub(labelled.n) };
     let escalated = shares_differ(labelled, free);
     (confidence.is_some() || escalated.is_some()).then_some(Differ { confidence, escalated })
 }

@@ -119,13 +119,16 @@ struct OpenAlert {
     state: String,
     active_at: String,
     value: String,
+    /// How accurate the stream was since the change, for alerts about accuracy; not in Prometheus' shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<Value>,
     #[serde(skip)]
     rule: String,
 }
 
 fn open_alerts(db: &Connection) -> rusqlite::Result<Vec<OpenAlert>> {
     let mut select = db.prepare(
-        "SELECT labels, annotations, state, started_at, estimate, rule FROM v_alerts
+        "SELECT labels, annotations, state, started_at, estimate, rule, standing FROM v_alerts
          WHERE state IN ('pending', 'firing') ORDER BY started_at_ms, alert_id",
     )?;
     let map = |text: String| serde_json::from_str(&text).unwrap_or(Value::Null);
@@ -137,6 +140,7 @@ fn open_alerts(db: &Connection) -> rusqlite::Result<Vec<OpenAlert>> {
             active_at: row.get(3)?,
             value: row.get::<_, Option<f64>>(4)?.map_or_else(|| "1e+00".to_owned(), |x| x.to_string()),
             rule: row.get(5)?,
+            accuracy: row.get::<_, Option<String>>(6)?.map(map),
         })
     })?;
     rows.collect()
