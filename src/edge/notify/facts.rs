@@ -227,20 +227,21 @@ fn rests_on(account: &Account, over: bool, compact: bool) -> Option<String> {
     // Panes reach back a day; what is older is not counted, and is said not to be.
     let reaches = account.changed_at.is_none_or(|at| from <= at.plus(Span::HOUR));
     if let Some(standing) = standing {
+        // Verdicts that came late count among the labelled and not in the chart, which is told where it makes a difference.
+        let apart = account.samples.abs_diff(standing.labelled) * 10 > standing.labelled;
+        let judged = if apart { format!("{told}; ") } else { String::new() };
         let span = if reaches { "since then" } else { "of the last 24 h" };
-        return Some(format!("{told}; {}", verdicts_in(standing, span, compact)));
+        return Some(format!("{judged}{}", verdicts_in(standing, span)));
     }
     let span = if reaches { "outputs still" } else { "in the last 24 h" };
     Some(format!("{told}; {} of {} {span} unlabelled", count(*labels_missing), count(*outputs)))
 }
 
-/// What share of the verdicts is in, and what share usually is.
-fn verdicts_in(standing: &Standing, span: &str, compact: bool) -> String {
-    let Standing { outputs, labelled, .. } = standing;
+/// What share of the verdicts is in, and what share is by that age in the baseline.
+fn verdicts_in(standing: &Standing, span: &str) -> String {
     let share = standing.label_share().map_or(String::new(), |share| format!(", {}", exact(share)));
-    let usual = standing.usual.filter(|_| !compact);
-    let usual = usual.map_or(String::new(), |usual| format!("; in the baseline {} by that age", exact(usual)));
-    format!("{} of {} outputs {span} have a verdict{share}{usual}", count(*labelled), count(*outputs))
+    let usual = standing.usual.map_or(String::new(), |usual| format!(" (usual {})", exact(usual)));
+    format!("{} of {} outputs {span} labelled{share}{usual}", count(standing.labelled), count(standing.outputs))
 }
 
 /// A share in percent with one decimal.
