@@ -3,6 +3,7 @@
 mod accuracy;
 pub mod args;
 mod baseline;
+mod calibration;
 mod chart;
 pub mod check;
 mod console;

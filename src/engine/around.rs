@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::cause::Cause;
 use super::units::{Counts, Estimate, Span, Timestamp};
 
 /// What stands around an alert. Empty for alerts that were written down before there was any of it.
@@ -34,6 +35,20 @@ pub struct Around {
     /// How accurate the stream was since then, for alerts about accuracy.
     #[serde(default)]
     pub standing: Option<Standing>,
+    /// For measures of accuracy: which charts spoke, and what that means.
+    #[serde(default)]
+    pub cause: Option<Cause>,
+}
+
+impl Around {
+    /// Adds what the charts of accuracy say together. Where labels contradict confidence, there is no estimate from it.
+    pub fn take_cause(&mut self, cause: Option<Cause>) {
+        if let Some(contradiction) = cause.as_ref().and_then(|cause| cause.contradicted.as_ref()) {
+            let invalid = |standing: Standing| standing.without_estimate(contradiction.told());
+            self.standing = self.standing.take().map(invalid);
+        }
+        self.cause = cause;
+    }
 }
 
 /// How accurate a stream is over a span of time, as far as verdicts and confidences say. Shares lie in [0, 1], intervals are
@@ -60,6 +75,28 @@ pub struct Standing {
     pub differ: Option<Differ>,
     /// Why confidences cannot be gone by here, in words; then there is no estimate.
     pub invalid: Option<String>,
+}
+
+impl Standing {
+    /// The same, but confidences cannot be gone by, for this reason: no estimate is given, the labels stay.
+    #[must_use]
+    pub fn without_estimate(self, why: String) -> Self {
+        Self { estimate: None, how: How::LabelsOnly, effective: self.labelled as f64, invalid: Some(why), ..self }
+    }
+
+    /// The same without any number that is not to be shown: what is invalid has no estimate, whoever found that out.
+    #[must_use]
+    pub fn shown(self) -> Self {
+        match self.invalid.clone() {
+            Some(why) => self.without_estimate(why),
+            None => self,
+        }
+    }
+
+    /// The share of outputs whose verdict is in.
+    pub fn label_share(&self) -> Option<f64> {
+        Counts { hits: self.labelled, n: self.outputs }.share()
+    }
 }
 
 /// What an estimate of accuracy was made from.

@@ -12,6 +12,7 @@ mod beside;
 pub mod budget;
 mod burn;
 pub mod cases;
+pub mod cause;
 pub mod chart;
 pub mod confidence;
 mod contract;
@@ -20,6 +21,8 @@ pub mod event;
 pub mod explain;
 pub mod labels;
 pub mod memory;
+pub mod pace;
+pub mod picks;
 pub mod plan;
 pub mod rate;
 pub mod reach;
@@ -44,7 +47,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use baseline::{Baseline, BaselineSet};
 use budget::Promised;
-use confidence::Place;
+use confidence::{Place, draw};
 use detect::DesignCache;
 use event::{Event, Feedback, Output, Rejection, Why};
 use labels::Label;
@@ -255,16 +258,17 @@ impl Engine {
         let override_known = output.flags.iter().any(|(name, _)| name == "overridden");
         let mut in_baseline = false;
         let mut kept = true;
-        let mut task = 0;
+        let (mut task, mut covered) = (0, false);
         let place = Place::of(output.confidence, output.escalated);
         self.with_stream(index, now, effects, |stream, ctx, said| {
             in_baseline = stream.in_baseline();
             stream.memory.applied = offset;
             kept = stream.output(output, ctx, said);
             task = stream.task_number(output.task.as_deref());
+            covered = stream.covers(place, draw(key as u64), now);
             if output.correct.is_some() {
                 let at = output.ts;
-                let label = Label { correct: output.correct, at, in_baseline, place, task, ..Label::NOTHING };
+                let label = Label { correct: output.correct, at, in_baseline, covered, place, task, ..Label::NOTHING };
                 stream.label(&label, ctx, said);
             }
         });
@@ -272,7 +276,8 @@ impl Engine {
         let known = Known::IN_BASELINE
             .when(in_baseline)
             .and(Known::LABELLED.when(output.correct.is_some()))
-            .and(Known::OVERRIDE.when(override_known));
+            .and(Known::OVERRIDE.when(override_known))
+            .and(Known::COVERED.when(covered));
         self.recent.apply(Op::Insert(Entry { key, stream: index, ts: output.ts, place, task, known }));
         Ok(())
     }
@@ -316,12 +321,15 @@ impl Engine {
             late: true,
             place: known.map_or(Place::NONE, |entry| entry.place),
             task: known.map_or(0, |entry| entry.task),
-            ..Label::NOTHING
+            picked: false,
         };
         let now = self.position.time.unwrap_or(feedback.ts);
         self.with_stream(index, now, effects, |stream, ctx, said| {
             stream.memory.applied = offset;
-            stream.label(&label, ctx, said);
+            // Another half of the key than the one that decides about coverage.
+            let usual =
+                feedback.sampled.is_none_or(|sampled| stream.memory.picks.takes(sampled, draw((key >> 64) as u64)));
+            stream.label(&Label { picked: !usual, ..label }, ctx, said);
         });
         Ok(())
     }

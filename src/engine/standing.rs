@@ -65,26 +65,6 @@ impl Standing {
         }
         standing
     }
-
-    /// The same, but confidences cannot be gone by, for this reason: no estimate is given, the labels stay.
-    #[must_use]
-    pub fn without_estimate(self, why: String) -> Self {
-        Self { estimate: None, how: How::LabelsOnly, effective: self.labelled as f64, invalid: Some(why), ..self }
-    }
-
-    /// The same without any number that is not to be shown: what is invalid has no estimate, whoever found that out.
-    #[must_use]
-    pub fn shown(self) -> Self {
-        match self.invalid.clone() {
-            Some(why) => self.without_estimate(why),
-            None => self,
-        }
-    }
-
-    /// The share of outputs whose verdict is in.
-    pub fn label_share(&self) -> Option<f64> {
-        Counts { hits: self.labelled, n: self.outputs }.share()
-    }
 }
 
 /// The sums of a table that prediction-powered inference needs, the middle of a bin standing for its confidences.

@@ -84,6 +84,7 @@ fn around() -> Around {
         ),
         course: Some(course(RAISED)),
         standing: Some(standing()),
+        cause: None,
     }
 }
 

@@ -1,8 +1,12 @@
 //! How accurate streams were over their last day, from the panes that are written down.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::de::DeserializeOwned;
 
 use super::blob::decode;
+use crate::engine::cause::Contradiction;
+use crate::engine::detect::Validity;
+use crate::engine::memory::Memory;
 use crate::engine::sketch::Pane;
 use crate::engine::standing::Standing;
 use crate::engine::units::{Span, Timestamp};
@@ -28,7 +32,7 @@ pub struct LastDay {
 pub fn last_days(db: &Connection, most: usize) -> rusqlite::Result<(Vec<LastDay>, i64)> {
     let all = db.query_row("SELECT count(*) FROM streams WHERE labelled > 0", [], |row| row.get(0))?;
     let mut select = db.prepare(
-        "SELECT s.id, s.agent, s.task, s.newest_pane_ms, b.baseline_accuracy
+        "SELECT s.id, s.agent, s.task, s.newest_pane_ms, b.baseline_accuracy, s.memory
          FROM streams s JOIN v_stream_baselines b ON b.stream_id = s.id
          LEFT JOIN (SELECT DISTINCT stream_id FROM v_open_alerts WHERE state = 'firing') f ON f.stream_id = s.id
          WHERE s.labelled > 0 AND s.newest_pane_ms IS NOT NULL
@@ -37,9 +41,27 @@ pub fn last_days(db: &Connection, most: usize) -> rusqlite::Result<(Vec<LastDay>
     let days = select.query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
         let newest = Timestamp::from_millis(row.get(3)?);
         let pane = last_day(db, row.get(0)?, newest)?;
-        Ok(LastDay { agent: row.get(1)?, task: row.get(2)?, standing: Standing::of_pane(&pane), baseline: row.get(4)? })
+        let memory: Memory = read(&row.get::<_, Vec<u8>>(5)?)?;
+        let standing = Standing::of_pane(&pane);
+        let standing = match contradicted(&memory) {
+            Some(why) => standing.without_estimate(why),
+            None => standing,
+        };
+        Ok(LastDay { agent: row.get(1)?, task: row.get(2)?, standing, baseline: row.get(4)? })
     })?;
     Ok((days.collect::<rusqlite::Result<_>>()?, all))
+}
+
+/// Why confidence cannot be gone by on a stream, where a chart of it says so.
+fn contradicted(memory: &Memory) -> Option<String> {
+    memory.charts.values().find_map(|chart| match chart.validity()? {
+        Validity::Valid => None,
+        Validity::Invalid { since, labels, shortfall, .. } => Some(Contradiction { since, labels, shortfall }.told()),
+    })
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> rusqlite::Result<T> {
+    decode(bytes).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.to_string().into()))
 }
 
 /// All of a stream in the hour of its newest minute and the 23 hours before it, each pane found by its key.
@@ -50,8 +72,7 @@ fn last_day(db: &Connection, stream: i64, newest: Timestamp) -> rusqlite::Result
         let bytes: Option<Vec<u8>> =
             db.prepare_cached(&sql)?.query_row(params![start.as_millis(), stream], |row| row.get(0)).optional()?;
         if let Some(bytes) = bytes {
-            let broken = |why: String| rusqlite::Error::ToSqlConversionFailure(why.into());
-            all.merge(&decode::<Pane>(&bytes).map_err(|error| broken(error.to_string()))?);
+            all.merge(&read::<Pane>(&bytes)?);
         }
         Ok(())
     };

@@ -14,6 +14,8 @@ use crate::engine::units::{Estimate, Span};
 
 /// Longest label value shown, in characters.
 pub(super) const LABEL_LIMIT: usize = 120;
+/// Longest reason shown, in characters.
+const WHY_LIMIT: usize = 200;
 /// How long before a change a release counts as at its time.
 const NEAR: Span = Span::from_secs(3 * 3_600);
 /// Most tasks told of those that carry a change.
@@ -100,6 +102,9 @@ fn ending(crossing: &Crossing) -> String {
         }
         Reason::BaselineReplaced => {
             "Closed because the stream got a new baseline; this does not say that it got better."
+        }
+        Reason::Contradicted => {
+            "Closed because labels contradict the confidence that it rests on; this does not say that it got better."
         }
     }
     .to_owned()
@@ -258,7 +263,7 @@ fn all_outputs(account: &Account) -> Option<String> {
     let told = |e: Estimate| format!("{} ({})", scale.value(e.value), scale.interval(e));
     let alone = format!("labels alone {}", told(labels));
     if let Some(why) = &standing.invalid {
-        return Some(format!("no estimate: {}; {alone}", line(why, LABEL_LIMIT)));
+        return Some(format!("no estimate: {}; {alone}", line(why, WHY_LIMIT)));
     }
     let found = told(standing.estimate?);
     match standing.how {

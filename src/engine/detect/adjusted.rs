@@ -165,6 +165,9 @@ pub struct AdjustedChart {
 }
 
 impl AdjustedChart {
+    /// What the chart is, in words.
+    pub const METHOD: &str = "e-SR mixture of labels given confidence";
+
     /// A chart that has seen nothing.
     pub fn new(design: &AdjustedDesign) -> Self {
         let design = AdjustedDesign {
@@ -279,7 +282,7 @@ impl AdjustedChart {
         let Some(since) = self.residuals.change(sign, shortest) else { return Verdict::InControl };
         Verdict::OutOfControl(Evidence {
             grade: Grade::Degraded,
-            method: self.method(),
+            method: Self::METHOD.to_owned(),
             statistic: self.statistic(),
             limit: self.limit(),
             arl0: self.design.arl0,
@@ -301,11 +304,6 @@ impl AdjustedChart {
         Estimate { value: 0.0, low: -half, high: half }
     }
 
-    /// What the chart is, in words.
-    pub fn method(&self) -> String {
-        "e-SR mixture of labels given confidence".to_owned()
-    }
-
     /// The design in force.
     pub const fn design(&self) -> &AdjustedDesign {
         &self.design
@@ -319,11 +317,6 @@ impl AdjustedChart {
     /// The limit A.
     pub const fn limit(&self) -> f64 {
         self.design.arl0
-    }
-
-    /// The in-control mean of label less accuracy said.
-    pub const fn centre(&self) -> f64 {
-        0.0
     }
 
     /// Labels taken.

@@ -1,7 +1,8 @@
 //! The chart of predicted accuracy: what confidence says of cases that nobody judged, as long as labels do not contradict it.
 //!
 //! **Definition.** g is the accuracy that the calibration map says of a case. Hourly: the CUSUM of standardised bucket means of g
-//! (`mean`), sigma that of the baseline's buckets. Cases: the CUSUM of single g (`score`). Either looks for a fall against the
+//! (`mean`), sigma that of the baseline's buckets; g is skewed, so z is brought near to normal with the third moment of a mean of n of
+//! them, as wander has none. Cases: the CUSUM of single g (`score`). Either looks for a fall against the
 //! validation mean of g, not against accuracy: a constant fault of the map cancels. Beside it the risk-adjusted chart of
 //! `adjusted` runs over the labels: while it is out, confidence does not mean what it meant, the estimate is invalid, and
 //! the chart raises no suspicion. It goes on all the same, and speaks again when the labels are back.
@@ -29,6 +30,9 @@ use crate::engine::units::{Estimate, SampleUnit, Timestamp};
 /// Validated confidences below which no promise is made.
 const CONFIDENCES_NEEDED: u64 = 5_000;
 
+/// Skewness that a bucket mean is taken to have at most: buckets of a handful of cases are not what sigma is of.
+const MOST_SKEWED: f64 = 1.0;
+
 /// What the chart takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Form {
@@ -45,7 +49,7 @@ pub struct EstimateDesign {
     pub form: Form,
     /// The chart of bucket means of g; of its numbers `Cases` uses delta, the promise (in cases then) and the guarantee.
     pub mean: MeanDesign,
-    /// Values of g in validation with how often each was said, for `Cases`.
+    /// Values of g in validation with how often each was said: the steps of `Cases`, the skewness of `Hourly`.
     pub values: Vec<(f64, u64)>,
     /// Validated confidences.
     pub confidences: u64,
@@ -74,7 +78,11 @@ pub enum Validity {
 /// The chart inside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Inner {
-    Hourly(MeanChart),
+    Hourly {
+        chart: MeanChart,
+        /// The third central moment of g.
+        third: f64,
+    },
     Cases(ScoreCusum),
 }
 
@@ -91,7 +99,7 @@ impl EstimateChart {
     pub fn new(design: &EstimateDesign, cache: &mut DesignCache) -> Self {
         let mean = MeanDesign { direction: Direction::Down, ..design.mean };
         let inner = match design.form {
-            Form::Hourly => Inner::Hourly(MeanChart::new(&mean, cache)),
+            Form::Hourly => Inner::Hourly { chart: MeanChart::new(&mean, cache), third: third_moment(&design.values) },
             Form::Cases => {
                 let MeanDesign { delta, arl0, guarantee, .. } = mean;
                 let design = ScoreDesign { values: &design.values, delta, arl0, guarantee };
@@ -104,7 +112,7 @@ impl EstimateChart {
     /// What the chart takes.
     pub const fn form(&self) -> Form {
         match self.inner {
-            Inner::Hourly(_) => Form::Hourly,
+            Inner::Hourly { .. } => Form::Hourly,
             Inner::Cases(_) => Form::Cases,
         }
     }
@@ -116,8 +124,9 @@ impl EstimateChart {
 
     /// Takes the mean of g over one closed bucket of `n` cases; a chart of cases takes none.
     pub fn update(&mut self, mean: f64, n: u64, at: Timestamp) {
-        if let Inner::Hourly(chart) = &mut self.inner {
-            chart.update(mean, n, at);
+        if let Inner::Hourly { chart, third } = &mut self.inner {
+            let skewness = *third / ((n as f64).powi(2) * chart.sigma().powi(3));
+            chart.update_skewed(mean, n, skewness.clamp(-MOST_SKEWED, MOST_SKEWED), at);
         }
     }
 
@@ -126,7 +135,7 @@ impl EstimateChart {
         let g = self.predict(confidence);
         match &mut self.inner {
             Inner::Cases(chart) if !confidence.is_nan() => chart.update(g, at),
-            Inner::Cases(_) | Inner::Hourly(_) => {}
+            Inner::Cases(_) | Inner::Hourly { .. } => {}
         }
     }
 
@@ -151,7 +160,7 @@ impl EstimateChart {
     /// Whether there is a suspicion; never while labels contradict confidence.
     pub const fn is_out(&self) -> bool {
         let out = match &self.inner {
-            Inner::Hourly(chart) => chart.is_out(),
+            Inner::Hourly { chart, .. } => chart.is_out(),
             Inner::Cases(chart) => chart.is_out(),
         };
         out && !self.tripwire.is_out()
@@ -165,7 +174,7 @@ impl EstimateChart {
     /// What the chart says now, in terms of predicted accuracy; in control while labels contradict confidence.
     pub fn verdict(&self) -> Verdict {
         let verdict = match &self.inner {
-            Inner::Hourly(chart) => chart.verdict(),
+            Inner::Hourly { chart, .. } => chart.verdict(),
             Inner::Cases(chart) => self.of_cases(chart),
         };
         match verdict {
@@ -195,13 +204,18 @@ impl EstimateChart {
         })
     }
 
+    /// Whether there are confidences enough for a promise.
+    pub const fn is_calibrated(&self) -> bool {
+        self.confidences >= CONFIDENCES_NEEDED
+    }
+
     /// What the chart is, in words.
     pub fn method(&self) -> String {
         let name = match &self.inner {
-            Inner::Hourly(chart) => format!("{} of predicted accuracy", chart.method()),
+            Inner::Hourly { chart, .. } => format!("{} of predicted accuracy", chart.method()),
             Inner::Cases(_) => "CUSUM of predicted accuracy, case by case".to_owned(),
         };
-        if self.confidences >= CONFIDENCES_NEEDED {
+        if self.is_calibrated() {
             return name;
         }
         let [found, needed] = [self.confidences, CONFIDENCES_NEEDED].map(thousands);
@@ -211,7 +225,7 @@ impl EstimateChart {
     /// Changes the promise, in buckets or cases; the statistic stays.
     pub fn redesign(&mut self, arl0: f64, cache: &mut DesignCache) {
         match &mut self.inner {
-            Inner::Hourly(chart) => chart.redesign(arl0, cache),
+            Inner::Hourly { chart, .. } => chart.redesign(arl0, cache),
             Inner::Cases(chart) => chart.redesign(arl0, cache),
         }
     }
@@ -224,7 +238,7 @@ impl EstimateChart {
     /// Gives the chart a head start of half its limit: a new version is a likely time for a change.
     pub fn head_start(&mut self) {
         match &mut self.inner {
-            Inner::Hourly(chart) => chart.head_start(),
+            Inner::Hourly { chart, .. } => chart.head_start(),
             Inner::Cases(chart) => chart.head_start(),
         }
     }
@@ -237,7 +251,7 @@ impl EstimateChart {
     /// The statistic: in standard deviations of buckets, or in accuracy.
     pub const fn statistic(&self) -> f64 {
         match &self.inner {
-            Inner::Hourly(chart) => chart.statistic(),
+            Inner::Hourly { chart, .. } => chart.statistic(),
             Inner::Cases(chart) => chart.statistic(),
         }
     }
@@ -245,7 +259,7 @@ impl EstimateChart {
     /// Its limit.
     pub const fn limit(&self) -> f64 {
         match &self.inner {
-            Inner::Hourly(chart) => chart.limit(),
+            Inner::Hourly { chart, .. } => chart.limit(),
             Inner::Cases(chart) => chart.limit(),
         }
     }
@@ -253,7 +267,7 @@ impl EstimateChart {
     /// The validation mean of g.
     pub fn centre(&self) -> f64 {
         match &self.inner {
-            Inner::Hourly(chart) => chart.centre(),
+            Inner::Hourly { chart, .. } => chart.centre(),
             Inner::Cases(chart) => chart.baseline().value,
         }
     }
@@ -261,10 +275,17 @@ impl EstimateChart {
     /// Buckets or cases taken.
     pub const fn samples_seen(&self) -> u64 {
         match &self.inner {
-            Inner::Hourly(chart) => chart.samples_seen(),
+            Inner::Hourly { chart, .. } => chart.samples_seen(),
             Inner::Cases(chart) => chart.seen(),
         }
     }
+}
+
+/// The mean cubed distance from the mean; 0 of nothing.
+fn third_moment(values: &[(f64, u64)]) -> f64 {
+    let n = values.iter().map(|(_, n)| *n as f64).sum::<f64>().max(1.0);
+    let mean = values.iter().map(|(g, n)| g * *n as f64).sum::<f64>() / n;
+    values.iter().map(|(g, n)| (g - mean).powi(3) * *n as f64).sum::<f64>() / n
 }
 
 /// A number with its thousands apart.

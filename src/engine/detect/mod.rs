@@ -157,6 +157,10 @@ pub enum Detector {
     Burn(BurnChart),
     /// Of outputs in blocks of hours. Boxed, as the others that are large.
     Volume(Box<VolumeChart>),
+    /// Of predicted accuracy.
+    Estimate(Box<EstimateChart>),
+    /// Of labels given what confidence says of them.
+    Adjusted(Box<AdjustedChart>),
 }
 
 impl Detector {
@@ -169,6 +173,8 @@ impl Detector {
             Self::Vector(chart) => chart.verdict(),
             Self::Burn(chart) => chart.verdict(),
             Self::Volume(chart) => chart.verdict(),
+            Self::Estimate(chart) => chart.verdict(),
+            Self::Adjusted(chart) => chart.verdict(),
         }
     }
 
@@ -183,6 +189,8 @@ impl Detector {
             Self::Vector(chart) => chart.is_out().then_some(Grade::Confirmed),
             Self::Burn(chart) => chart.is_out().then_some(Grade::Confirmed),
             Self::Volume(chart) => chart.is_out().then_some(Grade::Confirmed),
+            Self::Estimate(chart) => chart.grade(),
+            Self::Adjusted(chart) => chart.grade(),
         }
     }
 
@@ -195,6 +203,8 @@ impl Detector {
             Self::Vector(chart) => chart.statistic(),
             Self::Burn(chart) => chart.statistic(),
             Self::Volume(chart) => chart.mean().statistic(),
+            Self::Estimate(chart) => chart.statistic(),
+            Self::Adjusted(chart) => chart.statistic(),
         }
     }
 
@@ -207,6 +217,8 @@ impl Detector {
             Self::Vector(chart) => chart.limit(),
             Self::Burn(chart) => chart.limit(),
             Self::Volume(chart) => chart.mean().limit(),
+            Self::Estimate(chart) => chart.limit(),
+            Self::Adjusted(chart) => chart.limit(),
         }
     }
 
@@ -218,6 +230,8 @@ impl Detector {
             Self::Distance(_) | Self::Vector(_) => 0.0,
             Self::Burn(chart) => chart.centre(),
             Self::Volume(_) => 1.0,
+            Self::Estimate(chart) => chart.centre(),
+            Self::Adjusted(chart) => chart.centre(),
         }
     }
 
@@ -229,7 +243,11 @@ impl Detector {
                 Some(("T2 of single buckets", statistic, limit))
             }
             Self::Proportion(chart) => Some(("Bernoulli CUSUM", chart.cusum(), chart.cusum_limit())),
-            Self::Mean(_) | Self::Distance(_) | Self::Burn(_) | Self::Volume(_) => None,
+            Self::Estimate(chart) => {
+                let labels = chart.tripwire();
+                Some(("labels given confidence", labels.statistic(), labels.limit()))
+            }
+            Self::Mean(_) | Self::Distance(_) | Self::Burn(_) | Self::Volume(_) | Self::Adjusted(_) => None,
         }
     }
 
@@ -243,6 +261,8 @@ impl Detector {
             // It makes no promise.
             Self::Burn(_) => {}
             Self::Volume(chart) => chart.redesign(arl0, cache),
+            Self::Estimate(chart) => chart.redesign(arl0, cache),
+            Self::Adjusted(chart) => chart.redesign(arl0),
         }
     }
 
@@ -251,8 +271,18 @@ impl Detector {
         match self {
             Self::Proportion(chart) => chart.head_start(),
             Self::Mean(chart) => chart.head_start(),
+            Self::Estimate(chart) => chart.head_start(),
             // How much work there is does not hang on the version.
-            Self::Distance(_) | Self::Vector(_) | Self::Burn(_) | Self::Volume(_) => {}
+            Self::Distance(_) | Self::Vector(_) | Self::Burn(_) | Self::Volume(_) | Self::Adjusted(_) => {}
+        }
+    }
+
+    /// Whether the limit stands for a promise: not that of burn rates, nor that of predictions from few confidences.
+    pub fn promises(&self) -> bool {
+        match self {
+            Self::Burn(_) => false,
+            Self::Estimate(chart) => chart.is_calibrated(),
+            _ => true,
         }
     }
 
@@ -265,6 +295,8 @@ impl Detector {
             Self::Vector(_) => multivariate::METHOD.to_owned(),
             Self::Burn(chart) => chart.method(),
             Self::Volume(chart) => chart.method(),
+            Self::Estimate(chart) => chart.method(),
+            Self::Adjusted(chart) => chart.method(),
         }
     }
 
@@ -277,12 +309,14 @@ impl Detector {
             Self::Vector(chart) => chart.samples_seen(),
             Self::Burn(chart) => chart.samples_seen(),
             Self::Volume(chart) => chart.mean().samples_seen(),
+            Self::Estimate(chart) => chart.samples_seen(),
+            Self::Adjusted(chart) => chart.samples_seen(),
         }
     }
 }
 
 #[cfg(test)]
-pub(crate) mod testing;
+pub(super) mod testing;
 
 #[cfg(test)]
 mod proportion_tests;

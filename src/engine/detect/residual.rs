@@ -149,18 +149,18 @@ mod tests {
     #[test]
     fn finds_a_change_on_the_side_asked_for() {
         let mut random = Xorshift::new(3);
-        let (mut residuals, mut covered) = (Residuals::default(), 0);
-        for run in 0..400 {
+        let (mut residuals, mut near, mut covered) = (Residuals::default(), 0, 0);
+        for _ in 0..400 {
             residuals.clear();
             for n in 0..2_000 {
                 single(&mut residuals, if n < 1_200 { 0.0 } else { -0.15 } + 0.3 * random.normal(), n);
             }
             let found = residuals.change(-1.0, 30.0).unwrap();
-            assert!((second(850)..=second(1_400)).contains(&found.at), "{run}: {}", found.at);
+            near += u32::from((second(1_000)..=second(1_400)).contains(&found.at));
             covered += u32::from(found.between.0 <= second(1_200) && second(1_200) <= found.between.1);
         }
         // Cells make it a little wider than 95 %.
-        assert!((370..=400).contains(&covered), "{covered} of 400");
+        assert!(near >= 380 && (370..=400).contains(&covered), "{near} and {covered} of 400");
         let up = residuals.change(1.0, 30.0).unwrap();
         assert!(up.n < 800 || up.at == second(0), "{up:?}");
         assert_eq!(Residuals::default().change(1.0, 30.0), None);

@@ -44,6 +44,7 @@ pub const VARIABLES: &[&str] = &[
     "labels_in",
     "labels_usual",
     "limit",
+    "meaning",
     "method",
     "moved",
     "outputs",
