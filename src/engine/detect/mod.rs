@@ -231,7 +231,7 @@ impl Detector {
             Self::Burn(chart) => chart.centre(),
             Self::Volume(_) => 1.0,
             Self::Estimate(chart) => chart.centre(),
-            Self::Adjusted(chart) => chart.centre(),
+            Self::Adjusted(_) => 0.0,
         }
     }
 
@@ -296,7 +296,7 @@ impl Detector {
             Self::Burn(chart) => chart.method(),
             Self::Volume(chart) => chart.method(),
             Self::Estimate(chart) => chart.method(),
-            Self::Adjusted(chart) => chart.method(),
+            Self::Adjusted(_) => AdjustedChart::METHOD.to_owned(),
         }
     }
 
