@@ -8,7 +8,7 @@ use std::process::Command;
 use rusqlite::{Connection, params};
 use serde_json::Value;
 use shewhart::engine::around::How;
-use shewhart::engine::confidence::{Cell, ConfidenceTable, Place};
+use shewhart::engine::confidence::{ConfidenceTable, Place};
 use shewhart::engine::standing::{Standing, table_sums};
 use shewhart::engine::units::Counts;
 
