@@ -56,6 +56,7 @@ fn a_long_description_leaves_room_for_what_to_do() {
     long.annotations.insert("description".to_owned(), "Words and words. ".repeat(60));
     long.annotations.insert("contact".to_owned(), "the desk".to_owned());
     long.account = Some(Account { provisional: true, ..account() });
+    long.account.as_mut().unwrap().around.standing = None;
     let told = text::body(&message(vec![long]));
     assert!(told.lines().count() <= 24 && told.lines().all(|l| l.chars().count() <= 78), "{told}");
     for wanted in ["PROVISIONAL", "https://runbooks.example/agents/accuracy", "head of accounts payable", " …"] {
