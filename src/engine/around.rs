@@ -321,6 +321,7 @@ impl Kitagawa {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::cause::Contradiction;
     use super::*;
 
     fn counts(rows: &[(&str, u64, u64)]) -> BTreeMap<String, Counts> {
@@ -379,5 +380,24 @@ mod tests {
     fn side() -> impl Strategy<Value = BTreeMap<String, Counts>> {
         let counts = (0_u64..100, 1_u64..100).prop_map(|(hits, n)| Counts { hits: hits.min(n), n });
         proptest::collection::btree_map("[a-e]", counts, 0..6)
+    }
+
+    #[test]
+    fn where_labels_contradict_confidence_there_is_no_estimate_and_the_labels_stay() {
+        let number = Estimate { value: 0.9, low: 0.88, high: 0.92 };
+        let standing = Standing { labels: Some(number), estimate: Some(number), labelled: 40, ..Standing::default() };
+        let mut around = Around { standing: Some(standing.clone()), ..Around::default() };
+        around.take_cause(Some(Cause::default()));
+        assert_eq!(around.standing, Some(standing));
+        let since = Timestamp::from_millis(1_767_571_200_000);
+        let contradicted =
+            Contradiction { since, labels: 212, shortfall: Estimate { value: 0.04, low: 0.01, high: 0.07 } };
+        around.take_cause(Some(Cause { contradicted: Some(contradicted), ..Cause::default() }));
+        let found = around.standing.unwrap();
+        assert_eq!((found.estimate, found.labels), (None, Some(number)));
+        assert_eq!(found.invalid, Some(contradicted.told()));
+        // A number that was left standing is not shown either.
+        let left = Standing { estimate: Some(number), ..found.clone() };
+        assert_eq!(left.shown(), found);
     }
 }

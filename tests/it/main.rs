@@ -29,6 +29,7 @@ mod simulate;
 mod standing;
 mod state;
 mod tidy;
+mod verdicts;
 mod volume;
 mod walkthrough;
 mod workload;

@@ -323,3 +323,30 @@ async fn reload((State(api), Extension(caller), headers): Asking) -> Response {
         Err(refused) => *refused,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_about_accuracy_says_how_accurate_the_stream_is() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(&super::super::super::ledger::schema()).unwrap();
+        let standing = r#"{"labelled":412,"outputs":8120,"estimate":null,"invalid":"labels contradict confidence"}"#;
+        for (id, standing) in [("1", Some(standing)), ("2", None)] {
+            db.execute(
+                "INSERT INTO alerts (id, rule, alert, severity, partition, labels, annotations, state, started_at_ms, standing)
+                 VALUES (?1, 'g/A', 'A', 'critical', 0, '{}', '{}', 'firing', 0, ?2)",
+                (id, standing),
+            )
+            .unwrap();
+        }
+        let [one, other] = <[OpenAlert; 2]>::try_from(open_alerts(&db).unwrap()).unwrap();
+        let told = serde_json::to_value(one).unwrap();
+        assert_eq!(
+            (&told["accuracy"]["labelled"], &told["accuracy"]["invalid"]),
+            (&json!(412), &json!("labels contradict confidence"))
+        );
+        assert_eq!(serde_json::to_value(other).unwrap().get("accuracy"), None);
+    }
+}
