@@ -26,6 +26,7 @@ mod receivers;
 mod reload;
 mod rules;
 mod simulate;
+mod standing;
 mod state;
 mod tidy;
 mod verdicts;

@@ -1,5 +1,6 @@
 //! The SQLite file: one connection that writes, one transaction for every batch, the analysts' views.
 
+mod accuracy;
 mod acts;
 pub mod baselines;
 mod blob;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
+pub use accuracy::{LastDay, last_days};
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use outbox::{Due, Outcome};
@@ -27,7 +29,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 const VIEWS: &str = include_str!("views.sql");
 
 /// The version of the tables. A file with a newer one is refused.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// The oldest SQLite that may write: 3.51.3 mended a corruption of the write-ahead log.
 const SQLITE_MIN: i32 = 3_051_003;
