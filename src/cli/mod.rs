@@ -18,6 +18,7 @@ mod run;
 mod simulate;
 mod table;
 mod test;
+pub mod threshold;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Design(args) => design::design(&args),
         Command::Chart(args) => chart::run(&args),
+        Command::Threshold(args) => threshold::run(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Test(args) => test::test(&args),
         Command::Baseline(args) => baseline::baseline(&args),

@@ -29,6 +29,7 @@ pub mod rule;
 pub mod sketch;
 pub mod stream;
 pub mod text;
+pub mod threshold;
 pub mod units;
 pub mod vector;
 pub mod verdicts;

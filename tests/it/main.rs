@@ -27,6 +27,7 @@ mod reload;
 mod rules;
 mod simulate;
 mod state;
+mod threshold;
 mod tidy;
 mod volume;
 mod walkthrough;

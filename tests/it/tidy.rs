@@ -20,7 +20,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 28] = [
+const ENGINE: [(&str, &[&str]); 29] = [
     ("units", &[]),
     ("text", &[]),
     ("rule", &["alert", "text", "units"]),
@@ -53,6 +53,7 @@ const ENGINE: [(&str, &[&str]); 28] = [
             "plan", "rate", "rule", "units", "window",
         ],
     ),
+    ("threshold", &["confidence", "detect", "units"]),
     ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),
     ("route", &["alert", "units"]),
 ];

@@ -3,6 +3,7 @@
 mod acts;
 pub mod baselines;
 mod blob;
+mod confidence;
 mod outbox;
 pub mod query;
 mod restore;
@@ -17,6 +18,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
+pub use confidence::{CountedStream, confidence_by_hour, streams_of};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
