@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::check::CheckArgs;
 use super::design::args::DesignArgs;
+use super::label_queue::LabelQueueArgs;
 use super::rules::args::RulesArgs;
 use super::threshold::ThresholdArgs;
 use crate::engine::Group;
@@ -54,6 +55,9 @@ pub enum Command {
     /// Draw the classical chart of a share by hours or days, with run rules; it looks and never alarms
     #[command(after_help = "Example: shewhart chart --db data/shewhart.db --agent invoice-triage --measure accuracy")]
     Chart(ChartArgs),
+    /// Which cases people should judge next: those whose verdicts tell soonest whether something is wrong
+    #[command(after_help = "Example: shewhart label-queue --db data/shewhart.db --stream invoice-triage -n 40 -o csv")]
+    LabelQueue(LabelQueueArgs),
     /// What each threshold on confidence would do: coverage, accuracy, escalations, with intervals
     #[command(after_help = "Example: shewhart threshold --db data/shewhart.db --agent invoice-triage --accuracy 98%")]
     Threshold(ThresholdArgs),

@@ -11,6 +11,7 @@ mod demo;
 pub mod design;
 mod explain;
 mod input;
+pub mod label_queue;
 mod people;
 mod replay;
 pub mod rules;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Design(args) => design::design(&args),
         Command::Chart(args) => chart::run(&args),
+        Command::LabelQueue(args) => label_queue::run(&args),
         Command::Threshold(args) => threshold::run(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Test(args) => test::test(&args),

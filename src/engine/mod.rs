@@ -6,6 +6,7 @@
 pub mod account;
 pub mod alert;
 pub mod around;
+pub mod asking;
 pub mod baseline;
 pub mod batches;
 mod beside;
@@ -35,7 +36,7 @@ pub mod vector;
 pub mod verdicts;
 pub mod window;
 
-pub use contract::{AskedWait, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
+pub use contract::{AskedWait, Case, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -256,8 +257,11 @@ impl Engine {
         let mut in_baseline = false;
         let mut kept = true;
         let mut task = 0;
+        let mut share = None;
         let place = Place::of(output.confidence, output.escalated);
         self.with_stream(index, now, effects, |stream, ctx, said| {
+            // Before the output: what it says must not decide whether it is kept.
+            share = stream.case_share(ctx.rules);
             in_baseline = stream.in_baseline();
             stream.memory.applied = offset;
             kept = stream.output(output, ctx, said);
@@ -269,10 +273,14 @@ impl Engine {
             }
         });
         self.position.counters.late += u64::from(!kept);
+        let case = case(output, key, share);
+        let is_case = Known::CASE.when(case.is_some());
+        effects.extend(case.map(|case| Effect::Case { stream: index, case }));
         let known = Known::IN_BASELINE
             .when(in_baseline)
             .and(Known::LABELLED.when(output.correct.is_some()))
-            .and(Known::OVERRIDE.when(override_known));
+            .and(Known::OVERRIDE.when(override_known))
+            .and(is_case);
         self.recent.apply(Op::Insert(Entry { key, stream: index, ts: output.ts, place, task, known }));
         Ok(())
     }
@@ -298,6 +306,10 @@ impl Engine {
         }
         if correct.is_some() && known.is_some() {
             self.recent.apply(Op::Labelled(key));
+        }
+        if let (Some(correct), Some(entry)) = (correct, known.filter(|_| before.has(Known::CASE))) {
+            let (stream, at, judged_at) = (entry.stream, entry.ts, feedback.ts);
+            effects.push(Effect::Judged { stream, at, key, judged_at, correct });
         }
         if overridden.is_some() && known.is_some() {
             self.recent.apply(Op::OverrideKnown(key));
@@ -518,6 +530,21 @@ impl Engine {
     pub fn recent_mut(&mut self) -> &mut Recent {
         &mut self.recent
     }
+}
+
+/// An output as a case that its verdict can be asked on, where it is among the share of those kept.
+fn case(output: &Output<'_>, key: u128, share: Option<f64>) -> Option<Box<Case>> {
+    let confidence = output.confidence.filter(|_| output.correct.is_none())?;
+    let share = share.filter(|share| asking::is_kept(key, *share))?;
+    Some(Box::new(Case {
+        key,
+        agent: output.agent.clone().into_owned(),
+        event_id: output.event_id.clone().into_owned(),
+        at: output.ts,
+        confidence,
+        escalated: output.escalated,
+        share,
+    }))
 }
 
 /// The identity of a stream: its labels as `name␟value`, joined by a separator that cleaned text cannot hold.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::account::Facts;
 use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
+use super::asking::share;
 use super::baseline::{Baseline, Profile};
 use super::beside::{Scene, release};
 use super::budget::Promised;
@@ -266,6 +267,17 @@ impl Stream {
         }
         self.judge(ctx, said);
         kept
+    }
+
+    /// The share of outputs to keep as cases that verdicts can be asked on, while the stream is compared with a baseline.
+    pub(super) fn case_share(&self, rules: &RuleSet) -> Option<f64> {
+        let baseline = self.baseline.as_ref().filter(|_| !self.counted_only)?;
+        let days = baseline.profile.span().as_days_f64();
+        let before = (days > 0.0).then(|| baseline.profile.pane.outputs as f64 / days);
+        let open = |rule: &Rule| rule.detect.measure.asks_for_verdicts() && self.memory.alerts.contains_key(&rule.id);
+        let in_doubt =
+            !self.memory.alerts.is_empty() && self.watched.iter().any(|(at, _)| rules.rules.get(*at).is_some_and(open));
+        Some(share(self.memory.traffic.per_day().or(before).unwrap_or_default(), in_doubt))
     }
 
     fn version(&mut self, output: &Output<'_>, said: &mut Vec<Said>) {

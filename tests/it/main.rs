@@ -17,6 +17,7 @@ mod fake_smtp;
 mod faults;
 mod gate;
 mod kafka;
+mod label_queue;
 mod notify;
 mod operator;
 mod pictures;

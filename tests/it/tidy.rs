@@ -20,7 +20,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 29] = [
+const ENGINE: [(&str, &[&str]); 30] = [
     ("units", &[]),
     ("text", &[]),
     ("rule", &["alert", "text", "units"]),
@@ -54,6 +54,7 @@ const ENGINE: [(&str, &[&str]); 29] = [
         ],
     ),
     ("threshold", &["confidence", "detect", "units"]),
+    ("asking", &[]),
     ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),
     ("route", &["alert", "units"]),
 ];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::blob::decode;
+use crate::engine::baseline::Profile;
 use crate::engine::confidence::ConfidenceTable;
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
@@ -23,13 +24,25 @@ pub struct CountedStream {
     pub newest: Timestamp,
 }
 
-/// The streams of an agent, of a task where one is named, in the order of their labels.
+/// All streams, in the order of their labels.
 ///
 /// # Errors
 /// What SQLite says; labels that cannot be read count as damage.
+pub fn all_streams(db: &Connection) -> rusqlite::Result<Vec<CountedStream>> {
+    streams(db, None, None)
+}
+
+/// The streams of an agent, of a task where one is named, in the order of their labels.
+///
+/// # Errors
+/// As [`all_streams`].
 pub fn streams_of(db: &Connection, agent: &str, task: Option<&str>) -> rusqlite::Result<Vec<CountedStream>> {
+    streams(db, Some(agent), task)
+}
+
+fn streams(db: &Connection, agent: Option<&str>, task: Option<&str>) -> rusqlite::Result<Vec<CountedStream>> {
     let mut select = db.prepare(
-        "SELECT id, labels, newest_pane_ms FROM streams WHERE agent = ?1 AND (?2 IS NULL OR task = ?2)
+        "SELECT id, labels, newest_pane_ms FROM streams WHERE (?1 IS NULL OR agent = ?1) AND (?2 IS NULL OR task = ?2)
          AND newest_pane_ms IS NOT NULL ORDER BY labels, id",
     )?;
     let rows = select.query_map(params![agent, task], |row| {
@@ -38,6 +51,19 @@ pub fn streams_of(db: &Connection, agent: &str, task: Option<&str>) -> rusqlite:
         Ok(CountedStream { id: row.get(0)?, labels, newest: Timestamp::from_millis(row.get(2)?) })
     })?;
     rows.collect()
+}
+
+/// What a stream is compared with, where it has a baseline.
+///
+/// # Errors
+/// What SQLite says; a profile that cannot be read counts as damage.
+pub fn profile_of(db: &Connection, stream: i64) -> rusqlite::Result<Option<Profile>> {
+    let select = "SELECT coalesce(p.profile,
+        (SELECT profile FROM baseline_streams b WHERE b.baseline = s.baseline AND b.labels = s.labels))
+        FROM streams s LEFT JOIN provisional_baselines p ON p.stream_id = s.id AND s.baseline = 'provisional'
+        WHERE s.id = ?1";
+    let bytes: Option<Option<Vec<u8>>> = db.query_row(select, [stream], |row| row.get(0)).optional()?;
+    bytes.flatten().map(|bytes| decode(&bytes).map_err(|e| broken(0, e))).transpose()
 }
 
 /// Outputs and verdicts by confidence of some streams together, for every hour of the outputs that begins from `from` on and

@@ -3,6 +3,7 @@
 mod acts;
 pub mod baselines;
 mod blob;
+mod cases;
 mod confidence;
 mod outbox;
 pub mod query;
@@ -18,7 +19,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
-pub use confidence::{CountedStream, confidence_by_hour, streams_of};
+pub use cases::{Drawn, Pool, Requests, WaitingCase, doubt};
+pub use confidence::{CountedStream, all_streams, confidence_by_hour, profile_of, streams_of};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
@@ -29,7 +31,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 const VIEWS: &str = include_str!("views.sql");
 
 /// The version of the tables. A file with a newer one is refused.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// The oldest SQLite that may write: 3.51.3 mended a corruption of the write-ahead log.
 const SQLITE_MIN: i32 = 3_051_003;

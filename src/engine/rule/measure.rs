@@ -141,7 +141,7 @@ impl Measure {
     }
 
     /// The measure of a word; latency without its quantile and component, which the caller fills in.
-    pub(super) fn from_word(word: &str) -> Option<Self> {
+    pub fn from_word(word: &str) -> Option<Self> {
         Some(match word {
             "accuracy" => Self::Accuracy,
             "confidence" => Self::Confidence,
@@ -166,6 +166,11 @@ impl Measure {
 
     /// Whether it is learnt from the verdicts on outputs, which are waited for.
     pub const fn is_of_verdicts(&self) -> bool {
+        matches!(self, Self::Accuracy)
+    }
+
+    /// Whether verdicts on outputs would confirm or clear an alert of it.
+    pub const fn asks_for_verdicts(&self) -> bool {
         matches!(self, Self::Accuracy)
     }
 
