@@ -1,7 +1,7 @@
 //! How long the default charts take to see a drop, and how often they cry wolf: seeded simulation of production code.
 //!
 //! Run with `cargo bench --bench detection --no-default-features`: about four minutes on a slow core. Behind `--` may
-//! stand names of parts (`delays`, `promise`, `baselines`, `wander`, `grades`, `volume`) and `--scale N`, which makes every part
+//! stand names of parts (`delays`, `promise`, `baselines`, `wander`, `grades`, `volume`, `foresight`) and `--scale N`, which makes every part
 //! N times as long. `--write DIR` writes the sequences that `benches/river.py` reads, with the alarms of our charts on
 //! them.
 //!
@@ -13,12 +13,14 @@
 mod baselines;
 mod charts;
 mod delays;
+mod foresight;
 mod grades;
 mod promise;
 mod sequences;
 mod study;
 mod volume;
 mod wander;
+mod world;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -28,13 +30,14 @@ use self::study::{SEED, Study};
 /// A part of the study, with the name it is asked for by.
 type Part = (&'static str, fn(&Study));
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("delays", delays::run),
     ("promise", promise::run),
     ("baselines", baselines::run),
     ("wander", wander::run),
     ("grades", grades::run),
     ("volume", volume::run),
+    ("foresight", foresight::run),
 ];
 
 fn main() {

@@ -4,8 +4,9 @@ use ndarray::{Array1, Array2};
 use shewhart::engine::detect::design::ewma::EwmaLimits;
 use shewhart::engine::detect::design::sr::MixtureDesign;
 use shewhart::engine::detect::{
-    Alarm, DesignCache, Direction, DistanceChart, DistanceDesign, Ewma, MeanChart, MeanDesign, Method, Mixture,
-    PhaseOne, ProportionChart, ProportionDesign, Spread, TabularCusum, TabularDesign, VectorChart,
+    AdjustedChart, AdjustedDesign, Alarm, CalibrationMap, DesignCache, Direction, DistanceChart, DistanceDesign,
+    EstimateChart, EstimateDesign, Ewma, Form, MeanChart, MeanDesign, Method, Mixture, PhaseOne, ProportionChart,
+    ProportionDesign, Rung, Spread, TabularCusum, TabularDesign, VectorChart,
 };
 use shewhart::engine::rule::Characteristic;
 use shewhart::engine::units::{Counts, Timestamp};
@@ -49,6 +50,14 @@ impl Samples {
             let mut counts = Counts::default();
             (0..BATCH).for_each(|_| counts.add(samples.uniform() < P0));
             counts
+        })
+    }
+
+    /// Confidences, most of them high, and whether the output was right: as often as it says.
+    pub(crate) fn stated(count: usize) -> Vec<(f64, bool)> {
+        Self::many(count, |samples| {
+            let confidence = 1.0 - 0.4 * samples.uniform() * samples.uniform() * samples.uniform();
+            (confidence, samples.uniform() < confidence)
         })
     }
 
@@ -117,6 +126,45 @@ pub(crate) fn vector() -> VectorChart {
         cases: 60.0,
     };
     VectorChart::new(&phase, 1_000.0, &mut DesignCache::new()).expect("four characteristics make a chart")
+}
+
+/// The map of 10,000 labels in a hundred rungs.
+fn map() -> CalibrationMap {
+    let mut rungs: Vec<Rung> =
+        (0..100).map(|i| Rung { confidence: (f64::from(i) + 0.5) / 100.0, n: 0, right: 0 }).collect();
+    for (confidence, right) in Samples::stated(10_000) {
+        if let Some(rung) = rungs.get_mut((confidence * 99.99) as usize) {
+            rung.n += 1;
+            rung.right += u64::from(right);
+        }
+    }
+    CalibrationMap::fit(&rungs).expect("confidence is calibrated")
+}
+
+pub(crate) fn adjusted() -> AdjustedChart {
+    AdjustedChart::new(&AdjustedDesign::new(map(), DELTA, ARL0))
+}
+
+/// Values that the map says, with how often it does.
+pub(crate) fn values() -> Vec<(f64, u64)> {
+    map().values(&Samples::stated(10_000).iter().map(|(confidence, _)| (*confidence, 1)).collect::<Vec<(f64, u64)>>())
+}
+
+pub(crate) fn estimate(form: Form) -> EstimateChart {
+    let mean = MeanDesign {
+        mu: 0.95,
+        sigma: 0.005,
+        buckets: 500,
+        delta: DELTA,
+        direction: Direction::Down,
+        arl0: if form == Form::Hourly { 2_000.0 } else { 400_000.0 },
+        guarantee: 0.75,
+        method: Method::Cusum,
+        known: false,
+    };
+    let tripwire = AdjustedDesign::new(map(), DELTA, ARL0);
+    let design = EstimateDesign { form, mean, values: values(), confidences: 10_000, tripwire };
+    EstimateChart::new(&design, &mut DesignCache::new())
 }
 
 pub(crate) const fn tabular() -> TabularCusum {

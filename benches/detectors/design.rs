@@ -6,7 +6,7 @@ use shewhart::engine::detect::design::sr::MixtureDesign;
 use shewhart::engine::detect::{DesignCache, ProportionChart, ProportionDesign};
 use shewhart::engine::units::Counts;
 
-use super::charts::{ARL0, DELTA, P0};
+use super::charts::{ARL0, DELTA, P0, values};
 
 /// Solves a limit with an empty cache every time.
 fn cold<T>(bencher: Bencher<'_, '_>, mut solve: impl FnMut(&mut DesignCache) -> T) {
@@ -82,6 +82,19 @@ fn mewma_of_four_cold(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn mewma_of_four_cached(bencher: Bencher<'_, '_>) {
     cached(bencher, |cache| cache.mewma_limit(black_box(4), 0.1, 1_000.0));
+}
+
+/// From the values themselves, by regenerative calibration.
+#[divan::bench(sample_count = 20)]
+fn values_cold(bencher: Bencher<'_, '_>) {
+    let values = values();
+    cold(bencher, |cache| cache.values_limit(black_box(&values), DELTA, 400_000.0));
+}
+
+#[divan::bench]
+fn values_cached(bencher: Bencher<'_, '_>) {
+    let values = values();
+    cached(bencher, |cache| cache.values_limit(black_box(&values), DELTA, 400_000.0));
 }
 
 /// A whole chart: its limits, and everything it starts with.

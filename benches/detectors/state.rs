@@ -2,10 +2,11 @@
 #![expect(clippy::print_stdout, reason = "the bytes are what this prints")]
 
 use serde::Serialize;
-use shewhart::engine::detect::{Alarm, Detector, LatticeCusum, Method};
+use shewhart::engine::detect::{Alarm, Detector, Form, LatticeCusum, Method};
 
 use super::charts::{
-    BATCH, DELTA, P0, Samples, at, distance, ewma, mean, mixture, proportion, severity, tabular, vector,
+    BATCH, DELTA, P0, Samples, adjusted, at, distance, estimate, ewma, mean, mixture, proportion, severity, tabular,
+    vector,
 };
 
 /// The serialised state of a chart after 100,000 samples in control.
@@ -43,6 +44,18 @@ pub(crate) fn print() {
         shape.update(bin, at(n));
         joint.update(&vector, at(n));
     }
+    let (mut given, mut foresight) = (adjusted(), [Form::Hourly, Form::Cases].map(estimate));
+    for (n, (confidence, right)) in Samples::stated(SEEN).into_iter().enumerate() {
+        given.update(confidence, right, at(n));
+        for chart in &mut foresight {
+            chart.case(confidence, at(n));
+            chart.update(confidence, BATCH, at(n));
+            // One in 20 is labelled.
+            if n.is_multiple_of(20) {
+                chart.label(confidence, right, at(n));
+            }
+        }
+    }
     line("mixture, the default alarm", &alarm);
     line("mixture, the severity", &severe);
     line("Bernoulli CUSUM", &cusum);
@@ -57,4 +70,9 @@ pub(crate) fn print() {
     line("mean chart, EWMA", &by_average);
     line("distance chart, 100 bins", &Detector::Distance(shape));
     line("vector chart of four, MEWMA", &Detector::Vector(Box::new(joint)));
+    line("chart of labels given confidence", &given);
+    line("calibration map of 10,000 labels", &given.design().map);
+    let [by_hour, by_case] = foresight;
+    line("chart of predicted accuracy by the hour, with its tripwire", &by_hour);
+    line("chart of predicted accuracy by the case, with its tripwire", &by_case);
 }

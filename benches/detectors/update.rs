@@ -2,11 +2,12 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use shewhart::engine::detect::{Alarm, LatticeCusum, Method};
+use shewhart::engine::detect::{Alarm, Form, LatticeCusum, Method};
 use shewhart::engine::units::Timestamp;
 
 use super::charts::{
-    BATCH, DELTA, P0, SAMPLES, Samples, at, distance, ewma, mean, mixture, proportion, severity, tabular, vector,
+    BATCH, DELTA, P0, SAMPLES, Samples, adjusted, at, distance, estimate, ewma, mean, mixture, proportion, severity,
+    tabular, vector,
 };
 
 /// Benches `take` on samples made before, with a chart that goes on from iteration to iteration.
@@ -90,4 +91,26 @@ fn distance_of_windows(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn vector_of_four(bencher: Bencher<'_, '_>) {
     each(bencher, vector(), &Samples::vectors(SAMPLES), |chart, vector, at| chart.update(vector, at));
+}
+
+#[divan::bench]
+fn labels_given_confidence(bencher: Bencher<'_, '_>) {
+    each(bencher, adjusted(), &Samples::stated(SAMPLES), |chart, (c, right), at| chart.update(*c, *right, at));
+}
+
+#[divan::bench]
+fn predicted_accuracy_of_a_case(bencher: Bencher<'_, '_>) {
+    let chart = estimate(Form::Hourly);
+    each(bencher, chart, &Samples::stated(SAMPLES), |chart, (c, _), _| _ = black_box(chart.predict(*c)));
+}
+
+#[divan::bench]
+fn predicted_accuracy_by_case(bencher: Bencher<'_, '_>) {
+    each(bencher, estimate(Form::Cases), &Samples::stated(SAMPLES), |chart, (c, _), at| chart.case(*c, at));
+}
+
+#[divan::bench]
+fn predicted_accuracy_by_hour(bencher: Bencher<'_, '_>) {
+    let means: Vec<f64> = Samples::means(SAMPLES).into_iter().map(|x| 0.95 + 0.005 * x).collect();
+    each(bencher, estimate(Form::Hourly), &means, |chart, x, at| chart.update(*x, BATCH, at));
 }

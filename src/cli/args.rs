@@ -368,6 +368,9 @@ pub enum BaselineCommand {
         db: PathBuf,
         /// NAME or NAME@VERSION
         id: String,
+        /// Draw what confidence stood for, stream by stream
+        #[arg(long)]
+        calibration: bool,
         /// How to print
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::args::{BaselineArgs, BaselineCommand, Format};
+use super::calibration::picture;
 use super::table::table;
 use super::{Invalid, OK, input, print, say};
 use crate::edge::clock;
@@ -51,7 +52,9 @@ pub(super) fn baseline(args: &BaselineArgs) -> anyhow::Result<u8> {
             print(&format!("wrote {} to {}\n", exported.id, out.display()));
         }
         BaselineCommand::List { db, output } => list(&open_read_only(db)?, *output)?,
-        BaselineCommand::Show { db, id, output } => show(&open_read_only(db)?, id, *output)?,
+        BaselineCommand::Show { db, id, calibration, output } => {
+            show(&open_read_only(db)?, id, (*calibration, *output))?;
+        }
         BaselineCommand::Promote { db, id, why } => {
             let found = find(&open_read_only(db)?, id)?.id;
             promote_id(db, &found, why)?;
@@ -188,7 +191,7 @@ fn list(db: &Connection, output: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(db: &Connection, id: &str, output: Format) -> anyhow::Result<()> {
+fn show(db: &Connection, id: &str, (calibration, output): (bool, Format)) -> anyhow::Result<()> {
     let row = find(db, id)?;
     let streams = baselines::streams(db, &row.id)?;
     if output == Format::Json {
@@ -197,6 +200,12 @@ fn show(db: &Connection, id: &str, output: Format) -> anyhow::Result<()> {
         return Ok(());
     }
     print(&format!("{} ({}), learnt from {}\n\n{}", row.id, row.state, row.source, show_table(&streams)));
+    if calibration {
+        for stream in streams.values() {
+            let labels: Vec<String> = stream.labels.values().cloned().collect();
+            print(&format!("\n{}: {}", labels.join(" / "), picture(&stream.profile)));
+        }
+    }
     Ok(())
 }
 

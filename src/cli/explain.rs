@@ -10,6 +10,7 @@ use crate::edge::ledger::{LearntStream, Watched, open_read_only, watched};
 use crate::engine::account::digits;
 use crate::engine::baseline::{Baseline, Profile};
 use crate::engine::chart::Chart;
+use crate::engine::confidence::Place;
 use crate::engine::detect::DesignCache;
 use crate::engine::explain::{Explained, explain};
 use crate::engine::memory::Memory;
@@ -111,7 +112,8 @@ pub(super) fn generous() -> Subject {
 fn steady(name: &str, per_day: f64, pane: Pane) -> Subject {
     let start = Timestamp::from_millis(0);
     let span = Span::from_millis((pane.outputs as f64 / per_day.max(0.001) * 86_400_000.0) as i64);
-    let profile = Profile { first: Some(start), last: Some(start.plus(span)), pane, ..Profile::default() };
+    let mut profile = Profile { first: Some(start), last: Some(start.plus(span)), pane, ..Profile::default() };
+    profile.delays.add_all(Span::ZERO, Place::NONE, profile.pane.correct);
     Subject {
         labels: BTreeMap::from([("agent".to_owned(), name.to_owned())]),
         baseline: Some(Baseline { id: name.to_owned(), provisional: false, profile }),

@@ -11,12 +11,13 @@ use crate::edge::reload;
 use crate::engine::rule::{Compiled, RuleSet, Source, compile, render};
 
 /// The rules that are shipped, for commands that are given none.
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: [(&str, &str); 9] = [
     ("rules/accuracy.yaml", include_str!("../../rules/accuracy.yaml")),
     ("rules/confidence.yaml", include_str!("../../rules/confidence.yaml")),
     ("rules/cost.yaml", include_str!("../../rules/cost.yaml")),
     ("rules/errors.yaml", include_str!("../../rules/errors.yaml")),
     ("rules/escalation.yaml", include_str!("../../rules/escalation.yaml")),
+    ("rules/estimate.yaml", include_str!("../../rules/estimate.yaml")),
     ("rules/latency.yaml", include_str!("../../rules/latency.yaml")),
     ("rules/silence.yaml", include_str!("../../rules/silence.yaml")),
     ("rules/volume.yaml", include_str!("../../rules/volume.yaml")),

@@ -14,9 +14,6 @@ use crate::edge::clock;
 use crate::edge::ledger::{CountedStream, Drawn, Pool, Requests, WaitingCase, all_streams, doubt, profile_of};
 use crate::edge::notify::{Url, post_once};
 use crate::engine::asking::{Candidate, Chance, chances, draw};
-use crate::engine::baseline::Profile;
-use crate::engine::confidence::middle;
-use crate::engine::detect::{CalibrationMap, Rung};
 use crate::engine::units::Timestamp;
 
 /// `label-queue`.
@@ -170,23 +167,12 @@ fn accuracy_of(requests: &Requests, streams: &[CountedStream]) -> anyhow::Result
     for one in streams {
         profile = profile.or(profile_of(requests.db(), one.id)?);
     }
-    let known = profile.map(|profile| (map(&profile), profile.pane.correct.share()));
+    let known = profile.map(|profile| (profile.calibration(), profile.pane.correct.share()));
     Ok(move |confidence: f64| match &known {
         Some((Some(map), _)) => map.accuracy(confidence),
         Some((None, Some(share))) => *share,
         _ => confidence.clamp(0.0, 1.0),
     })
-}
-
-/// The calibration map of a baseline.
-fn map(profile: &Profile) -> Option<CalibrationMap> {
-    let bins = profile.pane.by_confidence.bins();
-    let rung = |(bin, cell): &(u16, crate::engine::confidence::Cell)| Rung {
-        confidence: middle(*bin),
-        n: u64::from(cell.labelled),
-        right: u64::from(cell.right),
-    };
-    CalibrationMap::fit(&bins.iter().map(rung).collect::<Vec<_>>())
 }
 
 /// Draws cases, which come in random order; `start` is uniform in [0, 1).

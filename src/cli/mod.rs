@@ -2,6 +2,7 @@
 
 pub mod args;
 mod baseline;
+mod calibration;
 mod chart;
 pub mod check;
 mod console;

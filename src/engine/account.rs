@@ -115,6 +115,9 @@ impl Account {
         if !self.moved.is_empty() {
             put("moved", told(&self.moved));
         }
+        if let Some(cause) = &self.around.cause {
+            put("meaning", cause.told());
+        }
         if let Some(at) = self.changed_at {
             put("changed_at", at.to_string());
         }
@@ -174,6 +177,8 @@ pub fn told(moved: &[Moved]) -> String {
 pub const fn is_share(measure: &Measure) -> bool {
     match measure {
         Measure::Accuracy
+        | Measure::EstimatedAccuracy
+        | Measure::AccuracyAtCoverage
         | Measure::Confidence
         | Measure::EscalationRate
         | Measure::OverrideRate
@@ -187,7 +192,8 @@ pub const fn is_share(measure: &Measure) -> bool {
         | Measure::Silence
         | Measure::Metric(_)
         | Measure::Profile
-        | Measure::Volume => false,
+        | Measure::Volume
+        | Measure::Calibration => false,
     }
 }
 
@@ -197,8 +203,15 @@ pub fn value(measure: &Measure, x: f64) -> String {
         _ if is_share(measure) => format!("{:.1} %", x * 100.0),
         Measure::Cost => format!("${}", digits(x, 3)),
         Measure::Volume => format!("{:.0} % of usual", x * 100.0),
+        // What labels say less what confidence says.
+        Measure::Calibration => format!("{:+.1} points", x * 100.0),
         _ => digits(x, 4),
     }
+}
+
+/// Whether changes are told in points of a hundred.
+const fn in_points(measure: &Measure) -> bool {
+    is_share(measure) || matches!(measure, Measure::Calibration)
 }
 
 /// Whether changes are told as shares of the level before, and estimated so.
@@ -208,7 +221,7 @@ const fn is_relative(measure: &Measure) -> bool {
 
 /// The change from one value of a measure to another as people read it: `3.1 points`, `+18 %`, `0.4`.
 pub fn difference(measure: &Measure, before: f64, now: f64) -> String {
-    if is_share(measure) {
+    if in_points(measure) {
         format!("{:.1} points", (now - before).abs() * 100.0)
     } else if is_relative(measure) {
         format!("{:+.0} %", (now / before - 1.0) * 100.0)
@@ -236,7 +249,7 @@ pub fn change_interval(measure: &Measure, change: Estimate) -> String {
     }
     // People read the size; an interval that holds both directions keeps its signs.
     let (small, large) = if high <= 0.0 { (-high, -low) } else { (low, high) };
-    if is_share(measure) {
+    if in_points(measure) {
         return format!("{:.1} to {:.1} points", small * 100.0, large * 100.0);
     }
     format!("{} to {}", digits(small, 3), digits(large, 3))

@@ -83,6 +83,8 @@ pub enum Reason {
     RuleChanged,
     /// The stream's baseline was replaced by another.
     BaselineReplaced,
+    /// Labels contradict the confidence that the alert rests on.
+    Contradicted,
 }
 
 impl Reason {
@@ -96,6 +98,7 @@ impl Reason {
             Self::RuleRemoved => "rule_removed",
             Self::RuleChanged => "rule_changed",
             Self::BaselineReplaced => "baseline_replaced",
+            Self::Contradicted => "contradicted",
         }
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::cause::Cause;
 use super::units::{Counts, Span, Timestamp};
 
 /// What stands around an alert. Empty for alerts that were written down before there was any of it.
@@ -31,6 +32,9 @@ pub struct Around {
     pub tasks: Option<Kitagawa>,
     /// How the measure went up to this moment.
     pub course: Option<Course>,
+    /// For measures of accuracy: which charts spoke, and what that means.
+    #[serde(default)]
+    pub cause: Option<Cause>,
 }
 
 /// A side of an agent that is compared beside the measure of an alert.

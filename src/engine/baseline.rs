@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batches::{Batches, OutputHours, ShareBatches};
 use super::confidence::Place;
+use super::detect::{CalibrationMap, Rung};
 use super::event::Output;
 use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, Moments, Pane, entry, latency, tokens};
@@ -101,6 +102,8 @@ pub struct Profile {
     pub delays: Delays,
     /// How long verdicts are waited for.
     pub wait: Wait,
+    /// The age of outputs by which nearly all of the verdicts had come.
+    pub all_in: Span,
 }
 
 /// The smallest value whose logarithm is taken; anything below (and zero) has no place on a log scale.
@@ -156,6 +159,7 @@ impl Profile {
     pub fn settle(&mut self, asked: Option<Span>) {
         let own = self.delays.wait();
         self.wait = asked.map_or(own, |age| Wait { age, ..own });
+        self.all_in = self.delays.nearly_all();
     }
 
     /// Adds the verdict on an output of this phase, of that age when it came.
@@ -177,9 +181,39 @@ impl Profile {
                 Counts { hits: histogram.above(bar), n: histogram.n() }
             }
             Measure::Accuracy => self.delays.within(self.wait.age).complement(),
+            Measure::AccuracyAtCoverage => {
+                let surest = self.pane.by_confidence.surest(self.coverage()?)?;
+                surest.counts(&self.delays.places_within(self.wait.age)).complement()
+            }
             _ => bad_in(&self.pane, detect)?,
         };
         (counts.n > 0).then_some(counts)
+    }
+
+    /// What confidence stood for, by the verdicts that came within the wait; nothing where they or confidence say too little.
+    pub fn calibration(&self) -> Option<CalibrationMap> {
+        CalibrationMap::fit(&self.rungs())
+    }
+
+    /// The verdicts that came within the wait, by confidence, from the lowest to the highest.
+    pub fn rungs(&self) -> Vec<Rung> {
+        let mut rungs: Vec<Rung> = Vec::new();
+        for (place, counts) in self.delays.places_within(self.wait.age) {
+            let Some(confidence) = place.confidence() else { continue };
+            match rungs.last_mut() {
+                Some(last) if last.confidence == confidence => {
+                    last.n += counts.n;
+                    last.right += counts.hits;
+                }
+                _ => rungs.push(Rung { confidence, n: counts.n, right: counts.hits }),
+            }
+        }
+        rungs
+    }
+
+    /// The share of outputs that were not handed to a person, where some were.
+    pub fn coverage(&self) -> Option<f64> {
+        self.pane.escalated.share().filter(|share| *share > 0.0 && *share < 1.0).map(|share| 1.0 - share)
     }
 
     /// The same where every output can have them, possibly none of none: not for flags and latency.

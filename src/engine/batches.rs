@@ -173,7 +173,7 @@ impl ShareBatches {
     /// The batches of a measure's bad outcomes; nothing for measures that are no shares, and for flags and latency.
     pub const fn of_measure(&self, measure: &Measure) -> Option<&Batches> {
         match measure {
-            Measure::Accuracy => Some(&self.wrong),
+            Measure::Accuracy | Measure::AccuracyAtCoverage => Some(&self.wrong),
             Measure::OverrideRate => Some(&self.overridden),
             Measure::EscalationRate => Some(&self.escalated),
             Measure::ErrorRate => Some(&self.errors),

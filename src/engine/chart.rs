@@ -1,14 +1,17 @@
 //! One chart of one stream: how a measure is taken from events, and which detector judges it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::alert::Id;
 use super::baseline::{Baseline, Bucket, log_of};
-use super::detect::{BurnChart, DesignCache, Detector, Verdict};
+use super::confidence::Place;
+use super::detect::{BurnChart, DesignCache, Detector, Direction, Form, Validity, Verdict};
 use super::event::{Output, Status};
 use super::plan::{BatchSize, least_promise, plan, promised};
 use super::rate::Rate;
-use super::rule::{Detect, Grade, Measure};
+use super::rule::{Bound, Detect, Grade, Measure};
 use super::sketch::{confidence_bin, latency, tokens};
 use super::units::{Counts, Span, Timestamp};
 use super::vector::{HourVector, VectorBucket};
@@ -16,6 +19,8 @@ use super::vector::{HourVector, VectorBucket};
 /// Labels that come after their output are judged in buckets of so many: inside one, the order of arrival cannot matter.
 /// It costs 5 % of delay (STATISTICS-DETAIL, section 8).
 const LATE_LABELS: u64 = 10;
+/// What a chart of labels keeps of a promise that it shares.
+const LABELS_PART: f64 = 0.9;
 /// How far the measured rate of samples may lie from the designed one before the limit is designed anew.
 const RATE_TOLERANCE: f64 = 0.10;
 
@@ -44,8 +49,20 @@ pub struct Chart {
     promised: f64,
     /// The chart's share of a budget: one false alarm in so many days.
     share_days: Option<f64>,
+    /// What it keeps of its rule's own promise beside a chart that shares it; or, where it is the one that shares, the
+    /// time between its false alarms in days.
+    part: Part,
     /// The hour of the last point that was drawn.
     drawn: Option<Timestamp>,
+}
+
+/// How charts share one promise. Rates add: a chart that keeps 0.9 of a promise has a run length 1 / 0.9 times as long.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Part {
+    /// It keeps so much of it.
+    Keeps(f64),
+    /// It has a tenth of another chart's: one false alarm in so many days.
+    Tenth(f64),
 }
 
 /// Cases counted and not judged yet.
@@ -100,6 +117,8 @@ enum Sample {
     Cases(Counts),
     /// One value.
     Value(f64),
+    /// The confidence of one output.
+    Confidence(f64),
     /// One bin of a distribution.
     Bin(u16),
     /// One bucket of vectors.
@@ -112,7 +131,7 @@ impl Sample {
         match self {
             Self::Case(bad) | Self::Late(bad) => Counts { hits: u64::from(*bad), n: 1 },
             Self::Cases(counts) => *counts,
-            Self::Value(_) | Self::Bin(_) | Self::Hour(_) => Counts::default(),
+            Self::Value(_) | Self::Confidence(_) | Self::Bin(_) | Self::Hour(_) => Counts::default(),
         }
     }
 }
@@ -133,6 +152,7 @@ impl Chart {
             least: 1.0,
             promised: 0.0,
             share_days: None,
+            part: Part::Keeps(1.0),
             drawn: None,
         }
     }
@@ -208,6 +228,41 @@ impl Chart {
         taken
     }
 
+    /// Feeds verdicts on outputs of one stretch of time, in no order, by the outputs' confidence. Returns whether they are samples
+    /// of the chart, and no mere check of what it predicts.
+    pub fn verdicts(
+        &mut self,
+        detect: &Detect,
+        at: Timestamp,
+        places: &BTreeMap<Place, Counts>,
+        cache: &mut DesignCache,
+    ) -> bool {
+        let known = places.iter().filter_map(|(place, counts)| Some((place.confidence()?, counts.n, counts.hits)));
+        let cell: Vec<(f64, u64, u64)> = known.collect();
+        let n = cell.iter().map(|(_, n, _)| n).sum::<u64>();
+        match (&mut self.detector, cell.as_slice()) {
+            (_, []) => return false,
+            (Some(Detector::Estimate(chart)), [(confidence, 1, right)]) => chart.label(*confidence, *right > 0, at),
+            (Some(Detector::Estimate(chart)), cell) => chart.update_cell(cell, at),
+            (Some(Detector::Adjusted(chart)), [(confidence, 1, right)]) => chart.update(*confidence, *right > 0, at),
+            (Some(Detector::Adjusted(chart)), cell) => chart.update_cell(cell, at),
+            _ => return false,
+        }
+        if !matches!(self.detector, Some(Detector::Adjusted(_))) {
+            return false;
+        }
+        self.took(detect, n, at, cache);
+        true
+    }
+
+    /// What a chart of predicted accuracy says of itself; nothing for others.
+    pub fn validity(&self) -> Option<Validity> {
+        match &self.detector {
+            Some(Detector::Estimate(chart)) => Some(chart.validity()),
+            _ => None,
+        }
+    }
+
     /// Gives the detector a head start: a new version begins.
     pub fn head_start(&mut self) {
         if let Some(detector) = &mut self.detector {
@@ -219,9 +274,15 @@ impl Chart {
         let measure = &detect.measure;
         let flag = |name: &str| output.flags.iter().find(|(n, _)| n == name).map(|(_, v)| Sample::Case(*v));
         match measure {
-            // Verdicts come by `case`, whether embedded or late; what a profile is made of goes into its bucket, and outputs
+            // Verdicts come by themselves, whether embedded or late; what a profile is made of goes into its bucket, and outputs
             // are counted as they come.
-            Measure::Accuracy | Measure::Silence | Measure::Profile | Measure::Volume => None,
+            Measure::Accuracy
+            | Measure::AccuracyAtCoverage
+            | Measure::Calibration
+            | Measure::Silence
+            | Measure::Profile
+            | Measure::Volume => None,
+            Measure::EstimatedAccuracy => output.confidence.map(Sample::Confidence),
             Measure::OverrideRate => flag("overridden"),
             Measure::Flag(name) => {
                 let (_, value) = output.flags.iter().find(|(n, _)| n == name)?;
@@ -259,14 +320,7 @@ impl Chart {
                 chart.update_counts(counts, start);
             }
             (Detector::Proportion(chart), Sample::Case(bad)) => chart.update(*bad, at),
-            (Detector::Proportion(chart), Sample::Cases(counts)) => {
-                match counts.n {
-                    1 => chart.update(counts.hits > 0, at),
-                    _ => chart.update_counts(*counts, at),
-                }
-                taken = counts.n;
-            }
-            (Detector::Proportion(chart), Sample::Late(_)) => {
+            (Detector::Proportion(chart), Sample::Late(_) | Sample::Cases(_)) => {
                 self.tally.add(at, sample.counts());
                 let full = self.tally.counts.n >= LATE_LABELS;
                 let Some((counts, start)) = full.then(|| self.tally.take()).flatten() else { return false };
@@ -282,6 +336,14 @@ impl Chart {
                 let Some((mean, n, start)) = self.bucket.add(at, *value) else { return false };
                 chart.update(mean, n, start);
             }
+            (Detector::Estimate(chart), Sample::Confidence(confidence)) => match chart.form() {
+                Form::Cases => chart.case(*confidence, at),
+                Form::Hourly => {
+                    let predicted = chart.predict(*confidence);
+                    let Some((mean, n, start)) = self.bucket.add(at, predicted) else { return false };
+                    chart.update(mean, n, start);
+                }
+            },
             (Detector::Vector(chart), Sample::Hour(hour)) => {
                 let Some(vector) = hour.of(chart.characteristics()) else { return false };
                 chart.update(&vector, hour.start);
@@ -339,7 +401,11 @@ impl Chart {
             _ => self.rate.per_day(),
         };
         let Some(per_day) = per_day else { return };
-        let own = promised(detect.promise, Some(per_day), self.cases).max(self.least);
+        let own = match self.part {
+            Part::Keeps(part) => promised(detect.promise, Some(per_day), self.cases) / part,
+            Part::Tenth(days) => per_day * days,
+        };
+        let own = own.max(self.least);
         let arl0 = self.share_days.map_or(own, |days| own.max(per_day * days));
         if (arl0 / self.arl0).ln().abs() > RATE_TOLERANCE.ln_1p() {
             self.arl0 = arl0;
@@ -355,6 +421,23 @@ impl Chart {
         self.redesign(detect, cache);
     }
 
+    /// Shares its promise with a chart of predicted accuracy, or no longer. Returns whether that is new.
+    pub fn shares(&mut self, detect: &Detect, shares: bool, cache: &mut DesignCache) {
+        let part = Part::Keeps(if shares { LABELS_PART } else { 1.0 });
+        if self.part != part {
+            self.part = part;
+            self.redesign(detect, cache);
+        }
+    }
+
+    /// Takes a tenth of the promise of this chart of accuracy.
+    pub fn take_tenth(&mut self, detect: &Detect, accuracy: &Self, cache: &mut DesignCache) {
+        let Some(per_day) = accuracy.rate.per_day() else { return };
+        // Its run length is that of nine tenths.
+        self.part = Part::Tenth(LABELS_PART / (1.0 - LABELS_PART) * accuracy.arl0 / per_day);
+        self.redesign(detect, cache);
+    }
+
     /// False alarms a week that follow from the promise and the rate as of `now`.
     pub fn per_week(&self, now: Timestamp) -> f64 {
         let known = self.rate.per_day_at(now).filter(|_| self.arl0().is_some());
@@ -363,7 +446,7 @@ impl Chart {
 
     /// The promise in samples, where there is a detector that makes one.
     pub fn arl0(&self) -> Option<f64> {
-        self.detector.as_ref().filter(|detector| !matches!(detector, Detector::Burn(_))).map(|_| self.arl0)
+        self.detector.as_ref().filter(|detector| detector.promises()).map(|_| self.arl0)
     }
 
     /// Samples a day, once that is known.
@@ -379,6 +462,16 @@ impl Chart {
     /// How sure the chart is while it is out of control.
     pub fn grade(&self) -> Option<Grade> {
         self.detector.as_ref().and_then(Detector::grade)
+    }
+
+    /// The same on the side that a rule asks for: a chart of calibration looks both ways.
+    pub fn grade_for(&self, detect: &Detect) -> Option<Grade> {
+        let side = match &self.detector {
+            Some(Detector::Adjusted(chart)) => chart.side()?,
+            _ => return self.grade(),
+        };
+        let asked = if matches!(detect.bound, Bound::Rise(_)) { Direction::Up } else { Direction::Down };
+        self.grade().filter(|_| side == asked)
     }
 
     /// The verdict, `Learning` while there is no detector.

@@ -7,7 +7,11 @@
 //! addition, and everything that is told of confidence and verdicts together comes from it: calibration, accuracy from few
 //! labels and many confidences, what a threshold would cost.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use super::units::Counts;
 
 /// Bins of confidence.
 pub const BINS: u16 = 271;
@@ -157,6 +161,20 @@ impl ConfidenceTable {
         total
     }
 
+    /// The outputs that the agent was surest of: so large a `share` of all. Nothing where there are none.
+    pub fn surest(&self, share: f64) -> Option<Surest> {
+        let bins = self.bins();
+        let mut left = share.clamp(0.0, 1.0) * bins.iter().map(|(_, cell)| f64::from(cell.outputs)).sum::<f64>();
+        for (bin, cell) in bins.into_iter().rev().filter(|(_, cell)| cell.outputs > 0) {
+            let outputs = f64::from(cell.outputs);
+            if left <= outputs {
+                return Some(Surest { bin, part: left / outputs });
+            }
+            left -= outputs;
+        }
+        None
+    }
+
     /// Outputs by hundredths of confidence: 100 counts.
     pub fn hundredths(&self) -> Vec<u64> {
         let mut counts = vec![0; 100];
@@ -168,6 +186,54 @@ impl ConfidenceTable {
         }
         counts
     }
+}
+
+/// The outputs above a bin of confidence, and a part of those within it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Surest {
+    bin: u16,
+    part: f64,
+}
+
+impl Surest {
+    /// Whether an output of that place is one of them; `draw` in [0, 1) decides within the bin.
+    pub fn holds(self, place: Place, draw: f64) -> bool {
+        place.bin().is_some_and(|bin| bin > self.bin || (bin == self.bin && draw < self.part))
+    }
+
+    /// The part of the outputs of a place that belongs to them, in [0, 1].
+    pub fn part_of(self, place: Place) -> f64 {
+        match place.bin() {
+            Some(bin) if bin > self.bin => 1.0,
+            Some(bin) if bin == self.bin => self.part,
+            _ => 0.0,
+        }
+    }
+
+    /// Verdicts on them: of all above the bin, and the part of those within it.
+    pub fn counts(self, places: &BTreeMap<Place, Counts>) -> Counts {
+        let (mut above, mut within) = (Counts::default(), Counts::default());
+        for (place, counts) in places {
+            match place.bin() {
+                Some(bin) if bin > self.bin => above.merge(*counts),
+                Some(bin) if bin == self.bin => within.merge(*counts),
+                _ => {}
+            }
+        }
+        let part = |n: u64| (n as f64 * self.part).round() as u64;
+        above.merge(Counts { hits: part(within.hits), n: part(within.n).max(part(within.hits)) });
+        above
+    }
+
+    /// The least confidence that is held whole.
+    pub fn threshold(self) -> f64 {
+        edges(self.bin).0
+    }
+}
+
+/// A number in [0, 1) that follows from the key of an output: uniform, and not for agents to choose.
+pub fn draw(key: u64) -> f64 {
+    (key >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]
@@ -200,6 +266,23 @@ mod tests {
             (Place::of(None, Some(true)), Place::NONE.bin(), Place::NONE.escalated()),
             (Place::NONE, None, false)
         );
+    }
+
+    #[test]
+    fn the_surest_are_as_many_as_asked() {
+        let mut table = ConfidenceTable::default();
+        let of = |confidence| Place::of(Some(confidence), None);
+        for (confidence, outputs) in [(0.5, 10), (0.8, 60), (0.95, 30)] {
+            (0..outputs).for_each(|_| table.output(of(confidence)));
+        }
+        let surest = table.surest(0.6).unwrap();
+        assert_eq!(surest, Surest { bin: bin(0.8), part: 0.5 });
+        assert!(surest.holds(of(0.95), 0.99) && surest.holds(of(0.8), 0.49));
+        assert!(!surest.holds(of(0.8), 0.5) && !surest.holds(of(0.5), 0.0) && !surest.holds(Place::NONE, 0.0));
+        let counts = |hits, n| Counts { hits, n };
+        let places = BTreeMap::from([(of(0.5), counts(1, 9)), (of(0.8), counts(3, 20)), (of(0.95), counts(0, 7))]);
+        assert_eq!(surest.counts(&places), counts(2, 17));
+        assert_eq!((table.surest(1.0).unwrap().bin, ConfidenceTable::default().surest(0.5)), (bin(0.5), None));
     }
 
     proptest! {

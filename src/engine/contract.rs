@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Crossing;
+use super::asking::is_kept;
 use super::baseline::BaselineSet;
 use super::chart::Point;
-use super::event::Rejection;
+use super::event::{Output, Rejection};
 use super::rule::{RuleSet, matches};
 use super::units::{Offset, Span, Timestamp};
 
@@ -141,6 +142,16 @@ pub struct Case {
     pub escalated: Option<bool>,
     /// The share of outputs that were kept then, in (0, 1].
     pub share: f64,
+}
+
+impl Case {
+    /// An output whose verdict is not known yet, where it states a confidence and is among the share of outputs that are kept.
+    pub fn of(output: &Output<'_>, key: u128, share: Option<f64>) -> Option<Self> {
+        let confidence = output.confidence.filter(|_| output.correct.is_none())?;
+        let share = share.filter(|share| is_kept(key, *share))?;
+        let (agent, event_id) = (output.agent.clone().into_owned(), output.event_id.clone().into_owned());
+        Some(Self { key, agent, event_id, at: output.ts, confidence, escalated: output.escalated, share })
+    }
 }
 
 /// Everything an engine can ask for.

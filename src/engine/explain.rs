@@ -8,7 +8,7 @@ use super::account::{digits, is_share, value};
 use super::baseline::Baseline;
 use super::burn::needed_share;
 use super::chart::Chart;
-use super::detect::{Alarm, BurnChart, Centre, Change, Delay, DesignCache, Detector, VolumeDesign};
+use super::detect::{Alarm, BurnChart, Centre, Change, Delay, DesignCache, Detector, Form, VolumeDesign};
 use super::detect::{ProportionChart, ProportionDesign};
 use super::plan::{Design, Finding, Plan, plan, volume_of};
 use super::reach::{burned_out, too_late};
@@ -138,6 +138,11 @@ pub fn explain(
         Design::Proportion(design) => share(&mut told, rule, (design, &plan, &detector), cache),
         Design::Mean(_) => mean(&mut told, rule, &plan, &detector),
         Design::Volume(design) => volume(&mut told, rule, (design, &plan, &detector)),
+        Design::Estimate(design) => {
+            told.baseline = Some(design.mean.baseline());
+            told.baseline_n = design.confidences;
+        }
+        Design::Adjusted(design) => told.baseline_n = design.map.labelled(),
         Design::Distance(_) | Design::Vector(..) => {}
     }
     told.findings.extend(plan.findings.iter().map(|finding| words(finding, &rule.detect.measure)));
@@ -337,7 +342,9 @@ impl Plan {
         match &self.design {
             Design::Proportion(ProportionDesign { alarm: Alarm::Batches(_), .. }) => SampleUnit::Batch,
             Design::Proportion(_) => SampleUnit::Case,
-            Design::Mean(_) | Design::Vector(..) => SampleUnit::Bucket,
+            Design::Estimate(design) if matches!(design.form, Form::Cases) => SampleUnit::Case,
+            Design::Adjusted(_) => SampleUnit::Case,
+            Design::Mean(_) | Design::Vector(..) | Design::Estimate(_) => SampleUnit::Bucket,
             Design::Distance(_) => SampleUnit::Window,
             Design::Volume(_) => SampleUnit::Block,
         }

@@ -8,7 +8,10 @@ use super::alert::{Alert, Id};
 use super::around::Release;
 use super::baseline::Profile;
 use super::chart::Chart;
+use super::confidence::Surest;
 use super::labels::OpenLabels;
+use super::pace::Pace;
+use super::picks::Picks;
 use super::rate::Rate;
 use super::units::{Offset, Timestamp};
 use super::verdicts::{Wait, Waiting};
@@ -66,6 +69,13 @@ pub struct Memory {
     pub judged_from: Timestamp,
     /// Verdicts whose outputs are not old enough.
     pub waiting: Waiting,
+    /// The latest outputs that the agent was surest of, as many as it answered in the baseline, and the hour for which that was
+    /// found.
+    pub surest: Option<(Timestamp, Surest)>,
+    /// When verdicts come.
+    pub pace: Pace,
+    /// With what chance cases were picked to be judged.
+    pub picks: Picks,
 }
 
 impl Memory {
@@ -94,6 +104,9 @@ impl Memory {
             wait: Wait::default(),
             judged_from: Timestamp::MIN,
             waiting: Waiting::default(),
+            surest: None,
+            pace: Pace::default(),
+            picks: Picks::default(),
         }
     }
 

@@ -13,6 +13,7 @@ mod beside;
 pub mod budget;
 mod burn;
 pub mod cases;
+pub mod cause;
 pub mod chart;
 pub mod confidence;
 mod contract;
@@ -21,6 +22,8 @@ pub mod event;
 pub mod explain;
 pub mod labels;
 pub mod memory;
+pub mod pace;
+pub mod picks;
 pub mod plan;
 pub mod rate;
 pub mod reach;
@@ -45,7 +48,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use baseline::{Baseline, BaselineSet};
 use budget::Promised;
-use confidence::Place;
+use confidence::{Place, draw};
 use detect::DesignCache;
 use event::{Event, Feedback, Output, Rejection, Why};
 use labels::Label;
@@ -256,8 +259,7 @@ impl Engine {
         let override_known = output.flags.iter().any(|(name, _)| name == "overridden");
         let mut in_baseline = false;
         let mut kept = true;
-        let mut task = 0;
-        let mut share = None;
+        let (mut task, mut covered, mut share) = (0, false, None);
         let place = Place::of(output.confidence, output.escalated);
         self.with_stream(index, now, effects, |stream, ctx, said| {
             // Before the output: what it says must not decide whether it is kept.
@@ -266,20 +268,22 @@ impl Engine {
             stream.memory.applied = offset;
             kept = stream.output(output, ctx, said);
             task = stream.task_number(output.task.as_deref());
+            covered = stream.covers(place, draw(key as u64), now);
             if output.correct.is_some() {
                 let at = output.ts;
-                let label = Label { correct: output.correct, at, in_baseline, place, task, ..Label::NOTHING };
+                let label = Label { correct: output.correct, at, in_baseline, covered, place, task, ..Label::NOTHING };
                 stream.label(&label, ctx, said);
             }
         });
         self.position.counters.late += u64::from(!kept);
-        let case = case(output, key, share);
+        let case = Case::of(output, key, share).map(Box::new);
         let is_case = Known::CASE.when(case.is_some());
         effects.extend(case.map(|case| Effect::Case { stream: index, case }));
         let known = Known::IN_BASELINE
             .when(in_baseline)
             .and(Known::LABELLED.when(output.correct.is_some()))
             .and(Known::OVERRIDE.when(override_known))
+            .and(Known::COVERED.when(covered))
             .and(is_case);
         self.recent.apply(Op::Insert(Entry { key, stream: index, ts: output.ts, place, task, known }));
         Ok(())
@@ -328,12 +332,15 @@ impl Engine {
             late: true,
             place: known.map_or(Place::NONE, |entry| entry.place),
             task: known.map_or(0, |entry| entry.task),
-            ..Label::NOTHING
+            picked: false,
         };
         let now = self.position.time.unwrap_or(feedback.ts);
         self.with_stream(index, now, effects, |stream, ctx, said| {
             stream.memory.applied = offset;
-            stream.label(&label, ctx, said);
+            // Another half of the key than the one that decides about coverage.
+            let usual =
+                feedback.sampled.is_none_or(|sampled| stream.memory.picks.takes(sampled, draw((key >> 64) as u64)));
+            stream.label(&Label { picked: !usual, ..label }, ctx, said);
         });
         Ok(())
     }
@@ -530,21 +537,6 @@ impl Engine {
     pub fn recent_mut(&mut self) -> &mut Recent {
         &mut self.recent
     }
-}
-
-/// An output as a case that its verdict can be asked on, where it is among the share of those kept.
-fn case(output: &Output<'_>, key: u128, share: Option<f64>) -> Option<Box<Case>> {
-    let confidence = output.confidence.filter(|_| output.correct.is_none())?;
-    let share = share.filter(|share| asking::is_kept(key, *share))?;
-    Some(Box::new(Case {
-        key,
-        agent: output.agent.clone().into_owned(),
-        event_id: output.event_id.clone().into_owned(),
-        at: output.ts,
-        confidence,
-        escalated: output.escalated,
-        share,
-    }))
 }
 
 /// The identity of a stream: its labels as `name␟value`, joined by a separator that cleaned text cannot hold.

@@ -4,10 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, Profile, Series};
 use super::batches::{Batches, wider};
+use super::confidence::middle;
+use super::detect::{AdjustedChart, AdjustedDesign, EstimateChart, EstimateDesign, Form};
 use super::detect::{Alarm, Centre, Dispersion, HIDDEN, Method, ProportionDesign, Spread, labels_needed};
 use super::detect::{DesignCache, Detector, Direction, DistanceChart, DistanceDesign, MeanChart, MeanDesign};
 use super::detect::{NoVolume, PhaseOne, ProportionChart, VectorChart, VolumeBaseline, VolumeChart, VolumeDesign};
 use super::rule::{Amount, Bound, ChartKind, Detect, Measure, Promise};
+use super::sketch::Moments;
 use super::units::{Span, Timestamp};
 
 /// Fewest labels from which a baseline of accuracy is made.
@@ -39,6 +42,10 @@ const FIXED_DELTA: f64 = 0.02;
 const ARL0_MIN: f64 = 100.0;
 /// The shortest one for batches and buckets.
 const BATCHES_ARL0_MIN: f64 = 20.0;
+/// The promise of the chart of labels beside a chart of predicted accuracy, in labels: that of severity.
+const TRIPWIRE_ARL0: f64 = 20_000.0;
+/// Days between false alarms of a chart that shares the promise of a rule on accuracy, where there is none.
+const SHARED_DAYS: f64 = 900.0;
 /// Samples a day that are assumed until the stream's own rate is known.
 const RATE_UNKNOWN: f64 = 1_000.0;
 
@@ -70,6 +77,10 @@ pub enum Design {
     Vector(Box<PhaseOne>, f64),
     /// Of outputs in blocks of hours.
     Volume(Box<VolumeDesign>),
+    /// Of predicted accuracy.
+    Estimate(Box<EstimateDesign>),
+    /// Of labels given confidence.
+    Adjusted(Box<AdjustedDesign>),
 }
 
 /// When a batch is closed.
@@ -98,6 +109,8 @@ impl Plan {
             Design::Distance(design) => Detector::Distance(DistanceChart::new(design)),
             Design::Vector(phase, arl0) => Detector::Vector(Box::new(VectorChart::new(phase, *arl0, cache)?)),
             Design::Volume(design) => Detector::Volume(Box::new(VolumeChart::new(design, cache))),
+            Design::Estimate(design) => Detector::Estimate(Box::new(EstimateChart::new(design, cache))),
+            Design::Adjusted(design) => Detector::Adjusted(Box::new(AdjustedChart::new(design))),
         })
     }
 
@@ -110,6 +123,8 @@ impl Plan {
             Design::Distance(design) => design.arl0 = promise,
             Design::Vector(_, arl0) => *arl0 = promise,
             Design::Volume(design) => design.mean.arl0 = promise,
+            Design::Estimate(design) => design.mean.arl0 = promise,
+            Design::Adjusted(design) => design.arl0 = promise,
         }
     }
 
@@ -121,6 +136,8 @@ impl Plan {
             Design::Distance(design) => design.arl0,
             Design::Vector(_, arl0) => *arl0,
             Design::Volume(design) => design.mean.arl0,
+            Design::Estimate(design) => design.mean.arl0,
+            Design::Adjusted(design) => design.arl0,
         }
     }
 }
@@ -157,6 +174,8 @@ pub fn plan(detect: &Detect, baseline: Option<&Baseline>) -> Option<Plan> {
         (Measure::ConfidenceDistribution, _) => shape(detect, profile?),
         (Measure::Profile, _) => vector(detect, profile?),
         (Measure::Volume, _) => volume(detect, profile?),
+        (Measure::EstimatedAccuracy, _) => estimate(detect, profile?),
+        (Measure::Calibration, _) => calibration(detect, profile?),
         (Measure::Confidence, Bound::Target(_)) => mean(detect, profile?, &profile?.confidence),
         (_, Bound::Target(target)) => Some(share(detect, profile, Centre::Known(1.0 - target), FIXED_DELTA)),
         (_, Bound::Limit(limit)) => Some(share(detect, profile, Centre::Known(limit), FIXED_DELTA)),
@@ -169,7 +188,7 @@ pub fn plan(detect: &Detect, baseline: Option<&Baseline>) -> Option<Plan> {
 
 fn proportion(detect: &Detect, profile: &Profile) -> Option<Plan> {
     let baseline = profile.bad(detect)?;
-    let needed = if detect.measure == Measure::Accuracy { LABELS_MIN } else { CASES_MIN };
+    let needed = if detect.measure.is_of_verdicts() { LABELS_MIN } else { CASES_MIN };
     if baseline.n < needed {
         return None;
     }
@@ -205,7 +224,7 @@ fn share(detect: &Detect, profile: Option<&Profile>, centre: Centre, delta: f64)
         Some(ChartKind::Laney) => Some(Method::Cusum),
         Some(ChartKind::Ewma) => Some(Method::Ewma),
         Some(ChartKind::Shewhart) => Some(Method::Shewhart),
-        Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Bank) => None,
+        Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Bank | ChartKind::Cases) => None,
         None => (by_nature || design.spread.phi > PHI_CASES).then_some(Method::Cusum),
     };
     let cases_a_day = profile.and_then(|profile| per_day(profile.bad(detect)?.n, profile.span()));
@@ -274,7 +293,9 @@ fn mean(detect: &Detect, profile: &Profile, series: &Series) -> Option<Plan> {
     let method = match detect.chart {
         Some(ChartKind::Ewma) => Method::Ewma,
         Some(ChartKind::Shewhart) => Method::Shewhart,
-        Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Bank | ChartKind::Laney) | None => Method::Cusum,
+        Some(ChartKind::Esr | ChartKind::Cusum | ChartKind::Bank | ChartKind::Laney | ChartKind::Cases) | None => {
+            Method::Cusum
+        }
     };
     // A target stands in for the baseline's level; the spread is still the baseline's.
     let (mu, known) =
@@ -314,6 +335,76 @@ fn shape(detect: &Detect, profile: &Profile) -> Option<Plan> {
         batch: None,
         findings: raised.into_iter().collect(),
     })
+}
+
+/// The chart of predicted accuracy: of means by the hour, or case by case where the rule asks for it.
+fn estimate(detect: &Detect, profile: &Profile) -> Option<Plan> {
+    let map = profile.calibration()?;
+    let confidences = profile.pane.by_confidence.bins();
+    let said: Vec<(f64, u64)> =
+        confidences.iter().map(|(bin, cell)| (middle(*bin), u64::from(cell.outputs))).filter(|(_, n)| *n > 0).collect();
+    let values = map.values(&said);
+    let (predicted, stated) = (moments(&values), moments(&said));
+    let Some(Amount::Points(delta)) = amount(detect.bound) else { return None };
+    let series = &profile.confidence;
+    // Means of hours vary by chance and by wander; what is predicted varies so many times as much as what is stated, at most.
+    let sigma = series.means.sd().unwrap_or(0.0) * predicted.sd()? / stated.sd().filter(|sd| *sd > 0.0)?;
+    let form = if detect.chart == Some(ChartKind::Cases) { Form::Cases } else { Form::Hourly };
+    if form == Form::Hourly && series.means.n < BUCKETS_MIN {
+        return None;
+    }
+    let (samples, cases, least) = match form {
+        Form::Hourly => (series.means.n, series.values.n as f64 / series.means.n as f64, BATCHES_ARL0_MIN),
+        Form::Cases => (series.values.n, 1.0, ARL0_MIN),
+    };
+    let per_day = per_day(samples, profile.span());
+    let promised = promised(detect.promise, per_day, cases);
+    let mean = MeanDesign {
+        mu: predicted.mean,
+        sigma,
+        buckets: series.means.n,
+        delta,
+        direction: Direction::Down,
+        arl0: promised.max(least),
+        guarantee: detect.guarantee,
+        method: Method::Cusum,
+        known: false,
+    };
+    let mut findings = Vec::new();
+    if form == Form::Hourly && mean.buckets < BATCHES_WANTED as u64 {
+        findings.push(Finding::SpreadRough(mean.buckets));
+    }
+    let shift = delta / mean.working_sigma();
+    if form == Form::Hourly && shift < HIDDEN {
+        findings.push(Finding::Hidden(shift));
+    }
+    if promised < least {
+        findings.push(Finding::PromiseRaised(least));
+    }
+    let tripwire = AdjustedDesign { guarantee: detect.guarantee, ..AdjustedDesign::new(map, delta, TRIPWIRE_ARL0) };
+    let design = EstimateDesign { form, mean, values, confidences: series.values.n, tripwire };
+    Some(Plan { design: Design::Estimate(Box::new(design)), per_day, cases, batch: None, findings })
+}
+
+fn moments(values: &[(f64, u64)]) -> Moments {
+    let mut moments = Moments::default();
+    for (value, n) in values {
+        moments.merge(&Moments { n: *n, mean: *value, m2: 0.0, min: *value, max: *value });
+    }
+    moments
+}
+
+/// The chart of labels given confidence.
+fn calibration(detect: &Detect, profile: &Profile) -> Option<Plan> {
+    let map = profile.calibration()?;
+    let Some(Amount::Points(delta)) = amount(detect.bound) else { return None };
+    let per_day = per_day(map.labelled(), profile.span());
+    let promised = promised(detect.promise, per_day, 1.0);
+    let raised = (promised < ARL0_MIN).then_some(Finding::PromiseRaised(ARL0_MIN));
+    let design =
+        AdjustedDesign { guarantee: detect.guarantee, ..AdjustedDesign::new(map, delta, promised.max(ARL0_MIN)) };
+    let findings = raised.into_iter().collect();
+    Some(Plan { design: Design::Adjusted(Box::new(design)), per_day, cases: 1.0, batch: None, findings })
 }
 
 fn vector(detect: &Detect, profile: &Profile) -> Option<Plan> {
@@ -384,6 +475,8 @@ fn per_day(samples: u64, span: Span) -> Option<f64> {
 pub fn promised(promise: Promise, per_day: Option<f64>, cases: f64) -> f64 {
     match promise {
         Promise::Arl0(arl0) => arl0 / cases.max(1.0),
+        // Until the stream's rule on accuracy is known, a tenth of the usual promise.
+        Promise::Shared => per_day.unwrap_or(RATE_UNKNOWN / cases.max(1.0)) * SHARED_DAYS,
         Promise::Rate { count, per } => per_day.unwrap_or(RATE_UNKNOWN / cases.max(1.0)) * per.as_days_f64() / count,
     }
 }
@@ -391,7 +484,9 @@ pub fn promised(promise: Promise, per_day: Option<f64>, cases: f64) -> f64 {
 /// The least promise in samples that a chart is designed for.
 pub const fn least_promise(design: &Design) -> f64 {
     match design {
-        Design::Proportion(ProportionDesign { alarm: Alarm::Mixture | Alarm::Cusum | Alarm::Bank, .. }) => ARL0_MIN,
+        Design::Proportion(ProportionDesign { alarm: Alarm::Mixture | Alarm::Cusum | Alarm::Bank, .. })
+        | Design::Adjusted(_) => ARL0_MIN,
+        Design::Estimate(design) if matches!(design.form, Form::Cases) => ARL0_MIN,
         _ => BATCHES_ARL0_MIN,
     }
 }

@@ -39,7 +39,7 @@ pub fn out_of_reach(
         Design::Proportion(design) => of_share(design, cache),
         Design::Mean(design) => of_mean(design, cache),
         Design::Volume(design) => of_mean(&design.mean, cache),
-        Design::Distance(_) | Design::Vector(..) => return None,
+        Design::Distance(_) | Design::Vector(..) | Design::Estimate(_) | Design::Adjusted(_) => return None,
     };
     let per_day = live.and_then(Chart::per_day).or(plan.per_day);
     too_late(&plan, samples, per_day)

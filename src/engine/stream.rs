@@ -1,12 +1,13 @@
 //! All state of one monitored stream.
 
+mod cause;
+mod keep;
 mod verdict;
 
 use std::collections::BTreeMap;
 
 use super::account::Facts;
 use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
-use super::asking::share;
 use super::baseline::{Baseline, Profile};
 use super::beside::{Scene, release};
 use super::budget::Promised;
@@ -17,7 +18,7 @@ use super::event::Output;
 use super::labels::{OpenCounts, OpenLabels};
 use super::memory::Memory;
 use super::rate::Rate;
-use super::rule::{Bound, Measure, Rule, RuleSet};
+use super::rule::{Bound, Measure, Promise, Rule, RuleSet};
 use super::units::{Offset, Partition, Span, Timestamp};
 use super::window::Window;
 
@@ -42,6 +43,8 @@ pub struct Stream {
     baseline_unwritten: bool,
     /// The age at which the settings ask for outputs to be judged.
     pub(super) asked_wait: Option<Span>,
+    /// The share of outputs that the agent answered in the baseline, where a rule asks for accuracy at that coverage.
+    coverage: Option<f64>,
 }
 
 /// What a stream needs to know to judge: shared by all streams of an engine.
@@ -77,6 +80,7 @@ impl Stream {
             counted_only,
             baseline_unwritten: false,
             asked_wait: None,
+            coverage: None,
         }
     }
 
@@ -137,6 +141,7 @@ impl Stream {
         if !self.counted_only {
             let matching = rules.rules.iter().enumerate().filter(|(_, rule)| rule.matches(&self.labels));
             self.watched = matching.map(|(at, rule)| (at, rule.detect.definition())).collect();
+            self.take_coverage(rules);
         }
     }
 
@@ -180,6 +185,7 @@ impl Stream {
     }
 
     fn redesign_all(&mut self, ctx: &mut Context<'_>) {
+        self.take_coverage(ctx.rules);
         for (at, definition) in &self.watched {
             // Burn rates need no baseline: they go on where they were.
             if let Some(rule) = ctx.rules.rules.get(*at).filter(|rule| rule.detect.burn().is_none()) {
@@ -199,6 +205,7 @@ impl Stream {
 
     /// Gives every chart its share of what the stream's outputs may cost.
     pub(super) fn take_allowance(&mut self, ctx: &mut Context<'_>) {
+        self.share_promise(ctx);
         // Until the shares are known, every chart keeps the one that it had.
         let Some(each) = ctx.allowance else { return };
         let charts = self.memory.charts.values().filter(|chart| chart.arl0().is_some()).count().max(1) as f64;
@@ -207,6 +214,30 @@ impl Stream {
         for (at, definition) in &self.watched {
             if let (Some(rule), Some(chart)) = (ctx.rules.rules.get(*at), self.memory.charts.get_mut(definition)) {
                 chart.take_share(&rule.detect, days, ctx.cache);
+            }
+        }
+    }
+
+    /// Splits the promise of accuracy between its chart and one of predicted accuracy that has no promise of its own: rates of
+    /// false alarms add up, so nine tenths and one tenth of them are what was promised.
+    fn share_promise(&mut self, ctx: &mut Context<'_>) {
+        let rules = ctx.rules;
+        let charts = || self.watched.iter().filter_map(|(at, definition)| Some((rules.rules.get(*at)?, *definition)));
+        let runs = |definition: &Id| self.memory.charts.get(definition).is_some_and(|chart| chart.arl0().is_some());
+        let shared: Vec<(&Rule, Id)> =
+            charts().filter(|(rule, id)| rule.detect.promise == Promise::Shared && runs(id)).collect();
+        let accuracy: Vec<(&Rule, Id)> = charts()
+            .filter(|(rule, id)| rule.detect.measure == Measure::Accuracy && rule.detect.burn().is_none() && runs(id))
+            .collect();
+        for (rule, definition) in &accuracy {
+            if let Some(chart) = self.memory.charts.get_mut(definition) {
+                chart.shares(&rule.detect, !shared.is_empty(), ctx.cache);
+            }
+        }
+        let Some(first) = accuracy.first().and_then(|(_, id)| self.memory.charts.get(id)).cloned() else { return };
+        for (rule, definition) in shared {
+            if let Some(chart) = self.memory.charts.get_mut(&definition) {
+                chart.take_tenth(&rule.detect, &first, ctx.cache);
             }
         }
     }
@@ -248,8 +279,12 @@ impl Stream {
             return kept;
         }
         self.version(output, said);
-        if self.memory.traffic.add(output.ts) && ctx.allowance.is_some_and(f64::is_finite) {
-            self.take_allowance(ctx);
+        if self.memory.traffic.add(output.ts) {
+            if ctx.allowance.is_some_and(f64::is_finite) {
+                self.take_allowance(ctx);
+            } else {
+                self.share_promise(ctx);
+            }
         }
         if self.in_baseline() {
             self.learn(output, ctx, said);
@@ -267,17 +302,6 @@ impl Stream {
         }
         self.judge(ctx, said);
         kept
-    }
-
-    /// The share of outputs to keep as cases that verdicts can be asked on, while the stream is compared with a baseline.
-    pub(super) fn case_share(&self, rules: &RuleSet) -> Option<f64> {
-        let baseline = self.baseline.as_ref().filter(|_| !self.counted_only)?;
-        let days = baseline.profile.span().as_days_f64();
-        let before = (days > 0.0).then(|| baseline.profile.pane.outputs as f64 / days);
-        let open = |rule: &Rule| rule.detect.measure.asks_for_verdicts() && self.memory.alerts.contains_key(&rule.id);
-        let in_doubt =
-            !self.memory.alerts.is_empty() && self.watched.iter().any(|(at, _)| rules.rules.get(*at).is_some_and(open));
-        Some(share(self.memory.traffic.per_day().or(before).unwrap_or_default(), in_doubt))
     }
 
     fn version(&mut self, output: &Output<'_>, said: &mut Vec<Said>) {
@@ -321,6 +345,7 @@ impl Stream {
     /// Lets every alert of this stream take its verdict at the context's stream time.
     pub(super) fn judge(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         self.judge_waiting(ctx, said);
+        self.end_contradicted(ctx, said);
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
             // Other charts were fed with the event itself.
@@ -338,7 +363,10 @@ impl Stream {
             }
             let active = match rule.detect.bound {
                 Bound::Absence(span) => self.silent_from(span).is_some_and(|from| ctx.now >= from),
-                _ => self.memory.charts.get(definition).and_then(Chart::grade).is_some_and(|g| g >= rule.detect.grade),
+                _ => {
+                    let chart = self.memory.charts.get(definition);
+                    chart.and_then(|chart| chart.grade_for(&rule.detect)).is_some_and(|g| g >= rule.detect.grade)
+                }
             };
             let known = self.memory.alerts.get(&rule.id);
             if known.is_none() && !active {
@@ -358,7 +386,7 @@ impl Stream {
                     alert.definition = *definition;
                     self.memory.incidents = incident;
                 }
-                if let Some(account) = self.account(rule, definition) {
+                if let Some(account) = self.account(rule, definition, ctx) {
                     alert.account = Some(Box::new(account));
                 }
                 let mut account = alert.account.as_deref().cloned();
@@ -405,7 +433,7 @@ impl Stream {
         Facts { outputs: *outputs, labels: *labels, version: version.clone(), version_before: version_before.clone() }
     }
 
-    fn account(&self, rule: &Rule, definition: &Id) -> Option<Account> {
+    fn account(&self, rule: &Rule, definition: &Id, ctx: &Context<'_>) -> Option<Account> {
         if let Bound::Absence(_) = rule.detect.bound {
             return Some(Account::silence(self.memory.last_seen, self.facts()));
         }
@@ -417,7 +445,8 @@ impl Stream {
                 let account = Account::new(&rule.detect, &evidence, baseline, self.facts());
                 // A burn rate makes no promise, so there is nothing that one could count.
                 let unit = account.unit.filter(|_| !burns);
-                let around = self.scene(rule).around(&account);
+                let mut around = self.scene(rule).around(&account);
+                around.cause = self.cause(rule, account.changed_at, ctx.rules);
                 let false_alarms_per_week = chart.per_week(self.memory.last_seen);
                 Some(Account { false_alarms_per_week, unit, around, ..account })
             }

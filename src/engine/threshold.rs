@@ -16,10 +16,9 @@
 //! among many thresholds: each interval holds for one, and the lowest that looks certain is a little luckier than that.
 
 use serde::Serialize;
-use statrs::distribution::{ChiSquared, ContinuousCDF as _};
 
 use super::confidence::{Cell, ConfidenceTable, Place, edges};
-use super::detect::design::interval::{normal_quantile, wilson_effective};
+use super::detect::design::interval::{chi_squared_tail, normal_quantile, wilson_effective};
 use super::units::Estimate;
 
 /// The level of all intervals.
@@ -280,7 +279,7 @@ fn uneven(cells: &[(Place, Cell)]) -> Option<Uneven> {
     let total = sum(cells.iter());
     let groups = strata(cells, |cell| u64::from(cell.outputs) * GROUPS >= u64::from(total.outputs));
     let rate = f64::from(total.labelled) / f64::from(total.outputs);
-    let (mut statistic, mut compared, mut least, mut most) = (0.0, 0_u32, 1.0_f64, 0.0_f64);
+    let (mut statistic, mut compared, mut least, mut most) = (0.0_f64, 0_usize, 1.0_f64, 0.0_f64);
     for group in groups {
         let (n, labelled) = (f64::from(group.outputs), f64::from(group.labelled));
         if n * rate < EXPECTED_MIN || n * (1.0 - rate) < EXPECTED_MIN {
@@ -290,11 +289,9 @@ fn uneven(cells: &[(Place, Cell)]) -> Option<Uneven> {
         compared += 1;
         (least, most) = (least.min(labelled / n), most.max(labelled / n));
     }
-    let limit = ChiSquared::new(f64::from(compared.checked_sub(1).filter(|freedom| *freedom > 0)?))
-        .ok()?
-        .inverse_cdf(1.0 - CHANCE);
     let labels_alone = f64::from(total.right) / f64::from(total.labelled);
-    (statistic > limit).then_some(Uneven { least, most, labels_alone })
+    let chance = chi_squared_tail(statistic, compared.saturating_sub(1));
+    (chance < CHANCE).then_some(Uneven { least, most, labels_alone })
 }
 
 /// The threshold that escalations follow, where they follow one.

@@ -42,7 +42,7 @@ const NEARLY_ALL: f64 = 0.99;
 const HALF: f64 = 0.5;
 
 /// Which of [`AGES`] an age is at most; one more for what comes later.
-fn class(age: Span) -> u8 {
+pub(super) fn class(age: Span) -> u8 {
     AGES.iter().take_while(|limit| **limit < age).count() as u8
 }
 
@@ -64,6 +64,8 @@ impl Default for Wait {
 /// Verdicts by the age of their outputs when they came, and by their outputs' place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delays {
+    /// By age alone, right ones and wrong ones.
+    ages: [[u64; AGES.len() + 1]; 2],
     /// By age, then place, in ascending order.
     cells: Vec<((u8, Place), Counts)>,
 }
@@ -71,10 +73,20 @@ pub struct Delays {
 impl Delays {
     /// Adds a verdict.
     pub fn add(&mut self, age: Span, place: Place, right: bool) {
-        self.merge_cell((class(age), place), Counts { hits: u64::from(right), n: 1 });
+        self.add_all(age, place, Counts { hits: u64::from(right), n: 1 });
+    }
+
+    /// Adds verdicts on outputs of one age and place: right ones of all.
+    pub fn add_all(&mut self, age: Span, place: Place, counts: Counts) {
+        self.merge_cell((class(age), place), counts);
     }
 
     fn merge_cell(&mut self, key: (u8, Place), counts: Counts) {
+        let [rights, wrongs] = &mut self.ages;
+        if let (Some(right), Some(wrong)) = (rights.get_mut(usize::from(key.0)), wrongs.get_mut(usize::from(key.0))) {
+            *right += counts.hits;
+            *wrong += counts.n - counts.hits;
+        }
         match self.cells.binary_search_by_key(&key, |(key, _)| *key) {
             Ok(at) => {
                 if let Some((_, mine)) = self.cells.get_mut(at) {
@@ -92,9 +104,18 @@ impl Delays {
 
     /// Right ones of the verdicts that came within `age`, one of [`AGES`].
     pub fn within(&self, age: Span) -> Counts {
-        let mut within = Counts::default();
-        self.cells.iter().filter(|((at, _), _)| *at <= class(age)).for_each(|(_, counts)| within.merge(*counts));
-        within
+        self.first(usize::from(class(age)) + 1)
+    }
+
+    /// Right ones of all verdicts.
+    pub fn all(&self) -> Counts {
+        self.first(AGES.len() + 1)
+    }
+
+    fn first(&self, ages: usize) -> Counts {
+        let [rights, wrongs] = &self.ages;
+        let hits = rights.iter().take(ages).sum();
+        Counts { hits, n: hits + wrongs.iter().take(ages).sum::<u64>() }
     }
 
     /// The same by place.
@@ -115,24 +136,16 @@ impl Delays {
         places
     }
 
-    /// All verdicts, right ones of them.
-    pub fn all(&self) -> Counts {
-        let mut all = Counts::default();
-        self.cells.iter().for_each(|(_, counts)| all.merge(*counts));
-        all
+    /// Verdicts by age, right ones and wrong ones: one number for each of [`AGES`], and one for what came later.
+    pub const fn by_age(&self) -> &[[u64; AGES.len() + 1]; 2] {
+        &self.ages
     }
 
-    /// Verdicts by age, right ones and wrong ones: one number for each of [`AGES`], and one for what came later.
-    pub fn by_age(&self) -> [[u64; AGES.len() + 1]; 2] {
-        let mut ages = [[0; AGES.len() + 1]; 2];
-        let [right, wrong] = &mut ages;
-        for ((at, _), counts) in &self.cells {
-            if let (Some(right), Some(wrong)) = (right.get_mut(usize::from(*at)), wrong.get_mut(usize::from(*at))) {
-                *right += counts.hits;
-                *wrong += counts.n - counts.hits;
-            }
-        }
-        ages
+    /// The age by which nearly all of these verdicts had come; the longest of [`AGES`] where they never have.
+    pub fn nearly_all(&self) -> Span {
+        let all = self.all().n as f64;
+        let [.., longest] = AGES;
+        AGES.into_iter().find(|age| self.within(*age).n as f64 >= NEARLY_ALL * all).unwrap_or(longest)
     }
 
     /// The wait that follows from these verdicts. Those that come with their outputs are judged at once where nearly all do.

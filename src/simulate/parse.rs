@@ -45,6 +45,7 @@ struct RawAgent {
     accuracy: f64,
     confidence: Option<RawConfidence>,
     escalation: Option<f64>,
+    escalates_below: Option<f64>,
     overrides: Option<f64>,
     #[serde(default)]
     errors: f64,
@@ -89,6 +90,7 @@ struct RawLabels {
     delay: String,
     #[serde(default)]
     delay_sigma: f64,
+    delay_wrong: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -208,6 +210,7 @@ fn check_agent(raw: RawAgent, place: &str, faults: &mut Faults) -> Agent {
             .confidence
             .map(|confidence| Confidence { r2: faults.within(&field("confidence.r2"), confidence.r2, 0.001, 0.9) }),
         escalation: raw.escalation.map(|rate| faults.share(&field("escalation"), rate)),
+        escalates_below: raw.escalates_below.map(|bar| faults.share(&field("escalates_below"), bar)),
         overrides: raw.overrides.map(|rate| faults.share(&field("overrides"), rate)),
         errors: faults.share(&field("errors"), raw.errors),
         latency_ms: raw.latency_ms.map(|spread| check_spread(&spread, &field("latency_ms"), faults)),
@@ -219,6 +222,7 @@ fn check_agent(raw: RawAgent, place: &str, faults: &mut Faults) -> Agent {
         labels: raw.labels.map(|labels| Labels {
             fraction: faults.share(&field("labels.fraction"), labels.fraction),
             delay: faults.span(&field("labels.delay"), &labels.delay).min(LONGEST),
+            delay_wrong: labels.delay_wrong.map(|delay| faults.span(&field("labels.delay_wrong"), &delay).min(LONGEST)),
             delay_sigma: faults.within(&field("labels.delay_sigma"), labels.delay_sigma, 0.0, 3.0),
         }),
         changes: Vec::new(),
@@ -226,6 +230,14 @@ fn check_agent(raw: RawAgent, place: &str, faults: &mut Faults) -> Agent {
         hostile: raw.hostile,
         name: raw.name,
     };
+    if agent.escalates_below.is_some() && (agent.escalation.is_some() || agent.confidence.is_none()) {
+        faults.say(&field("escalates_below"), "needs `confidence`, and no `escalation` beside it");
+    }
+    if agent.labels.is_some_and(|labels| {
+        labels.delay_wrong.is_some_and(|wrong| (wrong == Span::ZERO) != (labels.delay == Span::ZERO))
+    }) {
+        faults.say(&field("labels.delay_wrong"), "is zero where `delay` is, and only there");
+    }
     let changes = raw.changes.into_iter().enumerate();
     let changes = changes
         .map(|(position, change)| check_change(change, &agent, &format!("{place} changes[{position}]"), faults))

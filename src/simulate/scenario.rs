@@ -37,6 +37,8 @@ pub struct Agent {
     pub confidence: Option<Confidence>,
     /// Probability that an output is escalated to a person; without it events do not say.
     pub escalation: Option<f64>,
+    /// Confidence below which an output is escalated, in place of a probability.
+    pub escalates_below: Option<f64>,
     /// Probability of `flags.overridden`; without it events carry no such flag.
     pub overrides: Option<f64>,
     /// Probability that an attempt ends in `status: error`, without confidence, escalation or label.
@@ -90,6 +92,8 @@ pub struct Labels {
     pub fraction: f64,
     /// Median delay of the verdict. Zero: the output itself carries `correct`, and no feedback follows.
     pub delay: Span,
+    /// The same of verdicts that say wrong, where it is another; not zero, as that of the others is not.
+    pub delay_wrong: Option<Span>,
     /// Standard deviation of the delay's logarithm.
     pub delay_sigma: f64,
 }

@@ -169,7 +169,7 @@ impl Source {
         let correct = self.push_outcome(&mut json);
         self.push_amounts(&mut json);
         let key = alias.as_deref().unwrap_or(&self.agent.name).to_owned();
-        let verdict = match (correct, self.review()) {
+        let verdict = match (correct, self.review(correct)) {
             (Some(correct), Some(0)) => {
                 json.push_str(if correct { ",\"correct\":true" } else { ",\"correct\":false" });
                 None
@@ -243,17 +243,21 @@ impl Source {
             return None;
         }
         json.push_str(",\"status\":\"ok\"");
-        let mut chance = self.regime.accuracy;
+        let (mut chance, mut said) = (self.regime.accuracy, 1.0);
         if let Some(beta) = &self.beta {
             // Rounded first: what is written is what the output is judged by, so that calibration is exact.
             let confidence = (beta.sample(&mut self.marks) * 10_000.0).round() as u64;
             json.push_str(",\"confidence\":");
             push_fixed(json, confidence, 4);
-            chance = self.regime.correctness(confidence as f64 / 10_000.0);
+            said = confidence as f64 / 10_000.0;
+            chance = self.regime.correctness(said);
         }
         let correct = self.marks.random::<f64>() < chance;
-        if self.agent.escalation.is_some() {
-            let escalated = self.marks.random::<f64>() < self.regime.escalation;
+        let escalated = match self.agent.escalates_below {
+            Some(bar) => Some(said < bar),
+            None => self.agent.escalation.map(|_| self.marks.random::<f64>() < self.regime.escalation),
+        };
+        if let Some(escalated) = escalated {
             json.push_str(if escalated { ",\"escalated\":true" } else { ",\"escalated\":false" });
         }
         if self.agent.overrides.is_some() {
@@ -291,7 +295,7 @@ impl Source {
     }
 
     /// Whether the output is picked for review, and after how many milliseconds the verdict comes.
-    fn review(&mut self) -> Option<i64> {
+    fn review(&mut self, correct: Option<bool>) -> Option<i64> {
         let labels = self.agent.labels?;
         if self.verdicts.random::<f64>() >= self.regime.labels {
             return None;
@@ -300,7 +304,8 @@ impl Source {
             return Some(0);
         }
         let normal: f64 = StandardNormal.sample(&mut self.verdicts);
-        let delay = labels.delay.as_millis() as f64 * (labels.delay_sigma * normal).exp();
+        let median = labels.delay_wrong.filter(|_| correct == Some(false)).unwrap_or(labels.delay);
+        let delay = median.as_millis() as f64 * (labels.delay_sigma * normal).exp();
         Some((delay as i64).max(1))
     }
 }

@@ -95,7 +95,9 @@ fn count<'c>(cases: impl Iterator<Item = &'c Case>) -> BTreeMap<String, Counts> 
 #[test]
 fn an_account_counts_what_a_count_by_hand_counts() {
     let cases = cases();
-    let (crossing, now, engine) = run(vec![Group::Agent], 3_000, &cases);
+    let (crossing, _, engine) = run(vec![Group::Agent], 3_000, &cases);
+    // Verdicts are judged when their outputs are old enough, before a record of that moment is looked at.
+    let now = crossing.at.as_millis();
     let account = crossing.account.unwrap();
     let around = account.around;
     let from = around.counted_from.unwrap().as_millis();
@@ -105,8 +107,8 @@ fn an_account_counts_what_a_count_by_hand_counts() {
         "{from} {changed}"
     );
 
-    let known = |case: &&Case| case.at <= now && case.at >= from;
-    let labelled = |case: &&Case| case.label_at.is_some_and(|at| at <= now);
+    let known = |case: &&Case| case.at < now && case.at >= from;
+    let labelled = |case: &&Case| case.label_at.is_some_and(|at| at < now);
     let since: Vec<&Case> = cases.iter().filter(known).collect();
     let with_verdict = since.iter().filter(|case| labelled(case)).count();
     assert_eq!(around.outputs, since.len() as u64);
@@ -128,7 +130,7 @@ fn an_account_counts_what_a_count_by_hand_counts() {
     assert_eq!(versions, [("1", cases[0].at), ("2", cases[CHANGE].at)]);
 
     let course = around.course.unwrap();
-    let half = |case: &&Case| case.at <= now && labelled(case);
+    let half = |case: &&Case| case.at < now && labelled(case);
     for point in &course.points {
         let inside = |case: &&Case| Timestamp::from_millis(case.at).floor(course.width) == point.at;
         let mut all = Counts::default();

@@ -270,6 +270,8 @@ fn every_setting_is_explained_with_its_default() {
         ("http.", format!("{KAFKA}\nhttp: {{ nope: 1 }}")),
         ("baseline.", format!("{KAFKA}\nbaseline: {{ nope: 1 }}")),
         ("streams.", format!("{KAFKA}\nstreams: {{ nope: 1 }}")),
+        ("labels.", format!("{KAFKA}\nlabels: {{ nope: 1 }}")),
+        ("labels.streams[].", format!("{KAFKA}\nlabels: {{ streams: [ {{ nope: 1 }} ] }}")),
         ("receivers[].", format!("{KAFKA}\nreceivers: [ {{ nope: 1 }} ]")),
         ("receivers[].email.", format!("{KAFKA}\nreceivers: [ {{ name: x, email: {{ nope: 1 }} }} ]")),
         ("receivers[].webhook.", format!("{KAFKA}\nreceivers: [ {{ name: x, webhook: {{ nope: 1 }} }} ]")),
@@ -365,7 +367,7 @@ fn every_measure_takes_the_bounds_and_units_that_the_table_says() {
             assert!(accepted("").rules.is_some(), "{measure}");
         }
     }
-    assert_eq!(tried, 15 * 20);
+    assert_eq!(tried, 18 * 20);
 }
 
 #[test]

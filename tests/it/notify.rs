@@ -83,6 +83,7 @@ fn around() -> Around {
             &BTreeMap::from([task("invoice", 1_580, 1_660), task("refund", 320, 420), task("dunning", 310, 400)]),
         ),
         course: Some(course(RAISED)),
+        cause: None,
     }
 }
 

@@ -123,7 +123,7 @@ pub fn doubt(db: &Connection, streams: &[CountedStream]) -> rusqlite::Result<Opt
         while let Some(row) = rows.next()? {
             let (alert, since) = (row.get::<_, String>(0)?, Timestamp::from_millis(row.get(1)?));
             let measure = row.get::<_, Option<String>>(2)?.and_then(|word| Measure::from_word(&word));
-            if measure.is_some_and(|measure| measure.asks_for_verdicts())
+            if measure.is_some_and(|measure| measure.is_of_verdicts())
                 && first.as_ref().is_none_or(|(_, earliest)| since < *earliest)
             {
                 first = Some((alert, since));

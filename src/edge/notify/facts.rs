@@ -99,6 +99,9 @@ fn ending(crossing: &Crossing) -> String {
         Reason::BaselineReplaced => {
             "Closed because the stream got a new baseline; this does not say that it got better."
         }
+        Reason::Contradicted => {
+            "Closed because labels contradict the confidence that it rests on; this does not say that it got better."
+        }
     }
     .to_owned()
 }

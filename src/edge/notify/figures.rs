@@ -119,6 +119,9 @@ impl Scale {
 fn unit(measure: &Measure) -> Unit {
     match measure {
         Measure::Accuracy
+        | Measure::EstimatedAccuracy
+        | Measure::AccuracyAtCoverage
+        | Measure::Calibration
         | Measure::Confidence
         | Measure::EscalationRate
         | Measure::OverrideRate
@@ -137,6 +140,9 @@ fn unit(measure: &Measure) -> Unit {
 pub(super) fn measure_name(measure: &Measure) -> String {
     match measure {
         Measure::Accuracy => "accuracy".to_owned(),
+        Measure::EstimatedAccuracy => "accuracy predicted by confidence".to_owned(),
+        Measure::AccuracyAtCoverage => "accuracy at the baseline's coverage".to_owned(),
+        Measure::Calibration => "accuracy less what confidence says".to_owned(),
         Measure::Confidence => "mean confidence".to_owned(),
         Measure::ConfidenceDistribution => "distribution of confidence".to_owned(),
         Measure::Profile => "joint behaviour of an hour's means".to_owned(),
@@ -194,14 +200,17 @@ pub(super) fn percent(share: f64) -> String {
 
 /// Whether the chart grades the size of a change of this measure: it does so for shares of outputs only.
 pub(super) fn is_graded(measure: &Measure) -> bool {
-    unit(measure) == Unit::Percent && *measure != Measure::Confidence
+    let mean = matches!(measure, Measure::Confidence | Measure::EstimatedAccuracy | Measure::Calibration);
+    unit(measure) == Unit::Percent && !mean
 }
 
 /// What the samples of a measure are, one by one.
 pub(super) const fn cases(measure: &Measure) -> &'static str {
     match measure {
-        Measure::Accuracy => "labelled events",
-        Measure::Confidence | Measure::Cost | Measure::Tokens | Measure::Metric(_) => "buckets",
+        Measure::Accuracy | Measure::AccuracyAtCoverage | Measure::Calibration => "labelled events",
+        Measure::EstimatedAccuracy | Measure::Confidence | Measure::Cost | Measure::Tokens | Measure::Metric(_) => {
+            "buckets"
+        }
         Measure::Profile => "buckets of an hour or more",
         Measure::Volume => "blocks of hours",
         _ => "outputs",

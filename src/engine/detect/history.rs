@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::units::{Counts, Timestamp};
 
 /// Samples in a cell before it is closed.
-const CELL: u32 = 8;
+pub(super) const CELL: u32 = 8;
 /// Cells of one size before the two oldest are merged.
 const CELLS_PER_SIZE: usize = 6;
 /// Doublings after which the oldest cells are forgotten: 6 * 8 * 2^11 samples are known.
@@ -29,7 +29,7 @@ const EXPECTED: f64 = 4.0;
 /// ... within these bounds, in samples.
 const SHORTEST: (f64, f64) = (8.0, 100.0);
 /// Log-likelihood below the maximum that still lies in the 95 % interval.
-const INTERVAL: f64 = 3.676;
+pub(super) const INTERVAL: f64 = 3.676;
 
 /// Counts of neighbouring samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,46 @@ struct Cell {
     hits: u32,
     n: u32,
     size: u8,
+}
+
+/// A cell of an exponential histogram, as [`compact`] needs it.
+pub(super) trait Doubling {
+    /// How often it has doubled.
+    fn size(&self) -> u8;
+
+    /// Takes in its older neighbour of the same size.
+    fn take(&mut self, older: Self);
+}
+
+impl Doubling for Cell {
+    fn size(&self) -> u8 {
+        self.size
+    }
+
+    fn take(&mut self, older: Self) {
+        self.at = older.at.min(self.at);
+        self.hits = self.hits.saturating_add(older.hits);
+        self.n = self.n.saturating_add(older.n);
+        self.size += 1;
+    }
+}
+
+/// Merges the two oldest cells of every size of which there are too many; the oldest come first.
+pub(super) fn compact(cells: &mut Vec<impl Doubling>) {
+    for size in 0..=SIZES {
+        let Some(first) = cells.iter().position(|cell| cell.size() <= size) else { return };
+        let same = cells.iter().skip(first).take_while(|cell| cell.size() == size).count();
+        if same <= CELLS_PER_SIZE {
+            return;
+        }
+        let oldest = cells.remove(first);
+        if size == SIZES {
+            return;
+        }
+        if let Some(next) = cells.get_mut(first) {
+            next.take(oldest);
+        }
+    }
 }
 
 /// The recent past of a Bernoulli chart, finer the nearer.
@@ -76,30 +116,9 @@ impl History {
             open.n = open.n.saturating_add(n);
         } else {
             self.cells.push(Cell { at, hits, n, size: 0 });
-            self.compact();
+            compact(&mut self.cells);
         }
         self.cells.last().is_some_and(|cell| cell.n >= CELL)
-    }
-
-    /// Merges the two oldest cells of every size of which there are too many.
-    fn compact(&mut self) {
-        for size in 0..=SIZES {
-            let Some(first) = self.cells.iter().position(|cell| cell.size <= size) else { return };
-            let same = self.cells.iter().skip(first).take_while(|cell| cell.size == size).count();
-            if same <= CELLS_PER_SIZE {
-                return;
-            }
-            let oldest = self.cells.remove(first);
-            if size == SIZES {
-                return;
-            }
-            if let Some(next) = self.cells.get_mut(first) {
-                next.at = oldest.at.min(next.at);
-                next.hits = next.hits.saturating_add(oldest.hits);
-                next.n = next.n.saturating_add(oldest.n);
-                next.size = size + 1;
-            }
-        }
     }
 
     /// Forgets everything.

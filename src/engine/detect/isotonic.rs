@@ -141,8 +141,9 @@ impl CalibrationMap {
 
     /// The number of the block that answers for a confidence; of one that is no number, nothing.
     pub(super) fn place(&self, confidence: f64) -> Option<usize> {
-        let above = self.blocks.iter().skip(1);
-        (!confidence.is_nan()).then(|| above.take_while(|block| block.low <= confidence).count())
+        let reached = self.blocks.partition_point(|block| block.low <= confidence);
+        // Below the lowest the lowest answers.
+        (!confidence.is_nan()).then(|| reached.saturating_sub(1))
     }
 
     /// The accuracy that a confidence stands for, in (0, 1). One that is no number is taken as any: that is the share of

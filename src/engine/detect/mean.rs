@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::design::interval::normal_quantile;
 use super::design::{DesignCache, ceil4};
 use super::proportion::Method;
-use super::standard::{Standard, Step};
+use super::standard::{Standard, Step, normalised};
 use super::{Direction, Evidence, Verdict};
 use crate::engine::rule::Grade;
 use crate::engine::units::{Estimate, SampleUnit, Timestamp};
@@ -152,6 +152,12 @@ impl MeanChart {
 
     /// Takes the mean of one bucket of `n` events. An empty bucket, or a mean that is no number, says nothing.
     pub fn update(&mut self, mean: f64, n: u64, at: Timestamp) {
+        self.update_skewed(mean, n, 0.0, at);
+    }
+
+    /// The same of a mean whose distribution in control has this skewness: z is brought near to normal, as `standard` does it.
+    /// What is worse is up in z, so a skewness below 0 is one to the bad side where the chart looks downwards.
+    pub(super) fn update_skewed(&mut self, mean: f64, n: u64, skewness: f64, at: Timestamp) {
         if n == 0 || !mean.is_finite() || !self.design.mu.is_finite() {
             return;
         }
@@ -160,7 +166,7 @@ impl MeanChart {
             Direction::Up => 1.0,
             Direction::Down => -1.0,
         };
-        let z = sign * (mean - self.design.mu) / self.sigma;
+        let z = normalised(sign * (mean - self.design.mu) / self.sigma, sign * skewness);
         if self.past.len() >= REMEMBERED {
             self.past.pop_front();
         }
@@ -239,6 +245,11 @@ impl MeanChart {
     /// The design in force.
     pub const fn design(&self) -> &MeanDesign {
         &self.design
+    }
+
+    /// The standard deviation of bucket means that the chart works with.
+    pub(super) const fn sigma(&self) -> f64 {
+        self.sigma
     }
 
     /// The statistic in standard deviations of bucket means.

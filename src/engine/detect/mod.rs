@@ -3,6 +3,7 @@
 //! Every chart takes samples in order, holds its whole state, and answers with a [`Verdict`]. A chart never looks at a
 //! clock and never resets itself without saying so: an alarm stays until the reversed chart says the level is back.
 
+mod adjusted;
 mod bank;
 mod burn;
 mod comparison;
@@ -12,6 +13,7 @@ pub mod design;
 mod dispersion;
 mod distance;
 mod esr;
+mod estimate;
 mod ewma;
 mod history;
 mod isotonic;
@@ -22,8 +24,10 @@ mod multivariate;
 mod ppi;
 mod proportion;
 mod reliability;
+mod residual;
 mod rhythm;
 mod runs;
+mod score;
 mod shewhart;
 mod standard;
 mod tabular;
@@ -31,6 +35,7 @@ mod volume;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::adjusted::{AdjustedChart, AdjustedDesign};
 pub use self::bank::{BankDesign, CusumBank};
 pub use self::burn::{BAD_LEAST, BurnChart};
 pub use self::comparison::Comparison;
@@ -40,6 +45,7 @@ pub use self::design::DesignCache;
 pub use self::dispersion::{Dispersion, standardised};
 pub use self::distance::{DistanceChart, DistanceDesign, Distances, FLOOR};
 pub use self::esr::Mixture;
+pub use self::estimate::{EstimateChart, EstimateDesign, Form, Validity};
 pub use self::ewma::Ewma;
 pub use self::history::{ChangePoint, History};
 pub use self::isotonic::{Block, CalibrationMap, Rung};
@@ -151,6 +157,10 @@ pub enum Detector {
     Burn(BurnChart),
     /// Of outputs in blocks of hours. Boxed, as the others that are large.
     Volume(Box<VolumeChart>),
+    /// Of predicted accuracy.
+    Estimate(Box<EstimateChart>),
+    /// Of labels given what confidence says of them.
+    Adjusted(Box<AdjustedChart>),
 }
 
 impl Detector {
@@ -163,6 +173,8 @@ impl Detector {
             Self::Vector(chart) => chart.verdict(),
             Self::Burn(chart) => chart.verdict(),
             Self::Volume(chart) => chart.verdict(),
+            Self::Estimate(chart) => chart.verdict(),
+            Self::Adjusted(chart) => chart.verdict(),
         }
     }
 
@@ -177,6 +189,8 @@ impl Detector {
             Self::Vector(chart) => chart.is_out().then_some(Grade::Confirmed),
             Self::Burn(chart) => chart.is_out().then_some(Grade::Confirmed),
             Self::Volume(chart) => chart.is_out().then_some(Grade::Confirmed),
+            Self::Estimate(chart) => chart.grade(),
+            Self::Adjusted(chart) => chart.grade(),
         }
     }
 
@@ -189,6 +203,8 @@ impl Detector {
             Self::Vector(chart) => chart.statistic(),
             Self::Burn(chart) => chart.statistic(),
             Self::Volume(chart) => chart.mean().statistic(),
+            Self::Estimate(chart) => chart.statistic(),
+            Self::Adjusted(chart) => chart.statistic(),
         }
     }
 
@@ -201,6 +217,8 @@ impl Detector {
             Self::Vector(chart) => chart.limit(),
             Self::Burn(chart) => chart.limit(),
             Self::Volume(chart) => chart.mean().limit(),
+            Self::Estimate(chart) => chart.limit(),
+            Self::Adjusted(chart) => chart.limit(),
         }
     }
 
@@ -212,6 +230,8 @@ impl Detector {
             Self::Distance(_) | Self::Vector(_) => 0.0,
             Self::Burn(chart) => chart.centre(),
             Self::Volume(_) => 1.0,
+            Self::Estimate(chart) => chart.centre(),
+            Self::Adjusted(_) => 0.0,
         }
     }
 
@@ -223,7 +243,11 @@ impl Detector {
                 Some(("T2 of single buckets", statistic, limit))
             }
             Self::Proportion(chart) => Some(("Bernoulli CUSUM", chart.cusum(), chart.cusum_limit())),
-            Self::Mean(_) | Self::Distance(_) | Self::Burn(_) | Self::Volume(_) => None,
+            Self::Estimate(chart) => {
+                let labels = chart.tripwire();
+                Some(("labels given confidence", labels.statistic(), labels.limit()))
+            }
+            Self::Mean(_) | Self::Distance(_) | Self::Burn(_) | Self::Volume(_) | Self::Adjusted(_) => None,
         }
     }
 
@@ -237,6 +261,8 @@ impl Detector {
             // It makes no promise.
             Self::Burn(_) => {}
             Self::Volume(chart) => chart.redesign(arl0, cache),
+            Self::Estimate(chart) => chart.redesign(arl0, cache),
+            Self::Adjusted(chart) => chart.redesign(arl0),
         }
     }
 
@@ -245,8 +271,18 @@ impl Detector {
         match self {
             Self::Proportion(chart) => chart.head_start(),
             Self::Mean(chart) => chart.head_start(),
+            Self::Estimate(chart) => chart.head_start(),
             // How much work there is does not hang on the version.
-            Self::Distance(_) | Self::Vector(_) | Self::Burn(_) | Self::Volume(_) => {}
+            Self::Distance(_) | Self::Vector(_) | Self::Burn(_) | Self::Volume(_) | Self::Adjusted(_) => {}
+        }
+    }
+
+    /// Whether the limit stands for a promise: not that of burn rates, nor that of predictions from few confidences.
+    pub fn promises(&self) -> bool {
+        match self {
+            Self::Burn(_) => false,
+            Self::Estimate(chart) => chart.is_calibrated(),
+            _ => true,
         }
     }
 
@@ -259,6 +295,8 @@ impl Detector {
             Self::Vector(_) => multivariate::METHOD.to_owned(),
             Self::Burn(chart) => chart.method(),
             Self::Volume(chart) => chart.method(),
+            Self::Estimate(chart) => chart.method(),
+            Self::Adjusted(_) => AdjustedChart::METHOD.to_owned(),
         }
     }
 
@@ -271,12 +309,14 @@ impl Detector {
             Self::Vector(chart) => chart.samples_seen(),
             Self::Burn(chart) => chart.samples_seen(),
             Self::Volume(chart) => chart.mean().samples_seen(),
+            Self::Estimate(chart) => chart.samples_seen(),
+            Self::Adjusted(chart) => chart.samples_seen(),
         }
     }
 }
 
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 
 #[cfg(test)]
 mod proportion_tests;

@@ -204,7 +204,7 @@ mod tests {
             let (low, high) = (cuts.0.min(cuts.1).min(outputs.len()), cuts.0.max(cuts.1).min(outputs.len()));
             let make = |part: &[(f64, Option<bool>)]| {
                 let mut sums = Powered::default();
-                part.iter().for_each(|(c, right)| sums.add(*c, *right));
+                for (c, right) in part { sums.add(*c, *right); }
                 sums
             };
             let (a, b, c) = (make(&outputs[..low]), make(&outputs[low..high]), make(&outputs[high..]));

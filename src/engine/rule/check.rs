@@ -4,7 +4,7 @@
 use super::amount::{self, Quantity, QuantityError, Unit};
 use super::burn;
 use super::diagnostic::{Sink, did_you_mean, quoted};
-use super::measure::{COMPONENTS, Kind, LATER, QUANTILES, WORDS};
+use super::measure::{COMPONENTS, Kind, QUANTILES, WORDS};
 use super::parse::RawDetect;
 use super::yaml::Text;
 use super::{Amount, Bound, ChartKind, Detect, Grade, Measure, Promise};
@@ -25,6 +25,7 @@ pub(super) const CHARTS: &[(&str, ChartKind)] = &[
     ("laney", ChartKind::Laney),
     ("ewma", ChartKind::Ewma),
     ("shewhart", ChartKind::Shewhart),
+    ("cases", ChartKind::Cases),
 ];
 /// The probability that a promise is kept although the baseline is an estimate, where the rule does not say.
 pub(super) const DEFAULT_GUARANTEE: f64 = 0.75;
@@ -35,7 +36,7 @@ pub(super) fn detect(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Detect> {
         return burn::detect(sink, raw, measure);
     }
     burn::windows_alone(sink, raw);
-    let promise = promise(sink, raw);
+    let promise = promise(sink, raw, measure.as_ref());
     let grade = grade(sink, raw, measure.as_ref());
     let bound = measure.as_ref().and_then(|measure| bound(sink, raw, measure));
     let chart = chart(sink, raw, measure.as_ref());
@@ -130,11 +131,6 @@ fn measure(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Measure> {
 
 fn unknown_measure(sink: &mut Sink<'_>, word: &Text) {
     let text = word.value.trim();
-    if LATER.contains(&text) {
-        let help = "watch `confidence` or `confidence_distribution` meanwhile";
-        sink.error(&word.span, format!("the measure {text} is not available in this version"), help);
-        return;
-    }
     let help = match did_you_mean(text, WORDS) {
         Some(close) => format!("did you mean `{close}`?"),
         None => format!("measures are: {}, metrics.NAME, flags.NAME", WORDS.join(", ")),
@@ -167,8 +163,9 @@ fn grade(sink: &mut Sink<'_>, raw: &RawDetect, measure: Option<&Measure>) -> Opt
     choice(sink, text, "grade", GRADES)
 }
 
-fn promise(sink: &mut Sink<'_>, raw: &RawDetect) -> Option<Promise> {
+fn promise(sink: &mut Sink<'_>, raw: &RawDetect, measure: Option<&Measure>) -> Option<Promise> {
     match (&raw.false_alarms, &raw.arl0) {
+        (None, None) if measure == Some(&Measure::EstimatedAccuracy) => Some(Promise::Shared),
         (None, None) => Some(DEFAULT_PROMISE),
         (Some(_), Some(arl0)) => {
             let help = "they are two ways to say the same; keep one";
@@ -261,7 +258,7 @@ fn without_bound(sink: &mut Sink<'_>, raw: &RawDetect, measure: &Measure) -> Opt
 
 fn wrong_bound(measure: &Measure, key: &Text) -> String {
     match (measure.kind(), key.value.as_str()) {
-        (Kind::FallingShare, "rise") => format!("{measure} gets worse by falling"),
+        (Kind::FallingShare | Kind::Fall, "rise") => format!("{measure} gets worse by falling"),
         (Kind::RisingShare | Kind::RisingMean | Kind::Exceedance, "drop") => format!("{measure} gets worse by rising"),
         (Kind::FallingShare, "limit") => format!("{measure} must stay high"),
         (Kind::RisingShare, "target") => format!("{measure} must stay low"),
@@ -272,7 +269,7 @@ fn wrong_bound(measure: &Measure, key: &Text) -> String {
 fn right_bound(measure: &Measure, key: &Text, text: &Text) -> String {
     let value = text.value.trim();
     let turned = match (measure.kind(), key.value.as_str()) {
-        (Kind::FallingShare, "rise") => "drop",
+        (Kind::FallingShare | Kind::Fall, "rise") => "drop",
         (Kind::RisingShare | Kind::RisingMean | Kind::Exceedance, "drop") => "rise",
         (Kind::FallingShare, "limit") => "target",
         (Kind::RisingShare, "target") => "limit",

@@ -10,6 +10,10 @@ use super::{Bound, Characteristic, ChartKind, Component, Detect, Grade, Measure}
 pub(super) enum Kind {
     /// A share that gets worse by falling.
     FallingShare,
+    /// The same where no level stands for itself: only a fall below the baseline says something.
+    Fall,
+    /// How far labels lie from what confidence says, either way.
+    Gap,
     /// A share that gets worse by rising.
     RisingShare,
     /// A share of which only the rule knows what is worse.
@@ -31,6 +35,9 @@ pub(super) enum Kind {
 /// Words of measures without parameters, as offered by "did you mean".
 pub(super) const WORDS: &[&str] = &[
     "accuracy",
+    "estimated_accuracy",
+    "accuracy_at_coverage",
+    "calibration",
     "confidence",
     "confidence_distribution",
     "escalation_rate",
@@ -44,9 +51,6 @@ pub(super) const WORDS: &[&str] = &[
     "silence",
     "volume",
 ];
-
-/// Measures that are described but that this version cannot watch.
-pub(super) const LATER: &[&str] = &["estimated_accuracy", "calibration"];
 
 /// The words for components.
 pub(super) const COMPONENTS: &[(&str, Component)] = &[
@@ -96,7 +100,7 @@ impl Detect {
     /// Whether the measure is a share of good cases: charts count the bad ones, people read the good ones.
     pub const fn counts_good(&self) -> bool {
         match self.measure {
-            Measure::Accuracy | Measure::Availability => true,
+            Measure::Accuracy | Measure::AccuracyAtCoverage | Measure::Availability => true,
             Measure::Flag(_) => match self.bound {
                 Bound::Drop(_) | Bound::Target(_) => true,
                 Bound::Burn(burn) => burn.at_least,
@@ -123,6 +127,9 @@ impl Measure {
     pub fn word(&self) -> String {
         match self {
             Self::Accuracy => "accuracy".to_owned(),
+            Self::EstimatedAccuracy => "estimated_accuracy".to_owned(),
+            Self::AccuracyAtCoverage => "accuracy_at_coverage".to_owned(),
+            Self::Calibration => "calibration".to_owned(),
             Self::Confidence => "confidence".to_owned(),
             Self::ConfidenceDistribution => "confidence_distribution".to_owned(),
             Self::EscalationRate => "escalation_rate".to_owned(),
@@ -144,6 +151,9 @@ impl Measure {
     pub fn from_word(word: &str) -> Option<Self> {
         Some(match word {
             "accuracy" => Self::Accuracy,
+            "estimated_accuracy" => Self::EstimatedAccuracy,
+            "accuracy_at_coverage" => Self::AccuracyAtCoverage,
+            "calibration" => Self::Calibration,
             "confidence" => Self::Confidence,
             "confidence_distribution" => Self::ConfidenceDistribution,
             "escalation_rate" => Self::EscalationRate,
@@ -166,18 +176,14 @@ impl Measure {
 
     /// Whether it is learnt from the verdicts on outputs, which are waited for.
     pub const fn is_of_verdicts(&self) -> bool {
-        matches!(self, Self::Accuracy)
-    }
-
-    /// Whether verdicts on outputs would confirm or clear an alert of it.
-    pub const fn asks_for_verdicts(&self) -> bool {
-        matches!(self, Self::Accuracy)
+        matches!(self, Self::Accuracy | Self::AccuracyAtCoverage | Self::Calibration | Self::EstimatedAccuracy)
     }
 
     /// The charts that can watch it, where there is a choice.
     pub(super) const fn charts(&self) -> &'static [ChartKind] {
         match self {
             Self::Accuracy
+            | Self::AccuracyAtCoverage
             | Self::EscalationRate
             | Self::OverrideRate
             | Self::ErrorRate
@@ -194,7 +200,8 @@ impl Measure {
             Self::Confidence | Self::Cost | Self::Tokens | Self::Metric(_) => {
                 &[ChartKind::Cusum, ChartKind::Ewma, ChartKind::Shewhart]
             }
-            Self::ConfidenceDistribution | Self::Profile | Self::Silence | Self::Volume => &[],
+            Self::EstimatedAccuracy => &[ChartKind::Cusum, ChartKind::Cases],
+            Self::Calibration | Self::ConfidenceDistribution | Self::Profile | Self::Silence | Self::Volume => &[],
         }
     }
 
@@ -213,6 +220,8 @@ impl Measure {
     pub(super) const fn kind(&self) -> Kind {
         match self {
             Self::Accuracy | Self::Confidence | Self::Availability => Kind::FallingShare,
+            Self::EstimatedAccuracy | Self::AccuracyAtCoverage => Kind::Fall,
+            Self::Calibration => Kind::Gap,
             Self::EscalationRate | Self::OverrideRate | Self::ErrorRate => Kind::RisingShare,
             Self::Flag(_) => Kind::Share,
             Self::Latency { .. } => Kind::Exceedance,
@@ -245,6 +254,8 @@ impl Kind {
     pub(super) const fn bounds(self) -> &'static [&'static str] {
         match self {
             Self::FallingShare => &["drop", "target"],
+            Self::Fall => &["drop"],
+            Self::Gap => &["drop", "rise"],
             Self::RisingShare => &["rise", "limit"],
             Self::Share => &["rise", "drop", "limit", "target"],
             Self::Exceedance | Self::RisingMean => &["rise"],
@@ -257,7 +268,7 @@ impl Kind {
     /// What to write when in doubt.
     pub(super) const fn example(self) -> &'static str {
         match self {
-            Self::FallingShare => "drop: 2pp",
+            Self::FallingShare | Self::Fall | Self::Gap => "drop: 2pp",
             Self::RisingShare | Self::Exceedance | Self::Share => "rise: 5pp",
             Self::RisingMean => "rise: 20%",
             Self::Mean => "rise: 20%` or `drop: 20%",
@@ -268,6 +279,6 @@ impl Kind {
 
     /// Whether the amounts are shares of cases.
     pub(super) const fn is_share(self) -> bool {
-        matches!(self, Self::FallingShare | Self::RisingShare | Self::Share | Self::Exceedance)
+        matches!(self, Self::FallingShare | Self::Fall | Self::Gap | Self::RisingShare | Self::Share | Self::Exceedance)
     }
 }

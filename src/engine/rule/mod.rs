@@ -36,6 +36,12 @@ pub use yaml::MAX_BYTES;
 pub enum Measure {
     /// Share of labelled outputs that were right.
     Accuracy,
+    /// Accuracy as calibrated confidence predicts it.
+    EstimatedAccuracy,
+    /// Share of right outputs among the labelled of those that the agent was surest of, as many as it answered in the baseline.
+    AccuracyAtCoverage,
+    /// Share of right outputs among the labelled, less what their calibrated confidence says.
+    Calibration,
     /// Mean of the confidence that agents state.
     Confidence,
     /// Shape of the distribution of confidence.
@@ -144,6 +150,8 @@ pub enum Promise {
     },
     /// One false alarm per this many samples (labelled events, or buckets), the in-control average run length.
     Arl0(f64),
+    /// A tenth of what the stream's rule on accuracy promises, which keeps the rest.
+    Shared,
 }
 
 /// How sure the engine must be about the size of a change before the alert counts as active. Proportions only.
@@ -173,6 +181,8 @@ pub enum ChartKind {
     Ewma,
     /// Single batches or buckets.
     Shewhart,
+    /// The CUSUM of single outputs, for what is usually judged by the hour.
+    Cases,
 }
 
 /// What a rule asks a chart to do.

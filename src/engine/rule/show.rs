@@ -51,6 +51,7 @@ impl fmt::Display for Promise {
         match self {
             Self::Rate { count, per } => write!(f, "{} per {per}", plain(*count)),
             Self::Arl0(samples) => write!(f, "1 per {} samples", plain(*samples)),
+            Self::Shared => f.write_str("a tenth of the promise of accuracy"),
         }
     }
 }

@@ -35,6 +35,7 @@ pub const VARIABLES: &[&str] = &[
     "interval",
     "labels",
     "limit",
+    "meaning",
     "method",
     "moved",
     "outputs",

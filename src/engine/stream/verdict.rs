@@ -1,13 +1,19 @@
 //! What a stream does with verdicts: for the baseline while it is open, then for the charts, when their outputs are old enough.
 
+use super::super::alert::Id;
+use super::super::baseline::Profile;
 use super::super::chart::Chart;
+use super::super::confidence::{ConfidenceTable, Place};
 use super::super::labels::{Label, OpenCounts, OpenLabels, Take};
 use super::super::memory::task_of;
 use super::super::plan::{CASES_MIN, LABELS_MIN};
-use super::super::rule::{Measure, Rule};
+use super::super::rule::{Measure, Rule, RuleSet};
 use super::super::units::{Span, Timestamp};
 use super::super::verdicts::{Batch, USUAL_WAIT, Wait};
 use super::{Context, Said, Stream, draw};
+
+/// Share of a baseline's outputs that have their verdict when no more are waited for.
+const COMPLETE: f64 = 0.95;
 
 /// Whether the verdicts of a baseline are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +42,28 @@ impl Stream {
         if self.memory.open.correct.is_none() && self.memory.wait_from(self.wait(), ctx.now) {
             self.redesign(ctx, Measure::is_of_verdicts);
         }
+    }
+
+    /// Whether an output belongs to those that the agent is surest of lately, as many as it answered in the baseline; `draw`
+    /// decides at the edge. Looked up once an hour, and only where a rule asks.
+    pub(in super::super) fn covers(&mut self, place: Place, draw: f64, now: Timestamp) -> bool {
+        let Some(share) = self.coverage else { return false };
+        let hour = now.floor(Span::HOUR);
+        if self.memory.surest.is_none_or(|(at, _)| at != hour) {
+            let mut lately = ConfidenceTable::default();
+            self.window.panes(now, Span::DAY).for_each(|(_, pane)| lately.merge(&pane.by_confidence));
+            self.memory.surest = lately.surest(share).map(|surest| (hour, surest));
+        }
+        self.memory.surest.is_some_and(|(_, surest)| surest.holds(place, draw))
+    }
+
+    /// Finds out whether a rule asks for accuracy at the baseline's coverage, and what that is.
+    pub(super) fn take_coverage(&mut self, rules: &RuleSet) {
+        let asks = |(at, _): &(usize, Id)| {
+            rules.rules.get(*at).is_some_and(|rule| rule.detect.measure == Measure::AccuracyAtCoverage)
+        };
+        let coverage = self.baseline.as_ref().and_then(|baseline| baseline.profile.coverage());
+        self.coverage = coverage.filter(|_| self.watched.iter().any(asks));
     }
 
     /// Counts what became known later about an output of this stream: at the time of the output, for the baseline while
@@ -72,6 +100,10 @@ impl Stream {
         }
         self.ripen(ctx, said);
         let wait = self.wait();
+        let usual = self.baseline.as_ref().map_or(Span::ZERO, |baseline| baseline.profile.all_in);
+        if label.place != Place::NONE && ctx.now >= self.memory.first_seen.plus(usual) {
+            self.memory.pace.add(age, right);
+        }
         if label.late || !wait.at_once {
             if age <= wait.age && label.at >= self.memory.judged_from {
                 self.memory.waiting.add(label.at, label.place, label.covered, right);
@@ -96,9 +128,10 @@ impl Stream {
             match &mut self.memory.open.correct {
                 None => self.chart_verdicts(at, &batch, ctx, said),
                 Some(open) => {
+                    let task = task_of(&self.memory.tasks, 0);
                     for (place, counts) in &batch.places {
                         for n in 0..counts.n {
-                            open.verdict((at, wait.age), *place, n < counts.hits, None);
+                            open.verdict((at, wait.age), *place, n < counts.hits, task);
                         }
                     }
                 }
@@ -123,11 +156,13 @@ impl Stream {
         if open.delays.within(wait.age).n < LABELS_MIN {
             return Ripe::TooFew;
         }
-        // What comes with its output does not keep anyone waiting. Of other verdicts it is known how long they take once the first
-        // outputs have been waited for, and they are in once the last ones have.
-        let (first, last) = (baseline.profile.first, baseline.profile.last);
+        // What comes with its output does not keep anyone waiting, and where nearly all have come, nothing is waited for. Of other
+        // verdicts it is known how long they take once the first outputs have been waited for, and they are in once the last
+        // ones have.
+        let Profile { first, last, ref pane, .. } = baseline.profile;
         let old = |at: Option<Timestamp>, age| at.is_some_and(|at| now >= at.plus(age));
-        let known = wait.at_once || old(last, wait.age) && old(first, USUAL_WAIT);
+        let complete = open.counts.n as f64 >= COMPLETE * pane.outputs as f64;
+        let known = wait.at_once || complete || old(last, wait.age) && old(first, USUAL_WAIT);
         if known { Ripe::Ripe } else { Ripe::TooEarly }
     }
 
@@ -152,9 +187,9 @@ impl Stream {
         let Some(baseline) = &mut self.baseline else { return };
         open.add_to(&mut baseline.profile, measure);
         if *measure == Measure::Accuracy {
+            // The same wait as before: what waits was let in by it.
             baseline.profile.settle(self.asked_wait);
-            let wait = baseline.profile.wait;
-            self.memory.wait_from(wait, ctx.now);
+            self.memory.wait = baseline.profile.wait;
             self.redesign(ctx, Measure::is_of_verdicts);
         } else {
             self.redesign(ctx, |measure| *measure == Measure::OverrideRate);
@@ -180,6 +215,10 @@ impl Stream {
     fn chart_verdicts(&mut self, at: Timestamp, batch: &Batch, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         self.each_chart(ctx, said, at, |rule, chart, ctx| match rule.detect.measure {
             Measure::Accuracy => chart.cases(&rule.detect, at, batch.wrong(), ctx.cache),
+            Measure::AccuracyAtCoverage => chart.cases(&rule.detect, at, batch.covered, ctx.cache),
+            Measure::Calibration | Measure::EstimatedAccuracy => {
+                chart.verdicts(&rule.detect, at, &batch.places, ctx.cache)
+            }
             _ => false,
         });
     }

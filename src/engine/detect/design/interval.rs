@@ -157,7 +157,12 @@ pub fn psi_p_value(psi: f64, bins: usize, n: u64, m: u64) -> f64 {
         return 1.0;
     }
     let scaled = psi * (n as f64) * (m as f64) / (n as f64 + m as f64);
-    gamma_ur((bins - 1) as f64 / 2.0, scaled / 2.0)
+    chi_squared_tail(scaled, bins - 1)
+}
+
+/// The chance that a chi-squared number with so many degrees of freedom exceeds `x`; 1 without any.
+pub fn chi_squared_tail(x: f64, freedom: usize) -> f64 {
+    if freedom == 0 || x <= 0.0 { 1.0 } else { gamma_ur(freedom as f64 / 2.0, x / 2.0) }
 }
 
 /// The PSI exceeded with chance `alpha` without a change; infinite with fewer than two bins.

@@ -12,6 +12,7 @@ pub mod interval;
 pub mod mewma;
 pub mod normal;
 mod quadrature;
+pub mod regenerative;
 pub mod runs;
 mod search;
 pub mod sequences;
@@ -23,6 +24,10 @@ use serde::{Deserialize, Serialize};
 
 /// Designs kept before the cache starts over: every error rate in steps of its fourth digit, with room to spare.
 const CAPACITY: usize = 65_536;
+/// The same of designs from whole distributions, which hardly any two streams share.
+const DISTRIBUTIONS: usize = 1_024;
+/// Reference values of a chart of values that do not vary: as if their deviation were an eighth of what matters.
+const STEADY: (f64, f64) = (0.5, 8.0);
 
 /// Designs already solved. Error levels, and reference values of means, come rounded to four digits (see [`ceil4`]),
 /// so that a fleet shares a few thousand designs.
@@ -33,6 +38,7 @@ pub struct DesignCache {
     ewma: BTreeMap<[u64; 2], f64>,
     mewma: BTreeMap<[u64; 3], f64>,
     mixture: BTreeMap<[u64; 4], f64>,
+    values: BTreeMap<Vec<u64>, f64>,
 }
 
 impl DesignCache {
@@ -92,10 +98,33 @@ impl DesignCache {
         *self.mixture.entry(key).or_insert_with(|| design.limit())
     }
 
+    /// The limit of the CUSUM that looks for a fall of `delta` in values of this distribution, pairs of a value and how often
+    /// it came, with an in-control ARL of `arl0` values: S <- max(0, S + mean - value - delta / 2). Where values do not vary
+    /// any limit keeps the promise; it is that of a normal chart whose deviation is an eighth of delta.
+    pub fn values_limit(&mut self, values: &[(f64, u64)], delta: f64, arl0: f64) -> f64 {
+        if self.values.len() >= DISTRIBUTIONS {
+            self.values.clear();
+        }
+        let mut key: Vec<u64> = values.iter().flat_map(|(value, n)| [value.to_bits(), *n]).collect();
+        key.extend([delta.to_bits(), arl0.to_bits()]);
+        if let Some(limit) = self.values.get(&key) {
+            return *limit;
+        }
+        let n: f64 = values.iter().map(|(_, n)| *n as f64).sum();
+        let reference = values.iter().map(|(value, n)| value * *n as f64).sum::<f64>() / n - delta / 2.0;
+        let steps: Vec<(f64, f64)> = values.iter().map(|(value, n)| (reference - value, *n as f64)).collect();
+        let limit = match regenerative::Steps::new(&steps) {
+            Some(steps) => steps.limit(arl0),
+            None => self.normal_limit(STEADY.0, arl0) * delta / STEADY.1,
+        };
+        self.values.insert(key, limit);
+        limit
+    }
+
     /// Designs held.
     pub fn len(&self) -> usize {
         let univariate = self.bernoulli.len() + self.normal.len() + self.ewma.len() + self.mixture.len();
-        univariate + self.mewma.len()
+        univariate + self.mewma.len() + self.values.len()
     }
 
     /// Whether nothing was designed yet.

@@ -9,7 +9,7 @@ use super::super::design::bernoulli::LATTICE;
 use super::super::design::sr::MixtureDesign;
 use super::super::dispersion::standardised;
 use super::super::esr::Mixture;
-use super::super::standard::{Standard, Step};
+use super::super::standard::{Standard, Step, normalised};
 use super::{Alarm, CAP, Method, ProportionDesign, Spread};
 use crate::engine::units::Counts;
 
@@ -133,14 +133,4 @@ fn bank(design: &ProportionDesign) -> BankDesign {
 /// Skewness of a binomial count.
 fn skewness(n: u64, p: f64) -> f64 {
     (1.0 - 2.0 * p) / (n.max(1) as f64 * p * (1.0 - p)).sqrt()
-}
-
-/// A standardised value of the given skewness brought near to normal: Wilson & Hilferty's cube root for the gamma
-/// distribution of that skewness. Growing in z; below the distribution's lower end it stays at that end.
-fn normalised(z: f64, skewness: f64) -> f64 {
-    if skewness.abs() < 1e-3 {
-        return z;
-    }
-    let base = (1.0 + skewness * z / 2.0).max(0.0);
-    6.0 / skewness * (base.cbrt() - 1.0) + skewness / 6.0
 }
