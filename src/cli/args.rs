@@ -56,10 +56,8 @@ pub enum Command {
     #[command(after_help = "Example: shewhart chart --db data/shewhart.db --agent invoice-triage --measure accuracy")]
     Chart(ChartArgs),
     /// Which cases people should judge next: those whose verdicts tell soonest whether something is wrong
-    #[command(after_help = "Example: shewhart label-queue --db data/shewhart.db --stream invoice-triage -n 40 -o csv")]
     LabelQueue(LabelQueueArgs),
     /// What each threshold on confidence would do: coverage, accuracy, escalations, with intervals
-    #[command(after_help = "Example: shewhart threshold --db data/shewhart.db --agent invoice-triage --accuracy 98%")]
     Threshold(ThresholdArgs),
     /// Run rules over recorded events: the same engine, no broker
     #[command(

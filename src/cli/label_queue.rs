@@ -18,6 +18,7 @@ use crate::engine::units::Timestamp;
 
 /// `label-queue`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: shewhart label-queue --db data/shewhart.db --stream invoice-triage -n 40 -o csv")]
 pub struct LabelQueueArgs {
     /// The daemon's database; it may be running
     #[arg(long)]

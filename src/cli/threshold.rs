@@ -15,6 +15,7 @@ use crate::engine::units::{Estimate, Span, Timestamp};
 
 /// `threshold`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: shewhart threshold --db data/shewhart.db --agent invoice-triage --accuracy 98%")]
 pub struct ThresholdArgs {
     /// The daemon's database, or one that `replay --db` wrote
     #[arg(long)]

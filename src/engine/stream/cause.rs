@@ -192,19 +192,19 @@ mod tests {
         let mut since = Pane::default();
         add(&mut since, 0.95, false, (800, 760));
         add(&mut since, 0.6, true, (200, 120));
-        let masked = masked(&profile, &since, None).unwrap();
+        let masked = super::masked(&profile, &since, None).unwrap();
         assert_eq!((masked.coverage_before, masked.answered, masked.predicted), (0.9, Some(0.95), 0.0));
         assert!((masked.at_coverage - (0.95 * 800.0 + 0.6 * 100.0) / 900.0).abs() < 1e-9, "{masked:?}");
         let told = Cause { masked: Some(masked), ..Cause::default() }.told();
         assert!(told.contains("answers 80.0 % of its outputs instead of 90.0 %"), "{told}");
         assert!(told.contains("right in 95.0 %; at the coverage of the baseline it would be 91.1 %."), "{told}");
         // As much as before: nothing to tell. Not labelled: confidence speaks for them.
-        assert_eq!(masked(&profile, &profile.pane, None), None);
+        assert_eq!(super::masked(&profile, &profile.pane, None), None);
         let mut unlabelled = Pane::default();
         add(&mut unlabelled, 0.95, false, (800, 760));
         unlabelled.by_confidence.add(Place::of(Some(0.6), Some(true)), Cell { outputs: 200, labelled: 0, right: 0 });
         unlabelled.escalated.merge(Counts { hits: 200, n: 200 });
-        let masked = masked(&profile, &unlabelled, None).unwrap();
+        let masked = super::masked(&profile, &unlabelled, None).unwrap();
         assert!((masked.predicted - 100.0 / 900.0).abs() < 1e-9 && masked.at_coverage < 0.92, "{masked:?}");
     }
 }
