@@ -38,6 +38,10 @@ pub struct Cause {
     pub side: Option<Side>,
     /// Where labels contradict confidence: what they say.
     pub contradicted: Option<Contradiction>,
+    /// Since the change: accuracy found less accuracy said over the labelled outputs with a confidence, with a 95 % interval.
+    pub gap: Option<Estimate>,
+    /// Since the change: mean accuracy said of all outputs, less that of the baseline.
+    pub predicted: Option<f64>,
     /// Where verdicts come at other ages than in the baseline.
     pub pace: Option<PaceChange>,
     /// Where the agent hands over more than in the baseline.
@@ -141,6 +145,7 @@ impl Cause {
     pub fn told(&self) -> String {
         let mut told: Vec<String> = Vec::new();
         told.extend(self.meaning().map(str::to_owned));
+        told.extend(self.so_far());
         if let (Some(contradiction), Voice::Invalid) = (self.contradicted, self.confidence) {
             let why = contradiction.told();
             told.push(format!("Accuracy is not estimated from confidence: {why}. Have cases judged until they agree."));
@@ -150,6 +155,25 @@ impl Cause {
             told.push(pace.told());
         }
         told.join(" ")
+    }
+
+    /// What can be said before the charts of confidence have spoken.
+    fn so_far(&self) -> Option<String> {
+        let silent = self.calibration != Voice::Spoke && self.confidence != Voice::Spoke;
+        let (Voice::Spoke, true, Some(gap)) = (self.labels, silent, self.gap) else { return None };
+        let points = |x: f64| format!("{:+.1}", 100.0 * x);
+        let far = format!("{} points ({} to {})", points(gap.value), points(gap.low), points(gap.high));
+        let predicted = self.predicted.unwrap_or_default();
+        Some(if gap.high < 0.0 {
+            format!("So far labels differ by {far} from what confidence says: probably its calibration broke.")
+        } else if predicted < -0.005 && predicted < gap.value {
+            let fell = points(predicted);
+            format!(
+                "So far confidence moved by {fell} points as well, and labels differ by {far} from it: probably inputs got harder."
+            )
+        } else {
+            format!("So far labels differ by {far} from what confidence says, which does not tell.")
+        })
     }
 
     const fn meaning(&self) -> Option<&'static str> {
@@ -169,9 +193,7 @@ impl Cause {
             (Voice::Spoke, _) if short => {
                 "Labels fell short of what confidence says: its calibration broke, so confidence is no guide to what is right."
             }
-            (Voice::Spoke, _) if known => {
-                "Labels fell; whether inputs got harder or calibration broke cannot be told yet."
-            }
+            (Voice::Spoke, _) if known => "Labels fell; neither chart of confidence has spoken.",
             (_, Voice::Spoke) => {
                 "Confidence alone speaks: predicted accuracy fell. No label has confirmed it; it is a suspicion, not a finding."
             }
@@ -199,7 +221,7 @@ mod tests {
             (cause(Voice::Spoke, Voice::Spoke, down), "labels further"),
             (cause(Voice::Spoke, Voice::Calm, down), "calibration broke"),
             (cause(Voice::Spoke, Voice::Invalid, down), "calibration broke"),
-            (cause(Voice::Spoke, Voice::Calm, None), "cannot be told yet"),
+            (cause(Voice::Spoke, Voice::Calm, None), "neither chart of confidence has spoken"),
             (cause(Voice::Calm, Voice::Spoke, None), "a suspicion, not a finding"),
             (cause(Voice::Calm, Voice::Calm, down), "surer than it is right"),
             (cause(Voice::Calm, Voice::Calm, Some(Side::Beyond)), "more often than it believes"),
@@ -208,6 +230,20 @@ mod tests {
         }
         let alone = Cause { labels: Voice::Spoke, ..Cause::default() };
         assert_eq!(alone.told(), "");
+    }
+
+    #[test]
+    fn before_they_speak_it_is_said_what_is_likely() {
+        let told = |gap: (f64, f64, f64), predicted: f64| {
+            let gap = Some(Estimate { value: gap.0, low: gap.1, high: gap.2 });
+            Cause { gap, predicted: Some(predicted), ..cause(Voice::Spoke, Voice::Calm, None) }.told()
+        };
+        assert!(
+            told((-0.06, -0.09, -0.03), -0.001)
+                .contains("-6.0 points (-9.0 to -3.0) from what confidence says: probably its calibration broke")
+        );
+        assert!(told((-0.01, -0.03, 0.01), -0.05).contains("moved by -5.0 points as well"));
+        assert!(told((-0.02, -0.05, 0.01), -0.001).contains("does not tell"));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod simulate;
 mod state;
 mod threshold;
 mod tidy;
+mod verdicts;
 mod volume;
 mod walkthrough;
 mod workload;

@@ -8,11 +8,11 @@ use super::super::alert::{Id, Reason};
 use super::super::baseline::Profile;
 use super::super::cause::{Cause, Contradiction, Masked, Side, Voice};
 use super::super::chart::Chart;
-use super::super::confidence::{Cell, Place};
+use super::super::confidence::{Cell, ConfidenceTable, Place};
 use super::super::detect::{AdjustedChart, CalibrationMap, Detector, Direction, Validity};
 use super::super::rule::{Measure, Rule, RuleSet};
 use super::super::sketch::Pane;
-use super::super::units::{Span, Timestamp};
+use super::super::units::{Estimate, Span, Timestamp};
 use super::{Context, Said, Stream};
 
 /// Standard errors by which the share of answered outputs must have moved to be told.
@@ -21,7 +21,7 @@ const Z_MOVED: f64 = 3.2905;
 const LESS_COVERAGE: f64 = 0.02;
 /// Verdicts from which a share is taken; with fewer, the calibration map speaks.
 const VERDICTS: u32 = 10;
-/// Verdicts on answered outputs from which their accuracy is told.
+/// Verdicts from which accuracy is told.
 const ANSWERED: u32 = 30;
 
 impl Stream {
@@ -91,7 +91,14 @@ impl Stream {
             cause.pace = self.memory.pace.change(&profile.delays);
             let from = changed_at.unwrap_or_else(|| self.memory.last_seen.minus(Span::DAY));
             if let Some((since, _)) = self.window.since(from) {
-                cause.masked = masked(profile, &since, profile.calibration().as_ref());
+                let map = profile.calibration();
+                cause.masked = masked(profile, &since, map.as_ref());
+                if let Some(map) = &map {
+                    cause.gap = gap(&since.by_confidence, map);
+                    let said = |table| said_of_all(table, map);
+                    cause.predicted =
+                        said(&since.by_confidence).zip(said(&profile.pane.by_confidence)).map(|(now, then)| now - then);
+                }
             }
         }
         Some(cause)
@@ -120,6 +127,29 @@ fn louder(one: Voice, other: Voice) -> Voice {
         Voice::Invalid => 4,
     };
     if rank(other) > rank(one) { other } else { one }
+}
+
+/// Accuracy found less accuracy said over the labelled outputs, with a normal 95 % interval.
+fn gap(table: &ConfidenceTable, map: &CalibrationMap) -> Option<Estimate> {
+    let (mut n, mut sum, mut variance) = (0.0, 0.0, 0.0);
+    for (place, cell) in table.cells() {
+        let (labelled, said) = (f64::from(cell.labelled), said_of(*place, Some(map)));
+        n += labelled;
+        sum += f64::from(cell.right) - labelled * said;
+        variance += labelled * said * (1.0 - said);
+    }
+    let (mean, half) = (sum / n, 1.96 * variance.sqrt() / n);
+    (n >= f64::from(ANSWERED)).then(|| Estimate { value: mean, low: mean - half, high: mean + half })
+}
+
+/// The mean accuracy that is said of all outputs.
+fn said_of_all(table: &ConfidenceTable, map: &CalibrationMap) -> Option<f64> {
+    let (mut n, mut sum) = (0.0, 0.0);
+    for (place, cell) in table.cells() {
+        n += f64::from(cell.outputs);
+        sum += f64::from(cell.outputs) * said_of(*place, Some(map));
+    }
+    (n > 0.0).then(|| sum / n)
 }
 
 /// What handing over hides in a stretch of time; nothing where the agent hands over no more than then.

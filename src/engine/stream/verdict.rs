@@ -12,9 +12,6 @@ use super::super::units::{Span, Timestamp};
 use super::super::verdicts::{Batch, USUAL_WAIT, Wait};
 use super::{Context, Said, Stream, draw};
 
-/// Share of a baseline's outputs that have their verdict when no more are waited for.
-const COMPLETE: f64 = 0.95;
-
 /// Whether the verdicts of a baseline are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ripe {
@@ -156,12 +153,12 @@ impl Stream {
         if open.delays.within(wait.age).n < LABELS_MIN {
             return Ripe::TooFew;
         }
-        // What comes with its output does not keep anyone waiting, and where nearly all have come, nothing is waited for. Of other
+        // What comes with its output does not keep anyone waiting, and where all have come, nothing is waited for. Of other
         // verdicts it is known how long they take once the first outputs have been waited for, and they are in once the last
         // ones have.
         let Profile { first, last, ref pane, .. } = baseline.profile;
         let old = |at: Option<Timestamp>, age| at.is_some_and(|at| now >= at.plus(age));
-        let complete = open.counts.n as f64 >= COMPLETE * pane.outputs as f64;
+        let complete = open.counts.n >= pane.outputs;
         let known = wait.at_once || complete || old(last, wait.age) && old(first, USUAL_WAIT);
         if known { Ripe::Ripe } else { Ripe::TooEarly }
     }
