@@ -202,22 +202,16 @@ fn jsonl(lines: &[Line<'_>]) -> anyhow::Result<String> {
 }
 
 fn csv(lines: &[Line<'_>]) -> String {
-    let mut text = "agent,event_id,ts,confidence,escalated,sampled,why\r\n".to_owned();
-    for line in lines {
-        let cell = |text: &str| db::csv_cell(ValueRef::Text(text.as_bytes()));
-        let escalated = line.escalated.map_or(String::new(), |escalated| escalated.to_string());
-        let cells = [
-            cell(line.agent),
-            cell(line.event_id),
-            line.ts.clone(),
-            line.confidence.to_string(),
-            escalated,
-            line.sampled.to_string(),
-            cell(line.why),
-        ];
-        text += &format!("{}\r\n", cells.join(","));
-    }
-    text
+    let cell = |text: &str| db::csv_cell(ValueRef::Text(text.as_bytes()));
+    let row = |line: &Line<'_>| {
+        let escalated = line.escalated.map_or_else(String::new, |escalated| escalated.to_string());
+        let (confidence, sampled) = (line.confidence.to_string(), line.sampled.to_string());
+        let cells =
+            [cell(line.agent), cell(line.event_id), line.ts.clone(), confidence, escalated, sampled, cell(line.why)];
+        cells.join(",") + "\r\n"
+    };
+    let head = "agent,event_id,ts,confidence,escalated,sampled,why\r\n".to_owned();
+    std::iter::once(head).chain(lines.iter().map(row)).collect()
 }
 
 fn text(lines: &[Line<'_>]) -> String {

@@ -62,8 +62,8 @@ pub enum RowFormat {
 fn accuracy(text: &str) -> Result<f64, String> {
     let fault = || format!("`{text}` is not an accuracy; write it like 98% or 0.98, between 0 and 1");
     let (number, unit) = text.trim().strip_suffix('%').map_or((text.trim(), 1.0), |number| (number.trim(), 100.0));
-    let share = number.parse::<f64>().map_err(|_| fault())? / unit;
-    if share > 0.0 && share < 1.0 { Ok(share) } else { Err(fault()) }
+    let share = number.parse::<f64>().map(|number| number / unit);
+    share.ok().filter(|share| *share > 0.0 && *share < 1.0).ok_or_else(fault)
 }
 
 /// Steps of coverage at which people are shown a threshold, and programs.
@@ -160,31 +160,34 @@ fn text(
 ) -> String {
     let names: Vec<String> = streams.iter().map(|one| super::table::plain(&stream(&one.labels))).collect();
     let escalated = found.escalated as f64 / found.outputs as f64;
-    let mut text = format!(
+    let mut parts = vec![format!(
         "{}\n{from} to {to}: {} outputs with a confidence, {} with a verdict, {} handed to a person\n",
         names.join("\n"),
         found.outputs,
         found.labels,
         percent(escalated),
-    );
+    )];
     if let Some(in_force) = found.in_force {
-        text += &format!("in force: outputs below {in_force} are handed to a person already\n");
+        parts.push(format!("in force: outputs below {in_force} are handed to a person already\n"));
     }
     if let Some(Uneven { least, most, labels_alone }) = found.uneven {
-        text += &format!(
+        parts.push(format!(
             "labels are not spread evenly over confidence ({} of some outputs, {} of others): accuracy is weighted by \
              outputs; the labels alone would say {}\n",
             percent(least),
             percent(most),
             percent(labels_alone)
-        );
+        ));
     }
     let rows: Vec<Vec<String>> = found.at_coverages(STEPS.0).iter().map(|row| cells(row, found.in_force)).collect();
-    text += &format!("\n{}", table(&["from", "coverage", "accuracy (95 %)", "escalated (95 %)", "labels", ""], &rows));
+    parts.push(format!(
+        "\n{}",
+        table(&["from", "coverage", "accuracy (95 %)", "escalated (95 %)", "labels", ""], &rows)
+    ));
     if let Some(reached) = reached {
-        text += &format!("\n{}", answer(reached));
+        parts.push(format!("\n{}", answer(reached)));
     }
-    text
+    parts.concat()
 }
 
 fn cells(row: &Row, in_force: Option<f64>) -> Vec<String> {
@@ -209,16 +212,14 @@ fn answer(reached: &Reached) -> String {
             row.threshold, row.labels
         )
     };
-    let mut text = match (&reached.certain, &reached.likely) {
+    let first = match (&reached.certain, &reached.likely) {
         (Some(row), _) => format!("{asked} is certain from {}\n", gives(row)),
         (None, Some(_)) => format!("{asked} is certain from no threshold\n"),
         (None, None) => format!("{asked} is not reached at any threshold\n"),
     };
-    if let Some(row) = &reached.likely {
-        text += &format!("{asked} is likely from {}\n", gives(row));
-    }
-    if reached.certain.is_none() {
-        text += &match (&reached.nearest, reached.labels_needed) {
+    let likely = reached.likely.as_ref().map(|row| format!("{asked} is likely from {}\n", gives(row)));
+    let certain = reached.certain.is_none().then(|| {
+        match (&reached.nearest, reached.labels_needed) {
             (Some(row), Some(needed)) => {
                 let (from, labels) = (row.threshold, row.labels);
                 format!(
@@ -227,30 +228,22 @@ fn answer(reached: &Reached) -> String {
             }
             (Some(row), None) => format!("the best is {}\n", gives(row)),
             (None, _) => "there are fewer than 30 labels: too few to say anything\n".to_owned(),
-        };
-    }
-    text
+        }
+    });
+    [Some(first), likely, certain].into_iter().flatten().collect()
 }
 
 fn csv(rows: &[Row]) -> String {
-    let mut text = "threshold,outputs,coverage,coverage_low,coverage_high,accuracy,accuracy_low,accuracy_high,\
-                    escalation,escalation_low,escalation_high,labels,effective_labels\r\n"
-        .to_owned();
+    let head = "threshold,outputs,coverage,coverage_low,coverage_high,accuracy,accuracy_low,accuracy_high,\
+                escalation,escalation_low,escalation_high,labels,effective_labels\r\n";
     let three =
         |e: Option<Estimate>| e.map_or_else(|| ",,".to_owned(), |e| format!("{},{},{}", e.value, e.low, e.high));
-    for row in rows {
-        text += &format!(
-            "{},{},{},{},{},{},{}\r\n",
-            row.threshold,
-            row.outputs,
-            three(Some(row.coverage)),
-            three(row.accuracy),
-            three(Some(row.escalation)),
-            row.labels,
-            row.effective_labels
-        );
-    }
-    text
+    let line = |row: &Row| {
+        let Row { threshold, outputs, labels, effective_labels, .. } = row;
+        let [coverage, accuracy, escalation] = [Some(row.coverage), row.accuracy, Some(row.escalation)].map(three);
+        format!("{threshold},{outputs},{coverage},{accuracy},{escalation},{labels},{effective_labels}\r\n")
+    };
+    std::iter::once(head.to_owned()).chain(rows.iter().map(line)).collect()
 }
 
 fn percent(share: f64) -> String {

@@ -153,7 +153,9 @@ mod tests {
             for start in 0..starts {
                 let drawn = draw(&chances, (f64::from(start) + 0.5) / f64::from(starts));
                 prop_assert!(drawn.len().abs_diff(places.min(cases.len())) == 0, "{} of {}", drawn.len(), places);
-                drawn.into_iter().for_each(|at| times[at] += 1);
+                for at in drawn {
+                    times[at] += 1;
+                }
             }
             for (times, chance) in times.iter().zip(&chances) {
                 prop_assert!((f64::from(*times) / f64::from(starts) - chance.drawn).abs() < 2.0 / f64::from(starts), "{} {:?}", times, chance);

@@ -102,7 +102,9 @@ impl Thresholds {
     /// Of outputs by batches of time, all of one length; nothing where no output has a confidence.
     pub fn of(batches: &[ConfidenceTable]) -> Option<Self> {
         let mut all = ConfidenceTable::default();
-        batches.iter().for_each(|batch| all.merge(batch));
+        for batch in batches {
+            all.merge(batch);
+        }
         let bins: Vec<u16> = all.bins().into_iter().filter(|(_, cell)| cell.outputs > 0).map(|(bin, _)| bin).collect();
         let total = all.total();
         if bins.is_empty() {

@@ -1,6 +1,6 @@
 //! Thresholds on confidence, from events through a database to what is printed.
 
-#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
 
 use std::path::Path;
 use std::process::{Command, Output};

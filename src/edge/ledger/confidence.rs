@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::blob::decode;
 use crate::engine::baseline::Profile;
@@ -10,8 +10,10 @@ use crate::engine::confidence::ConfidenceTable;
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
 
-/// The hours' tables are read at one level above: a stream's hours that are not whole there yet are at most its newest two.
+/// From the begin of an hour until all its minutes have moved on into it: they leave memory after an hour.
 const RING: Span = Span::MINUTE.times(119);
+/// How long before its first output a stream may have others that came late.
+const LATE: Span = Span::DAY;
 
 /// A stream that has outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct CountedStream {
     pub id: i64,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Event time of its first output.
+    pub first: Timestamp,
     /// Its newest minute.
     pub newest: Timestamp,
 }
@@ -42,13 +46,14 @@ pub fn streams_of(db: &Connection, agent: &str, task: Option<&str>) -> rusqlite:
 
 fn streams(db: &Connection, agent: Option<&str>, task: Option<&str>) -> rusqlite::Result<Vec<CountedStream>> {
     let mut select = db.prepare(
-        "SELECT id, labels, newest_pane_ms FROM streams WHERE (?1 IS NULL OR agent = ?1) AND (?2 IS NULL OR task = ?2)
+        "SELECT id, labels, first_seen_ms, newest_pane_ms FROM streams WHERE (?1 IS NULL OR agent = ?1) AND (?2 IS NULL OR task = ?2)
          AND newest_pane_ms IS NOT NULL ORDER BY labels, id",
     )?;
     let rows = select.query_map(params![agent, task], |row| {
         let labels: String = row.get(1)?;
         let labels = serde_json::from_str(&labels).map_err(|e| broken(1, e))?;
-        Ok(CountedStream { id: row.get(0)?, labels, newest: Timestamp::from_millis(row.get(2)?) })
+        let [first, newest] = [row.get(2)?, row.get(3)?].map(Timestamp::from_millis);
+        Ok(CountedStream { id: row.get(0)?, labels, first, newest })
     })?;
     rows.collect()
 }
@@ -66,8 +71,8 @@ pub fn profile_of(db: &Connection, stream: i64) -> rusqlite::Result<Option<Profi
     bytes.flatten().map(|bytes| decode(&bytes).map_err(|e| broken(0, e))).transpose()
 }
 
-/// Outputs and verdicts by confidence of some streams together, for every hour of the outputs that begins from `from` on and
-/// before `to`. Hours without outputs are left out.
+/// Outputs and verdicts by confidence of some streams together, for every hour of the outputs from the one that holds `from` on
+/// that begins before `to`. Hours without outputs are left out.
 ///
 /// # Errors
 /// What SQLite says; a pane that cannot be read counts as damage.
@@ -82,28 +87,26 @@ pub fn confidence_by_hour(
         hours.entry(hour).or_default().merge(&pane.by_confidence);
         Ok(())
     };
-    let mut select = db.prepare(
-        "SELECT start_ms, stream_id, pane FROM rollup_hour WHERE start_ms >= ?1 AND start_ms < ?2 AND confidence_n > 0",
-    )?;
-    let mut rows = select.query(params![from.as_millis(), to.as_millis()])?;
-    while let Some(row) = rows.next()? {
-        let (hour, id) = (Timestamp::from_millis(row.get(0)?), row.get::<_, i64>(1)?);
-        if streams.iter().any(|stream| stream.id == id && whole(hour, stream)) {
-            add(hour, row.get_ref(2)?.as_blob()?)?;
-        }
-    }
-    let mut minute = db.prepare("SELECT pane FROM rollup_minute WHERE start_ms = ?1 AND stream_id = ?2")?;
+    // One search for each hour and minute: the tables' keys begin with the time, so a range would read the rows of all streams.
+    let mut hour_of = db.prepare("SELECT pane FROM rollup_hour WHERE start_ms = ?1 AND stream_id = ?2")?;
+    let mut minute_of = db.prepare("SELECT pane FROM rollup_minute WHERE start_ms = ?1 AND stream_id = ?2")?;
+    let mut find = |select: &mut Statement<'_>, at: Timestamp, stream: i64| -> rusqlite::Result<()> {
+        let found: Option<Vec<u8>> = select.query_row(params![at.as_millis(), stream], |row| row.get(0)).optional()?;
+        found.map_or(Ok(()), |bytes| add(at.floor(Span::HOUR), &bytes))
+    };
     for stream in streams {
-        // One search for each minute: the table's key begins with the time.
+        let end = to.min(stream.newest.plus(Span::HOUR));
+        let mut hour = from.max(stream.first.minus(LATE)).floor(Span::HOUR);
+        while hour < end {
+            if whole(hour, stream) {
+                find(&mut hour_of, hour, stream.id)?;
+            }
+            hour = hour.plus(Span::HOUR);
+        }
         for at in (0..120).map(|back| stream.newest.minus(Span::MINUTE.times(back))) {
             let hour = at.floor(Span::HOUR);
-            if whole(hour, stream) || hour < from || hour >= to {
-                continue;
-            }
-            let found: Option<Vec<u8>> =
-                minute.query_row(params![at.as_millis(), stream.id], |row| row.get(0)).optional()?;
-            if let Some(bytes) = found {
-                add(hour, &bytes)?;
+            if !whole(hour, stream) && hour >= from && hour < to {
+                find(&mut minute_of, at, stream.id)?;
             }
         }
     }
