@@ -1,6 +1,7 @@
 //! All state of one monitored stream.
 
 mod cause;
+mod keep;
 mod verdict;
 
 use std::collections::BTreeMap;
