@@ -52,7 +52,7 @@ use budget::Promised;
 use confidence::{Place, draw};
 use detect::DesignCache;
 use event::{Event, Feedback, Output, Rejection, Why};
-use labels::Label;
+use labels::{Came, Label};
 use memory::Memory;
 use recent::{Entry, Known, Op, Recent};
 use rule::RuleSet;
@@ -330,10 +330,9 @@ impl Engine {
             at,
             in_baseline: before.has(Known::IN_BASELINE),
             covered: before.has(Known::COVERED),
-            late: true,
+            came: Came::Later,
             place: known.map_or(Place::NONE, |entry| entry.place),
             task: known.map_or(0, |entry| entry.task),
-            picked: false,
         };
         let now = self.position.time.unwrap_or(feedback.ts);
         self.with_stream(index, now, effects, |stream, ctx, said| {
@@ -341,7 +340,8 @@ impl Engine {
             // Another half of the key than the one that decides about coverage.
             let usual =
                 feedback.sampled.is_none_or(|sampled| stream.memory.picks.takes(sampled, draw((key >> 64) as u64)));
-            stream.label(&Label { picked: !usual, ..label }, ctx, said);
+            let came = if usual { Came::Later } else { Came::Picked };
+            stream.label(&Label { came, ..label }, ctx, said);
         });
         Ok(())
     }
