@@ -111,6 +111,7 @@ FROM (
 
 -- Accuracy of all outputs by stream and hour and by stream and day, from few verdicts and all confidences (PPI++), beside that
 -- of the labelled ones alone, both with 95 % intervals. Where the labelled are unlike all, there is no estimate here.
+-- The two walls keep SQLite from writing each formula out into the next, which takes it a second; filters on the span pass them.
 CREATE VIEW v_accuracy_estimates AS
 WITH spans AS (
   SELECT stream_id, agent, task, 'hour' AS period, hour_ms AS start_ms, outputs, labelled, correct, confidence_n,
@@ -144,7 +145,8 @@ means AS (
     (confidence_sum - paired_sum) / nullif(others, 0) AS confidence_others,
     CAST(paired_escalated AS REAL) / nullif(paired_n, 0) AS escalated_labelled,
     CAST(confidence_escalated - paired_escalated AS REAL) / nullif(others, 0) AS escalated_others,
-    CAST(confidence_escalated AS REAL) / nullif(confidence_n, 0) AS escalated_all
+    CAST(confidence_escalated AS REAL) / nullif(confidence_n, 0) AS escalated_all,
+    count(*) OVER (PARTITION BY stream_id, period, start_ms) AS wall_means
   FROM rest
 ),
 -- The labelled are unlike all where chance shows such a difference in fewer than one of a thousand cases and it is large
@@ -174,7 +176,8 @@ weighed AS (
 powered AS (
   SELECT *, min(max(y + lambda * (free_c - c), 0.0), 1.0) AS ppi,
     y * (1 - y) / nullif(lambda * lambda * max(free_cc - free_c * free_c, 0) / free
-      + max(y * (1 - y) - 2 * lambda * covariance + lambda * lambda * (cc - c * c), 0) / labelled, 0) AS worth
+      + max(y * (1 - y) - 2 * lambda * covariance + lambda * lambda * (cc - c * c), 0) / labelled, 0) AS worth,
+    count(*) OVER (PARTITION BY stream_id, period, start_ms) AS wall_powered
   FROM weighed
 ),
 chosen AS (
