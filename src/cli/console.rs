@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 
+use super::accuracy::Accuracy;
 use super::args::{AlertsArgs, ConsoleArgs, Format, QueryFormat};
 use super::table::{plain, plain_lines, table};
 use super::{INVALID, OK, UNAVAILABLE, daemon, print, say};
@@ -31,6 +32,7 @@ struct Status {
     partitions: Vec<PartitionLine>,
     streams: Streams,
     alerts: Vec<AlertLine>,
+    accuracy: Accuracy,
     false_alarms: FalseAlarms,
     outbox: Outbox,
     silences: i64,
@@ -251,6 +253,7 @@ fn gather(path: &Path, daemon: Option<Daemon>) -> anyhow::Result<Status> {
             &db,
             &format!("{ALERT_LINES} WHERE state IN ('pending', 'firing') ORDER BY started_at_ms DESC, alert_id"),
         )?,
+        accuracy: Accuracy::read(&db)?,
         false_alarms: db.query_row(
             "SELECT coalesce(sum(promised), 0), coalesce(sum(promised_week), 0), coalesce(sum(raised), 0) FROM streams",
             [],
@@ -398,6 +401,7 @@ fn text(status: &Status) -> String {
         text.push('\n');
         text.push_str(&table(&["rule", "fired", "judged", "true", "worth telling"], &rows));
     }
+    text.push_str(&status.accuracy.text());
     if status.alerts.is_empty() {
         text.push_str("\nno open alerts\n");
     } else {

@@ -1,5 +1,6 @@
 //! The command line: parse, call, print, exit codes.
 
+mod accuracy;
 pub mod args;
 mod baseline;
 mod calibration;

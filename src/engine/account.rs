@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::alert::{Account, Moved};
-use super::around::Around;
+use super::around::{Around, Differ, How, Standing};
 use super::baseline::Baseline;
 use super::detect::{Evidence, Part};
 use super::rule::{Characteristic, Detect, Grade, Measure};
@@ -115,6 +115,11 @@ impl Account {
         if !self.moved.is_empty() {
             put("moved", told(&self.moved));
         }
+        if let Some(standing) = &self.around.standing {
+            for (name, text) in told_standing(standing) {
+                put(name, text);
+            }
+        }
         if let Some(cause) = &self.around.cause {
             put("meaning", cause.told());
         }
@@ -134,6 +139,50 @@ impl Account {
         put("version_before", self.version_before.clone().unwrap_or_default());
         context
     }
+}
+
+/// What is known of the accuracy of all outputs, by the names of annotation values.
+fn told_standing(standing: &Standing) -> Vec<(&'static str, String)> {
+    let show = |x: f64| value(&Measure::Accuracy, x);
+    let between = |e: Estimate| format!("{} to {}", show(e.low), show(e.high));
+    let Standing { outputs, labelled, .. } = standing;
+    let mut told = Vec::new();
+    if let Some(labels) = standing.labels {
+        told.extend([("accuracy_labels", show(labels.value)), ("accuracy_labels_interval", between(labels))]);
+    }
+    if let (Some(estimate), None) = (standing.estimate, &standing.invalid) {
+        let by = match standing.how {
+            How::LabelsOnly => format!("{labelled} labels alone"),
+            How::Powered { .. } => format!("{labelled} labels and the confidence of {outputs} outputs"),
+            How::Stratified => format!("{labelled} labels, weighted to match {outputs} outputs"),
+        };
+        told.push(("accuracy_estimate", show(estimate.value)));
+        told.push(("accuracy_interval", between(estimate)));
+        told.push(("accuracy_by", by));
+    }
+    if let Some(why) = &standing.invalid {
+        told.push(("accuracy_invalid", why.clone()));
+    }
+    if let Some(share) = standing.label_share() {
+        told.push(("labels_in", format!("{labelled} of {outputs} outputs ({})", show(share))));
+    }
+    if let Some(share) = standing.usual {
+        told.push(("labels_usual", show(share)));
+    }
+    if let Some(differ) = &standing.differ {
+        told.push(("labels_differ", told_differ(differ)));
+    }
+    told
+}
+
+/// In what labelled outputs are unlike all: `mean confidence 81.2 % against 90.4 %, escalated 22.0 % against 9.0 %`.
+pub fn told_differ(differ: &Differ) -> String {
+    let parts = [("mean confidence", differ.confidence), ("escalated", differ.escalated)];
+    let told = parts.into_iter().filter_map(|(name, versus)| {
+        let (labelled, all) = versus.map(|versus| (versus.labelled, versus.all))?;
+        Some(format!("{name} {:.1} % against {:.1} %", labelled * 100.0, all * 100.0))
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// Standard deviations from hour to hour below which a characteristic counts as where it usually is.
@@ -267,6 +316,7 @@ pub fn digits(x: f64, significant: i32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::around::Versus;
     use super::*;
 
     #[test]
@@ -286,6 +336,37 @@ mod tests {
         assert_eq!(digits(0.0, 3), "0");
         assert_eq!(digits(1.0e-9, 3), "0.00000000100");
     }
+
+    #[test]
+    fn the_accuracy_of_all_outputs_is_told_with_what_it_rests_on() {
+        let estimate = |value: f64| Estimate { value, low: value - 0.01, high: value + 0.02 };
+        let versus = |labelled, all| Some(Versus { labelled, all });
+        let standing = Standing {
+            outputs: 8_120,
+            labelled: 412,
+            usual: Some(0.05),
+            labels: Some(estimate(0.871)),
+            estimate: Some(estimate(0.894)),
+            how: How::Stratified,
+            effective: 230.4,
+            differ: Some(Differ { confidence: versus(0.812, 0.904), escalated: versus(0.22, 0.09) }),
+            invalid: None,
+        };
+        let told = |standing: &Standing| told_standing(standing).into_iter().collect::<BTreeMap<_, _>>();
+        let all = told(&standing);
+        assert_eq!(all["accuracy_estimate"], "89.4 %");
+        assert_eq!(all["accuracy_interval"], "88.4 % to 91.4 %");
+        assert_eq!(all["accuracy_by"], "412 labels, weighted to match 8120 outputs");
+        assert_eq!((all["accuracy_labels"].as_str(), all["labels_usual"].as_str()), ("87.1 %", "5.0 %"));
+        assert_eq!(all["labels_in"], "412 of 8120 outputs (5.1 %)");
+        assert_eq!(all["labels_differ"], "mean confidence 81.2 % against 90.4 %, escalated 22.0 % against 9.0 %");
+        // Whatever number still stood there: what is invalid is told as a reason only.
+        let invalid = told(&Standing { invalid: Some("it lies".to_owned()), ..standing });
+        assert_eq!(invalid["accuracy_invalid"], "it lies");
+        assert!(!invalid.contains_key("accuracy_estimate") && !invalid.contains_key("accuracy_interval"));
+        assert_eq!(invalid["accuracy_labels_interval"], "86.1 % to 89.1 %");
+    }
+
     #[test]
     fn what_moved_is_told_in_its_own_units() {
         let part = |characteristic, level: f64, mean: f64, (deviations, given), share| {

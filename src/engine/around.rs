@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
-use super::units::{Counts, Span, Timestamp};
+use super::units::{Counts, Estimate, Span, Timestamp};
 
 /// What stands around an alert. Empty for alerts that were written down before there was any of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,9 +32,105 @@ pub struct Around {
     pub tasks: Option<Kitagawa>,
     /// How the measure went up to this moment.
     pub course: Option<Course>,
+    /// How accurate the stream was since then, for alerts about accuracy.
+    #[serde(default)]
+    pub standing: Option<Standing>,
     /// For measures of accuracy: which charts spoke, and what that means.
     #[serde(default)]
     pub cause: Option<Cause>,
+}
+
+impl Around {
+    /// Adds what the charts of accuracy say together. Where labels contradict confidence, there is no estimate from it.
+    pub fn take_cause(&mut self, cause: Option<Cause>) {
+        if let Some(contradiction) = cause.as_ref().and_then(|cause| cause.contradicted.as_ref()) {
+            let invalid = |standing: Standing| standing.without_estimate(contradiction.told());
+            self.standing = self.standing.take().map(invalid);
+        }
+        self.cause = cause;
+    }
+}
+
+/// How accurate a stream is over a span of time, as far as verdicts and confidences say. Shares lie in [0, 1], intervals are
+/// 95 % ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Outputs.
+    pub outputs: u64,
+    /// Those of them whose verdict is in.
+    pub labelled: u64,
+    /// The share of them whose verdict would be in by now if verdicts came as in the baseline, where that is known.
+    pub usual: Option<f64>,
+    /// Accuracy of the labelled outputs. Nothing where there are none.
+    pub labels: Option<Estimate>,
+    /// Accuracy of all outputs: what to go by. Nothing where there are no labels, and where it is `invalid`.
+    pub estimate: Option<Estimate>,
+    /// What the estimate was made from.
+    pub how: How,
+    /// As many labels, picked evenly and without any confidence, would say as much: for `Powered` by the variance, for
+    /// `Stratified` Kish's number from the weights of the labels.
+    pub effective: f64,
+    /// In what the labelled outputs are unlike the others. Where that is anything, accuracy of the labelled outputs alone is not
+    /// accuracy of all.
+    pub differ: Option<Differ>,
+    /// Why confidences cannot be gone by here, in words; then there is no estimate.
+    pub invalid: Option<String>,
+}
+
+impl Standing {
+    /// The same, but confidences cannot be gone by, for this reason: no estimate is given, the labels stay.
+    #[must_use]
+    pub fn without_estimate(self, why: String) -> Self {
+        Self { estimate: None, how: How::LabelsOnly, effective: self.labelled as f64, invalid: Some(why), ..self }
+    }
+
+    /// The same without any number that is not to be shown: what is invalid has no estimate, whoever found that out.
+    #[must_use]
+    pub fn shown(self) -> Self {
+        match self.invalid.clone() {
+            Some(why) => self.without_estimate(why),
+            None => self,
+        }
+    }
+
+    /// The share of outputs whose verdict is in.
+    pub fn label_share(&self) -> Option<f64> {
+        Counts { hits: self.labelled, n: self.outputs }.share()
+    }
+}
+
+/// What an estimate of accuracy was made from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// Verdicts alone: confidences say nothing about accuracy, or there are too few verdicts to tell.
+    #[default]
+    LabelsOnly,
+    /// Verdicts, and the confidence of all outputs with this weight in (0, 1] (PPI++).
+    Powered {
+        /// The weight.
+        lambda: f64,
+    },
+    /// Verdicts, weighted so that confidence and escalation are as in all outputs.
+    Stratified,
+}
+
+/// In what labelled outputs are unlike all.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Differ {
+    /// Mean confidence, where it differs.
+    pub confidence: Option<Versus>,
+    /// Share of outputs handed to a person, where it differs.
+    pub escalated: Option<Versus>,
+}
+
+/// A level of the labelled outputs beside that of all.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Versus {
+    /// Of the labelled.
+    pub labelled: f64,
+    /// Of all.
+    pub all: f64,
 }
 
 /// A side of an agent that is compared beside the measure of an alert.
@@ -225,6 +321,7 @@ impl Kitagawa {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::cause::Contradiction;
     use super::*;
 
     fn counts(rows: &[(&str, u64, u64)]) -> BTreeMap<String, Counts> {
@@ -283,5 +380,24 @@ mod tests {
     fn side() -> impl Strategy<Value = BTreeMap<String, Counts>> {
         let counts = (0_u64..100, 1_u64..100).prop_map(|(hits, n)| Counts { hits: hits.min(n), n });
         proptest::collection::btree_map("[a-e]", counts, 0..6)
+    }
+
+    #[test]
+    fn where_labels_contradict_confidence_there_is_no_estimate_and_the_labels_stay() {
+        let number = Estimate { value: 0.9, low: 0.88, high: 0.92 };
+        let standing = Standing { labels: Some(number), estimate: Some(number), labelled: 40, ..Standing::default() };
+        let mut around = Around { standing: Some(standing.clone()), ..Around::default() };
+        around.take_cause(Some(Cause::default()));
+        assert_eq!(around.standing, Some(standing));
+        let since = Timestamp::from_millis(1_767_571_200_000);
+        let contradicted =
+            Contradiction { since, labels: 212, shortfall: Estimate { value: 0.04, low: 0.01, high: 0.07 } };
+        around.take_cause(Some(Cause { contradicted: Some(contradicted), ..Cause::default() }));
+        let found = around.standing.unwrap();
+        assert_eq!((found.estimate, found.labels), (None, Some(number)));
+        assert_eq!(found.invalid, Some(contradicted.told()));
+        // A number that was left standing is not shown either.
+        let left = Standing { estimate: Some(number), ..found.clone() };
+        assert_eq!(left.shown(), found);
     }
 }

@@ -7,11 +7,12 @@
 //! where to look, not an alarm: no promise stands behind it.
 
 use super::alert::Account;
-use super::around::{Around, Aspect, Beside, Course, CoursePoint, Kitagawa, Release};
+use super::around::{Around, Aspect, Beside, Course, CoursePoint, Kitagawa, Release, Standing};
 use super::baseline::{Profile, bad_in};
 use super::detect::Dispersion;
 use super::rule::{Amount, Bound, Detect, Measure};
 use super::sketch::{Moments, Pane};
+use super::standing::usual_share;
 use super::units::{Counts, Span, Timestamp};
 use super::window::Window;
 
@@ -49,6 +50,9 @@ impl Scene<'_> {
         around.outputs = since.outputs;
         around.labels_missing = since.outputs.saturating_sub(since.correct.n);
         around.counted_from = Some(from);
+        if account.measure.is_of_verdicts() {
+            around.standing = Some(Standing { usual: self.usual(from), ..Standing::of_pane(&since) });
+        }
         let Some(profile) = self.profile else { return around };
         // A profile tells by itself what moved.
         if account.measure != Measure::Profile {
@@ -62,6 +66,19 @@ impl Scene<'_> {
             }
         }
         around
+    }
+
+    /// The share of outputs since `from` whose verdict would be in by now if verdicts came as in the baseline.
+    fn usual(&self, from: Timestamp) -> Option<f64> {
+        let (profile, newest) = (self.profile?, self.window.newest()?);
+        let panes = self.window.panes(newest, newest.plus(Span::MINUTE).since(from));
+        let ages = panes.map(|(start, pane)| {
+            let age = newest.since(start);
+            // What is older than an hour stands in panes of an hour, whose outputs are younger than its beginning.
+            let middle = start.plus(Span::MINUTE.times(30));
+            (if age < Span::HOUR { age } else { newest.since(middle) }, pane.outputs)
+        });
+        usual_share(&profile.delays, profile.pane.outputs, ages)
     }
 
     /// How the measure of an account went, up to now.

@@ -161,6 +161,18 @@ impl ConfidenceTable {
         total
     }
 
+    /// Those handed to a person: of all outputs, and of the labelled ones.
+    pub fn escalated(&self) -> [Counts; 2] {
+        let mut counts = [Counts::default(); 2];
+        for (place, cell) in &self.cells {
+            for (count, n) in counts.iter_mut().zip([cell.outputs, cell.labelled]) {
+                let n = u64::from(n);
+                count.merge(Counts { hits: if place.escalated() { n } else { 0 }, n });
+            }
+        }
+        counts
+    }
+
     /// The outputs that the agent was surest of: so large a `share` of all. Nothing where there are none.
     pub fn surest(&self, share: f64) -> Option<Surest> {
         let bins = self.bins();

@@ -31,6 +31,7 @@ pub mod recent;
 pub mod route;
 pub mod rule;
 pub mod sketch;
+pub mod standing;
 pub mod stream;
 pub mod text;
 pub mod threshold;

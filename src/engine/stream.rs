@@ -446,7 +446,7 @@ impl Stream {
                 // A burn rate makes no promise, so there is nothing that one could count.
                 let unit = account.unit.filter(|_| !burns);
                 let mut around = self.scene(rule).around(&account);
-                around.cause = self.cause(rule, account.changed_at, ctx.rules);
+                around.take_cause(self.cause(rule, account.changed_at, ctx.rules));
                 let false_alarms_per_week = chart.per_week(self.memory.last_seen);
                 Some(Account { false_alarms_per_week, unit, around, ..account })
             }

@@ -18,7 +18,7 @@
 use serde::Serialize;
 
 use super::confidence::{Cell, ConfidenceTable, Place, edges};
-use super::detect::design::interval::{chi_squared_tail, normal_quantile, wilson_effective};
+use super::detect::design::interval::{chi_squared_tail, normal_quantile, wilson_of};
 use super::units::Estimate;
 
 /// The level of all intervals.
@@ -179,7 +179,7 @@ fn row(cells: &[(Place, Cell)], bin: u16, effective: f64, total: u32) -> Row {
     let from = cells.partition_point(|(place, _)| *place < Place::at(bin, false));
     let above = cells.get(from..).unwrap_or_default();
     let outputs = sum(above.iter()).outputs;
-    let coverage = wilson_effective(f64::from(outputs) / f64::from(total.max(1)), effective, LEVEL);
+    let coverage = wilson_of(f64::from(outputs) / f64::from(total.max(1)), effective, LEVEL);
     let (accuracy, labels, effective_labels) = accuracy(above);
     let (threshold, _) = edges(bin);
     let outputs = u64::from(outputs);
@@ -238,7 +238,7 @@ fn accuracy(cells: &[(Place, Cell)]) -> (Option<Estimate>, u64, f64) {
     let spread: f64 = parts().map(|(weight, n, _)| weight * weight / n).sum();
     // Where all or none are right there is no variance, and only the weights tell.
     let worth = if variance > 0.0 && p * (1.0 - p) > 0.0 { p * (1.0 - p) / variance } else { 1.0 / spread };
-    (Some(wilson_effective(p, worth, LEVEL)), labels, worth)
+    (Some(wilson_of(p, worth, LEVEL)), labels, worth)
 }
 
 /// Outputs at or above each bin, and how much batches of time differ in it.
@@ -420,8 +420,8 @@ mod tests {
         assert_eq!((reached.likely.unwrap().threshold, reached.certain), (0.95, None));
         // With so many labels of the same kind it is certain, with fewer it is not.
         let labels = reached.labels_needed.unwrap() as f64;
-        assert!(labels > 1_000.0 && wilson_effective(0.999, labels, LEVEL).low >= 0.9985);
-        assert!(wilson_effective(0.999, labels * 0.99, LEVEL).low < 0.9985);
+        assert!(labels > 1_000.0 && wilson_of(0.999, labels, LEVEL).low >= 0.9985);
+        assert!(wilson_of(0.999, labels * 0.99, LEVEL).low < 0.9985);
         let reached = found.reaching(0.9995);
         assert_eq!((reached.likely, reached.nearest.unwrap().threshold, reached.labels_needed), (None, 0.95, None));
     }

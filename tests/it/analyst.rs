@@ -59,10 +59,10 @@ agents:
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema.md");
 
 /// A database as a daemon leaves it, and what went into it.
-struct World {
+pub(crate) struct World {
     _folder: tempfile::TempDir,
-    path: PathBuf,
-    lines: Vec<String>,
+    pub(crate) path: PathBuf,
+    pub(crate) lines: Vec<String>,
     findings: Vec<Finding>,
     /// Changes of state in all messages together.
     told: usize,
@@ -78,7 +78,7 @@ impl Payloads for Lines<'_> {
     }
 }
 
-fn world() -> &'static World {
+pub(crate) fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(build)
 }
@@ -286,12 +286,12 @@ fn truth(lines: &[String]) -> BTreeMap<(StreamName, i64), Hour> {
     hours
 }
 
-fn db() -> Connection {
+pub(crate) fn db() -> Connection {
     open_read_only(&world().path).unwrap()
 }
 
 /// Rows of a statement, as JSON.
-fn rows(db: &Connection, sql: &str) -> Vec<Value> {
+pub(crate) fn rows(db: &Connection, sql: &str) -> Vec<Value> {
     use rusqlite::types::ValueRef;
     let mut statement = db.prepare(sql).unwrap_or_else(|error| panic!("{error}\n{sql}"));
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();

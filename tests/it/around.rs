@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shewhart::engine::alert::{Crossing, State};
-use shewhart::engine::around::{Aspect, Kitagawa};
+use shewhart::engine::around::{Aspect, How, Kitagawa};
 use shewhart::engine::baseline::BaselineSet;
 use shewhart::engine::rule::{Source, compile};
 use shewhart::engine::units::{Counts, Offset, Partition, Span, Timestamp};
@@ -107,6 +107,7 @@ fn an_account_counts_what_a_count_by_hand_counts() {
         "{from} {changed}"
     );
 
+    // Verdicts are judged when their outputs are old enough, before the record that says so is counted.
     let known = |case: &&Case| case.at < now && case.at >= from;
     let labelled = |case: &&Case| case.label_at.is_some_and(|at| at < now);
     let since: Vec<&Case> = cases.iter().filter(known).collect();
@@ -114,6 +115,16 @@ fn an_account_counts_what_a_count_by_hand_counts() {
     assert_eq!(around.outputs, since.len() as u64);
     assert_eq!(around.labels_missing, (since.len() - with_verdict) as u64);
     assert!(around.labels_missing > 50, "{}", around.labels_missing);
+
+    let standing = around.standing.unwrap();
+    assert_eq!((standing.outputs, standing.labelled), (since.len() as u64, with_verdict as u64));
+    // Agents that state no confidence: labels alone.
+    let counts = since.iter().copied().filter(labelled).filter(|case| case.correct).count();
+    assert_eq!((standing.how, standing.estimate), (How::LabelsOnly, standing.labels));
+    assert!((standing.labels.unwrap().value - counts as f64 / with_verdict as f64).abs() < 1e-12);
+    // Verdicts come within the hour, on four of five outputs, as in the baseline.
+    let usual = standing.usual.unwrap();
+    assert!((usual - standing.label_share().unwrap()).abs() < 0.08, "{usual} {standing:?}");
 
     // The baseline's verdicts count as long as it is open: until one on a later output comes and there are enough.
     let stream = engine.streams().next().unwrap();

@@ -27,6 +27,7 @@ mod receivers;
 mod reload;
 mod rules;
 mod simulate;
+mod standing;
 mod state;
 mod threshold;
 mod tidy;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use shewhart::edge::notify::Attempt;
 use shewhart::engine::alert::{Account, Crossing, Id, Reason, State};
-use shewhart::engine::around::{Around, Aspect, Beside, Course, CoursePoint, Kitagawa, Release};
+use shewhart::engine::around::{Around, Aspect, Beside, Course, CoursePoint, How, Kitagawa, Release, Standing};
 use shewhart::engine::route::{Message, Occasion, Status};
 use shewhart::engine::rule::{Grade, Measure};
 use shewhart::engine::units::{Counts, Estimate, Offset, Partition, SampleUnit, Span, Timestamp};
@@ -83,7 +83,23 @@ fn around() -> Around {
             &BTreeMap::from([task("invoice", 1_580, 1_660), task("refund", 320, 420), task("dunning", 310, 400)]),
         ),
         course: Some(course(RAISED)),
+        standing: Some(standing()),
         cause: None,
+    }
+}
+
+/// Three outputs in four have a verdict, and confidences help.
+fn standing() -> Standing {
+    Standing {
+        outputs: 3_310,
+        labelled: 2_480,
+        usual: Some(0.731),
+        labels: Some(Estimate { value: 0.8911, low: 0.8782, high: 0.9028 }),
+        estimate: Some(Estimate { value: 0.8934, low: 0.8812, high: 0.9045 }),
+        how: How::Powered { lambda: 0.62 },
+        effective: 2_771.4,
+        differ: None,
+        invalid: None,
     }
 }
 

@@ -20,7 +20,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 35] = [
+const ENGINE: [(&str, &[&str]); 36] = [
     ("units", &[]),
     ("text", &[]),
     ("cause", &["units"]),
@@ -31,6 +31,7 @@ const ENGINE: [(&str, &[&str]); 35] = [
     ("verdicts", &["confidence", "units"]),
     ("pace", &["cause", "detect", "units", "verdicts"]),
     ("picks", &[]),
+    ("standing", &["around", "confidence", "detect", "sketch", "units", "verdicts"]),
     ("event", &["text", "units"]),
     ("sketch", &["confidence", "event", "units"]),
     ("window", &["sketch", "units"]),
@@ -43,7 +44,7 @@ const ENGINE: [(&str, &[&str]); 35] = [
     ("plan", &["baseline", "batches", "confidence", "detect", "rule", "sketch", "units"]),
     ("rate", &["units"]),
     ("labels", &["baseline", "batches", "confidence", "rule", "sketch", "units", "verdicts"]),
-    ("beside", &["alert", "around", "baseline", "detect", "rule", "sketch", "units", "window"]),
+    ("beside", &["alert", "around", "baseline", "detect", "rule", "sketch", "standing", "units", "window"]),
     (
         "chart",
         &["alert", "baseline", "confidence", "detect", "event", "plan", "rate", "rule", "sketch", "units", "vector"],

@@ -119,13 +119,16 @@ struct OpenAlert {
     state: String,
     active_at: String,
     value: String,
+    /// How accurate the stream was since the change, for alerts about accuracy; not in Prometheus' shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<Value>,
     #[serde(skip)]
     rule: String,
 }
 
 fn open_alerts(db: &Connection) -> rusqlite::Result<Vec<OpenAlert>> {
     let mut select = db.prepare(
-        "SELECT labels, annotations, state, started_at, estimate, rule FROM v_alerts
+        "SELECT labels, annotations, state, started_at, estimate, rule, standing FROM v_alerts
          WHERE state IN ('pending', 'firing') ORDER BY started_at_ms, alert_id",
     )?;
     let map = |text: String| serde_json::from_str(&text).unwrap_or(Value::Null);
@@ -137,6 +140,7 @@ fn open_alerts(db: &Connection) -> rusqlite::Result<Vec<OpenAlert>> {
             active_at: row.get(3)?,
             value: row.get::<_, Option<f64>>(4)?.map_or_else(|| "1e+00".to_owned(), |x| x.to_string()),
             rule: row.get(5)?,
+            accuracy: row.get::<_, Option<String>>(6)?.map(map),
         })
     })?;
     rows.collect()
@@ -317,5 +321,32 @@ async fn reload((State(api), Extension(caller), headers): Asking) -> Response {
     match if open { Ok("network".to_owned()) } else { admitted(&api, caller, &headers) } {
         Ok(by) => ask(api, by, Ask::Reload).await,
         Err(refused) => *refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_about_accuracy_says_how_accurate_the_stream_is() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(&super::super::super::ledger::schema()).unwrap();
+        let standing = r#"{"labelled":412,"outputs":8120,"estimate":null,"invalid":"labels contradict confidence"}"#;
+        for (id, standing) in [("1", Some(standing)), ("2", None)] {
+            db.execute(
+                "INSERT INTO alerts (id, rule, alert, severity, partition, labels, annotations, state, started_at_ms, standing)
+                 VALUES (?1, 'g/A', 'A', 'critical', 0, '{}', '{}', 'firing', 0, ?2)",
+                (id, standing),
+            )
+            .unwrap();
+        }
+        let [one, other] = <[OpenAlert; 2]>::try_from(open_alerts(&db).unwrap()).unwrap();
+        let told = serde_json::to_value(one).unwrap();
+        assert_eq!(
+            (&told["accuracy"]["labelled"], &told["accuracy"]["invalid"]),
+            (&json!(412), &json!("labels contradict confidence"))
+        );
+        assert_eq!(serde_json::to_value(other).unwrap().get("accuracy"), None);
     }
 }

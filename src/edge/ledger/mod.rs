@@ -1,5 +1,6 @@
 //! The SQLite file: one connection that writes, one transaction for every batch, the analysts' views.
 
+mod accuracy;
 mod acts;
 pub mod baselines;
 mod blob;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
+pub use accuracy::{LastDay, last_days};
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use cases::{Drawn, Pool, Requests, WaitingCase, doubt};

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::engine::alert::{Account, Crossing, State};
 use crate::engine::baseline::Profile;
 use crate::engine::sketch::Pane;
+use crate::engine::standing::table_sums;
 use crate::engine::window::{Change, Level};
 
 /// Writes one stream that changed: its memory, its baseline where it learnt one, its panes.
@@ -117,9 +118,10 @@ macro_rules! insert_pane {
             " (start_ms, stream_id, outputs, labelled, correct, escalation_known, escalated, override_known, overridden,
                status_ok, status_error, status_invalid_input, status_timeout, confidence_n, confidence_mean, confidence_sd,
                latency_n, latency_mean_ms, latency_p50_ms, latency_p95_ms, latency_p99_ms, latency_max_ms, cost_n, cost_usd,
-               tokens, pane)
+               tokens, pane, confidence_sum, confidence_squares, confidence_escalated, paired_n,
+               paired_right, paired_sum, paired_squares, paired_right_sum, paired_escalated)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
-               ?23, ?24, ?25, ?26)
+               ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)
                ON CONFLICT (start_ms, stream_id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
                correct = excluded.correct, escalation_known = excluded.escalation_known, escalated = excluded.escalated,
                override_known = excluded.override_known, overridden = excluded.overridden, status_ok = excluded.status_ok,
@@ -129,7 +131,12 @@ macro_rules! insert_pane {
                latency_n = excluded.latency_n, latency_mean_ms = excluded.latency_mean_ms,
                latency_p50_ms = excluded.latency_p50_ms, latency_p95_ms = excluded.latency_p95_ms,
                latency_p99_ms = excluded.latency_p99_ms, latency_max_ms = excluded.latency_max_ms,
-               cost_n = excluded.cost_n, cost_usd = excluded.cost_usd, tokens = excluded.tokens, pane = excluded.pane"
+               cost_n = excluded.cost_n, cost_usd = excluded.cost_usd, tokens = excluded.tokens, pane = excluded.pane,
+               confidence_sum = excluded.confidence_sum, confidence_squares = excluded.confidence_squares,
+               confidence_escalated = excluded.confidence_escalated, paired_n = excluded.paired_n,
+               paired_right = excluded.paired_right, paired_sum = excluded.paired_sum,
+               paired_squares = excluded.paired_squares, paired_right_sum = excluded.paired_right_sum,
+               paired_escalated = excluded.paired_escalated"
         )
     };
 }
@@ -140,6 +147,7 @@ fn write_pane(db: &Transaction<'_>, stream: i64, change: &Change) -> rusqlite::R
     let pane = &change.pane;
     let [ok, error, invalid, timeout] = pane.status.map(|n| n as i64);
     let (confidence, latency, cost) = (&pane.confidence, &pane.latency_ms, &pane.cost_usd);
+    let (sums, [outputs, labelled]) = (table_sums(&pane.by_confidence), pane.by_confidence.escalated());
     let seen = |n: u64, x: f64| (n > 0).then_some(x);
     let insert = match change.level {
         Level::Minute => INSERT_MINUTE,
@@ -172,7 +180,16 @@ fn write_pane(db: &Transaction<'_>, stream: i64, change: &Change) -> rusqlite::R
             cost.n as i64,
             cost.mean * cost.n as f64,
             pane.tokens.mean * pane.tokens.n as f64,
-            encode(pane)
+            encode(pane),
+            sums.c + sums.free_c,
+            sums.cc + sums.free_cc,
+            outputs.hits as i64,
+            sums.labelled as i64,
+            sums.right as i64,
+            sums.c,
+            sums.cc,
+            sums.cy,
+            labelled.hits as i64
         ])
         .map(drop)
 }
@@ -254,7 +271,8 @@ fn write_account(db: &Transaction<'_>, crossing: &Crossing, account: &Account) -
          baseline_high = ?12, baseline_n = ?13, statistic = ?14, limit_value = ?15, arl0 = ?16, samples = ?17,
          outputs = ?18, labelled = ?19, version = ?20, version_before = ?21, changed_earliest_ms = ?22,
          changed_latest_ms = ?23, change = ?24, change_low = ?25, change_high = ?26, unit = ?27, method = ?28,
-         outputs_since = ?29, labels_missing = ?30, counted_from_ms = ?31, also_moved = ?32, task_parts = ?33
+         outputs_since = ?29, labels_missing = ?30, counted_from_ms = ?31, also_moved = ?32, task_parts = ?33,
+         standing = ?34
          WHERE id = ?1",
     )?
     .execute(params![
@@ -290,7 +308,8 @@ fn write_account(db: &Transaction<'_>, crossing: &Crossing, account: &Account) -
         around.counted_from.map(|_| around.labels_missing as i64),
         around.counted_from.map(crate::engine::units::Timestamp::as_millis),
         around.counted_from.map(|_| json(&around.beside)),
-        around.tasks.as_ref().map(json)
+        around.tasks.as_ref().map(json),
+        around.standing.clone().map(|standing| json(&standing.shown()))
     ])
     .map(drop)
 }

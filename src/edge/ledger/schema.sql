@@ -45,6 +45,11 @@ CREATE TABLE rollup_minute (
   status_ok INTEGER NOT NULL, status_error INTEGER NOT NULL,
   status_invalid_input INTEGER NOT NULL, status_timeout INTEGER NOT NULL,
   confidence_n INTEGER NOT NULL, confidence_mean REAL, confidence_sd REAL,
+  -- What an estimate of accuracy from few verdicts needs: sums over outputs with a confidence, each at the middle of its bin,
+  -- then over those of them that have a verdict.
+  confidence_sum REAL NOT NULL, confidence_squares REAL NOT NULL, confidence_escalated INTEGER NOT NULL,
+  paired_n INTEGER NOT NULL, paired_right INTEGER NOT NULL, paired_sum REAL NOT NULL, paired_squares REAL NOT NULL,
+  paired_right_sum REAL NOT NULL, paired_escalated INTEGER NOT NULL,
   latency_n INTEGER NOT NULL, latency_mean_ms REAL, latency_p50_ms REAL, latency_p95_ms REAL, latency_p99_ms REAL,
   latency_max_ms REAL,
   cost_n INTEGER NOT NULL, cost_usd REAL NOT NULL, tokens REAL NOT NULL,
@@ -60,6 +65,9 @@ CREATE TABLE rollup_hour (
   status_ok INTEGER NOT NULL, status_error INTEGER NOT NULL,
   status_invalid_input INTEGER NOT NULL, status_timeout INTEGER NOT NULL,
   confidence_n INTEGER NOT NULL, confidence_mean REAL, confidence_sd REAL,
+  confidence_sum REAL NOT NULL, confidence_squares REAL NOT NULL, confidence_escalated INTEGER NOT NULL,
+  paired_n INTEGER NOT NULL, paired_right INTEGER NOT NULL, paired_sum REAL NOT NULL, paired_squares REAL NOT NULL,
+  paired_right_sum REAL NOT NULL, paired_escalated INTEGER NOT NULL,
   latency_n INTEGER NOT NULL, latency_mean_ms REAL, latency_p50_ms REAL, latency_p95_ms REAL, latency_p99_ms REAL,
   latency_max_ms REAL,
   cost_n INTEGER NOT NULL, cost_usd REAL NOT NULL, tokens REAL NOT NULL,
@@ -118,7 +126,8 @@ CREATE TABLE alerts (
   baseline TEXT, provisional INTEGER, baseline_value REAL, baseline_low REAL, baseline_high REAL, baseline_n INTEGER,
   statistic REAL, limit_value REAL, arl0 REAL, unit TEXT, method TEXT, samples INTEGER, outputs INTEGER, labelled INTEGER,
   version TEXT, version_before TEXT,
-  outputs_since INTEGER, labels_missing INTEGER, counted_from_ms INTEGER, also_moved TEXT, task_parts TEXT
+  outputs_since INTEGER, labels_missing INTEGER, counted_from_ms INTEGER, also_moved TEXT, task_parts TEXT,
+  standing TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- Open alerts are few among all that ever were.

@@ -28,7 +28,9 @@ SELECT s.id AS stream_id, s.agent, s.task,
   h.status_ok, h.status_error, h.status_invalid_input, h.status_timeout,
   h.confidence_n, h.confidence_mean, h.confidence_sd,
   h.latency_n, h.latency_mean_ms, h.latency_p50_ms, h.latency_p95_ms, h.latency_p99_ms, h.latency_max_ms,
-  h.cost_n, h.cost_usd, h.tokens
+  h.cost_n, h.cost_usd, h.tokens,
+  h.confidence_sum, h.confidence_squares, h.confidence_escalated, h.paired_n,
+  h.paired_right, h.paired_sum, h.paired_squares, h.paired_right_sum, h.paired_escalated
 FROM rollup_hour h JOIN streams s ON s.id = h.stream_id
 WHERE h.start_ms + 7140000 <= s.newest_pane_ms
 UNION ALL
@@ -37,7 +39,9 @@ SELECT stream_id, agent, task, strftime('%Y-%m-%dT%H:00:00Z', hour_ms / 1000, 'u
   sum(overridden), sum(status_ok), sum(status_error), sum(status_invalid_input), sum(status_timeout),
   sum(confidence_n), sum(confidence_n * confidence_mean) / nullif(sum(confidence_n), 0), NULL,
   sum(latency_n), sum(latency_n * latency_mean_ms) / nullif(sum(latency_n), 0), NULL, NULL, NULL, max(latency_max_ms),
-  sum(cost_n), sum(cost_usd), sum(tokens)
+  sum(cost_n), sum(cost_usd), sum(tokens),
+  sum(confidence_sum), sum(confidence_squares), sum(confidence_escalated), sum(paired_n),
+  sum(paired_right), sum(paired_sum), sum(paired_squares), sum(paired_right_sum), sum(paired_escalated)
 FROM (
   -- One search for each minute: the table's key begins with the time, so a range would read the rows of all streams.
   SELECT s.id AS stream_id, s.agent, s.task, s.newest_pane_ms, m.start_ms - m.start_ms % 3600000 AS hour_ms, m.*
@@ -104,6 +108,113 @@ FROM (
   FROM v_hours h JOIN v_stream_baselines b ON b.stream_id = h.stream_id
   WHERE h.labelled > 0
 );
+
+-- Accuracy of all outputs by stream and hour and by stream and day, from few verdicts and all confidences (PPI++), beside that
+-- of the labelled ones alone, both with 95 % intervals. Where the labelled are unlike all, there is no estimate here.
+CREATE VIEW v_accuracy_estimates AS
+WITH spans AS (
+  SELECT stream_id, agent, task, 'hour' AS period, hour_ms AS start_ms, outputs, labelled, correct, confidence_n,
+    confidence_sum, confidence_squares, confidence_escalated, paired_n, paired_right, paired_sum, paired_squares,
+    paired_right_sum, paired_escalated
+  FROM v_hours
+  UNION ALL
+  SELECT stream_id, agent, task, 'day', hour_ms - hour_ms % 86400000 AS day_ms, sum(outputs), sum(labelled), sum(correct),
+    sum(confidence_n), sum(confidence_sum), sum(confidence_squares), sum(confidence_escalated), sum(paired_n),
+    sum(paired_right), sum(paired_sum), sum(paired_squares), sum(paired_right_sum), sum(paired_escalated)
+  FROM v_hours GROUP BY stream_id, day_ms
+),
+-- Outputs without a confidence count as if they had the mean of the others.
+rest AS (
+  SELECT *, CAST(correct AS REAL) / labelled AS y, confidence_sum / nullif(confidence_n, 0) AS centre,
+    max(labelled - paired_n, 0) AS bare_labelled, max(correct - paired_right, 0) AS bare_right,
+    max(outputs - confidence_n, labelled - paired_n, 0) AS bare,
+    confidence_n - paired_n AS others
+  FROM spans WHERE labelled > 0
+),
+-- Means over the labelled (c, cc, cy) and over the free, those without a verdict.
+means AS (
+  SELECT *, others + bare - bare_labelled AS free,
+    (paired_sum + bare_labelled * centre) / labelled AS c,
+    (paired_squares + bare_labelled * centre * centre) / labelled AS cc,
+    (paired_right_sum + bare_right * centre) / labelled AS cy,
+    (confidence_sum - paired_sum + (bare - bare_labelled) * centre) / nullif(others + bare - bare_labelled, 0) AS free_c,
+    (confidence_squares - paired_squares + (bare - bare_labelled) * centre * centre)
+      / nullif(others + bare - bare_labelled, 0) AS free_cc,
+    paired_sum / nullif(paired_n, 0) AS confidence_labelled,
+    (confidence_sum - paired_sum) / nullif(others, 0) AS confidence_others,
+    CAST(paired_escalated AS REAL) / nullif(paired_n, 0) AS escalated_labelled,
+    CAST(confidence_escalated - paired_escalated AS REAL) / nullif(others, 0) AS escalated_others,
+    CAST(confidence_escalated AS REAL) / nullif(confidence_n, 0) AS escalated_all
+  FROM rest
+),
+-- The labelled are unlike all where chance shows such a difference in fewer than one of a thousand cases and it is large
+-- enough to matter.
+fitted AS (
+  SELECT *, cy - c * y AS covariance,
+    (labelled * cc + free * free_cc) / (labelled + free)
+      - (labelled * c + free * free_c) * (labelled * c + free * free_c) / ((labelled + free) * (labelled + free)) AS spread,
+    (labelled * c + free * free_c) / (labelled + free) AS middle,
+    paired_n >= 30 AND others >= 30 AND (
+      (confidence_labelled - confidence_others) * (confidence_labelled - confidence_others) > 10.82739025 * (
+        max(paired_squares / paired_n - confidence_labelled * confidence_labelled, 0) / (paired_n - 1)
+        + max((confidence_squares - paired_squares) / others - confidence_others * confidence_others, 0) / (others - 1)
+      ) AND abs(confidence_labelled - centre) >= 0.005
+      OR (escalated_labelled - escalated_others) * (escalated_labelled - escalated_others)
+        > 10.82739025 * escalated_all * (1 - escalated_all) * (1.0 / paired_n + 1.0 / others)
+      AND abs(escalated_labelled - escalated_all) >= 0.01
+    ) AS differ
+  FROM means
+),
+weighed AS (
+  SELECT *, CASE WHEN labelled >= 30 AND NOT coalesce(differ, 0) AND free > 0 AND spread > 1e-14 * middle * middle THEN
+    min(max(covariance / ((1.0 + CAST(labelled AS REAL) / free) * spread) * (labelled + free - 1) / (labelled + free), 0), 1)
+    ELSE 0 END AS lambda
+  FROM fitted
+),
+powered AS (
+  SELECT *, min(max(y + lambda * (free_c - c), 0.0), 1.0) AS ppi,
+    y * (1 - y) / nullif(lambda * lambda * max(free_cc - free_c * free_c, 0) / free
+      + max(y * (1 - y) - 2 * lambda * covariance + lambda * lambda * (cc - c * c), 0) / labelled, 0) AS worth
+  FROM weighed
+),
+chosen AS (
+  SELECT *, CASE WHEN labelled >= 30 AND coalesce(differ, 0) THEN 'differ' WHEN lambda > 0 AND worth > 0 THEN 'powered'
+    ELSE 'labels' END AS how
+  FROM powered
+),
+valued AS (
+  SELECT *, CASE how WHEN 'differ' THEN NULL WHEN 'powered' THEN ppi ELSE y END AS value,
+    CASE how WHEN 'powered' THEN worth ELSE CAST(labelled AS REAL) END AS n
+  FROM chosen
+),
+rooted AS (
+  SELECT *, (
+    WITH RECURSIVE newton (x, i) AS (
+      SELECT (1.0 + value * (1 - value) * n + 0.960364705173531) / 2, 0 WHERE value * (1 - value) * n + 0.960364705173531 IS NOT NULL UNION ALL
+      SELECT (x + (value * (1 - value) * n + 0.960364705173531) / x) / 2, i + 1 FROM newton WHERE i < 64 AND abs(x * x / (value * (1 - value) * n + 0.960364705173531) - 1) > 1e-14
+    ) SELECT min(x) FROM newton
+  ) AS root,
+  (
+    WITH RECURSIVE newton (x, i) AS (
+      SELECT (1.0 + y * (1 - y) * labelled + 0.960364705173531) / 2, 0 WHERE y * (1 - y) * labelled + 0.960364705173531 IS NOT NULL UNION ALL
+      SELECT (x + (y * (1 - y) * labelled + 0.960364705173531) / x) / 2, i + 1 FROM newton WHERE i < 64 AND abs(x * x / (y * (1 - y) * labelled + 0.960364705173531) - 1) > 1e-14
+    ) SELECT min(x) FROM newton
+  ) AS labels_root
+  FROM valued
+)
+SELECT r.stream_id, r.agent, r.task, r.period,
+  strftime('%Y-%m-%dT%H:00:00Z', r.start_ms / 1000, 'unixepoch') AS start, r.start_ms,
+  r.outputs, r.labelled, r.correct, min(CAST(r.labelled AS REAL) / max(r.outputs, r.labelled), 1.0) AS label_share,
+  r.y AS labels_accuracy,
+  max(0.0, (r.correct + 1.920729410347062 - 1.959963984540054 * labels_root) / (r.labelled + 3.841458820694124)) AS labels_low,
+  min(1.0, (r.correct + 1.920729410347062 + 1.959963984540054 * labels_root) / (r.labelled + 3.841458820694124)) AS labels_high,
+  value AS estimate,
+  max(0.0, (value * n + 1.920729410347062 - 1.959963984540054 * root) / (n + 3.841458820694124)) AS estimate_low,
+  min(1.0, (value * n + 1.920729410347062 + 1.959963984540054 * root) / (n + 3.841458820694124)) AS estimate_high,
+  how, CASE how WHEN 'powered' THEN lambda ELSE 0.0 END AS lambda, n AS effective,
+  confidence_labelled, centre AS confidence_all, escalated_labelled, escalated_all,
+  b.baseline_accuracy, b.baseline_labelled
+FROM rooted r JOIN v_stream_baselines b ON b.stream_id = r.stream_id;
 
 -- Stated confidence by stream and hour, beside the baseline.
 CREATE VIEW v_confidence AS
@@ -222,6 +333,18 @@ SELECT a.id AS alert_id, a.alert, a.rule, a.severity, a.state,
   a.outputs_since, a.labels_missing,
   strftime('%Y-%m-%dT%H:%M:%fZ', a.counted_from_ms / 1000.0, 'unixepoch') AS counted_from, a.counted_from_ms,
   a.also_moved, a.task_parts,
+  CASE WHEN json_extract(a.standing, '$.invalid') IS NULL THEN json_extract(a.standing, '$.estimate.value') END
+    AS accuracy_estimate,
+  CASE WHEN json_extract(a.standing, '$.invalid') IS NULL THEN json_extract(a.standing, '$.estimate.low') END AS accuracy_low,
+  CASE WHEN json_extract(a.standing, '$.invalid') IS NULL THEN json_extract(a.standing, '$.estimate.high') END
+    AS accuracy_high,
+  CASE WHEN json_extract(a.standing, '$.invalid') IS NOT NULL THEN 'invalid'
+    WHEN json_type(a.standing, '$.how') = 'object' THEN 'powered' WHEN json_extract(a.standing, '$.how') = 'stratified'
+    THEN 'stratified' WHEN a.standing IS NOT NULL THEN 'labels' END AS accuracy_how,
+  json_extract(a.standing, '$.invalid') AS accuracy_invalid,
+  json_extract(a.standing, '$.labels.value') AS labels_accuracy, json_extract(a.standing, '$.labels.low') AS labels_low,
+  json_extract(a.standing, '$.labels.high') AS labels_high, json_extract(a.standing, '$.usual') AS labels_usual,
+  json_extract(a.standing, '$.differ') AS labels_differ, a.standing,
   json_extract(a.annotations, '$.summary') AS summary, a.labels, a.annotations, a.partition,
   k.owner AS acknowledged_by,
   strftime('%Y-%m-%dT%H:%M:%fZ', k.at_ms / 1000.0, 'unixepoch') AS acknowledged_at, k.at_ms AS acknowledged_ms,

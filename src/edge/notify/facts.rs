@@ -6,21 +6,23 @@ use super::figures::{
     Scale, aspect_value, cases, count, duration, is_graded, measure_name, moment, moment_after, moments, percent,
     points, promised, rounded, signed,
 };
-use crate::engine::account::told as told_parts;
+use crate::engine::account::{told as told_parts, told_differ};
 use crate::engine::alert::{Account, Crossing, Reason, State};
-use crate::engine::around::{Around, TaskPart};
+use crate::engine::around::{Around, How, Standing, TaskPart};
 use crate::engine::rule::{Grade, Measure};
-use crate::engine::units::Span;
+use crate::engine::units::{Estimate, Span};
 
 /// Longest label value shown, in characters.
 pub(super) const LABEL_LIMIT: usize = 120;
+/// Longest reason shown, in characters.
+const WHY_LIMIT: usize = 200;
 /// How long before a change a release counts as at its time.
 const NEAR: Span = Span::from_secs(3 * 3_600);
 /// Most tasks told of those that carry a change.
 const TASKS_TOLD: usize = 3;
 
 /// The facts of an alert by the names that sinks without a layout give them, in the order in which they are told: `told`,
-/// `since`, `rests_on`, `now`, `how_sure`, `also_moved`, `version`, `tasks`, `false_alarm`, `baseline`; those that are not known
+/// `since`, `rests_on`, `all_outputs`, `labels_differ`, `now`, `how_sure`, `also_moved`, `version`, `tasks`, `false_alarm`, `baseline`; those that are not known
 /// are left out. Cleaned text, not encoded for any sink.
 pub fn facts(crossing: &Crossing) -> Vec<(&'static str, String)> {
     let mut facts = vec![("told", lead(crossing)), ("since", since(crossing))];
@@ -34,6 +36,8 @@ pub fn facts(crossing: &Crossing) -> Vec<(&'static str, String)> {
 const fn key(name: Name) -> &'static str {
     match name {
         Name::RestsOn => "rests_on",
+        Name::AllOutputs => "all_outputs",
+        Name::LabelsDiffer => "labels_differ",
         Name::Now => "now",
         Name::HowSure => "how_sure",
         Name::AlsoMoved => "also_moved",
@@ -136,6 +140,8 @@ pub(super) fn since(crossing: &Crossing) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     RestsOn,
+    AllOutputs,
+    LabelsDiffer,
     Now,
     HowSure,
     AlsoMoved,
@@ -150,6 +156,8 @@ impl Name {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::RestsOn => "Rests on",
+            Self::AllOutputs => "All outputs",
+            Self::LabelsDiffer => "Labels",
             Self::Now => "Now",
             Self::HowSure => "How sure",
             Self::AlsoMoved => "Also moved",
@@ -171,6 +179,8 @@ pub(super) fn evidence(crossing: &Crossing, account: &Account, compact: bool) ->
     if over {
         put(Name::Now, now(account));
     } else {
+        put(Name::AllOutputs, all_outputs(account));
+        put(Name::LabelsDiffer, labels_differ(account));
         let graded = is_graded(&account.measure) && account.arl0 > 0.0;
         put(Name::HowSure, graded.then(|| grade(account.grade).to_owned()));
         put(Name::AlsoMoved, also_moved(&account.around, compact));
@@ -214,15 +224,69 @@ fn rests_on(account: &Account, over: bool, compact: bool) -> Option<String> {
         return None;
     }
     let told = format!("{} {}", count(account.samples), cases(&account.measure));
-    let Around { outputs, labels_missing, counted_from, .. } = &account.around;
-    let Some(from) = counted_from.filter(|_| account.measure == Measure::Accuracy && !over) else {
+    let Around { outputs, labels_missing, counted_from, standing, .. } = &account.around;
+    let Some(from) = counted_from.filter(|_| account.measure.is_of_verdicts() && !over) else {
         let all = format!("{told} ({} of {} outputs labelled so far)", count(account.labels), count(account.outputs));
         return Some(if compact || account.around.counted_from.is_some() && !over { told } else { all });
     };
     // Panes reach back a day; what is older is not counted, and is said not to be.
     let reaches = account.changed_at.is_none_or(|at| from <= at.plus(Span::HOUR));
+    if let Some(standing) = standing {
+        // Verdicts that came late count among the labelled and not in the chart, which is told where it makes a difference.
+        let apart = account.samples.abs_diff(standing.labelled) * 10 > standing.labelled;
+        let judged = if apart { format!("{told}; ") } else { String::new() };
+        let span = if reaches { "since then" } else { "of the last 24 h" };
+        return Some(format!("{judged}{}", verdicts_in(standing, span)));
+    }
     let span = if reaches { "outputs still" } else { "in the last 24 h" };
     Some(format!("{told}; {} of {} {span} unlabelled", count(*labels_missing), count(*outputs)))
+}
+
+/// What share of the verdicts is in, and what share is by that age in the baseline.
+fn verdicts_in(standing: &Standing, span: &str) -> String {
+    let share = standing.label_share().map_or(String::new(), |share| format!(", {}", exact(share)));
+    let usual = standing.usual.map_or(String::new(), |usual| format!(" (usual {})", exact(usual)));
+    format!("{} of {} outputs {span} labelled{share}{usual}", count(standing.labelled), count(standing.outputs))
+}
+
+/// A share in percent with one decimal.
+fn exact(share: f64) -> String {
+    Scale::of(&Measure::Accuracy, &[]).value(share)
+}
+
+/// The accuracy of all outputs as verdicts and confidences together tell it, and what the labels alone say: on how many, the
+/// row before it tells.
+fn all_outputs(account: &Account) -> Option<String> {
+    let standing = account.around.standing.as_ref().filter(|_| account.measure.is_of_verdicts())?;
+    let labels = standing.labels?;
+    let scale = Scale::of(&Measure::Accuracy, &[labels, standing.estimate.unwrap_or(labels)]);
+    let told = |e: Estimate| format!("{} ({})", scale.value(e.value), scale.interval(e));
+    let alone = format!("labels alone {}", told(labels));
+    if let Some(why) = &standing.invalid {
+        return Some(format!("no estimate: {}; {alone}", line(why, WHY_LIMIT)));
+    }
+    let found = told(standing.estimate?);
+    match standing.how {
+        // The alert's own estimate says that already.
+        How::LabelsOnly if account.measure == Measure::Accuracy => None,
+        How::LabelsOnly => Some(alone),
+        How::Powered { .. } => Some(format!("{found}; {alone}")),
+        How::Stratified => {
+            let worth = count(standing.effective as u64);
+            Some(format!("{found}, labels weighted to match, worth {worth}; {alone}"))
+        }
+    }
+}
+
+/// In what the labelled outputs are unlike all, and which number to go by then.
+fn labels_differ(account: &Account) -> Option<String> {
+    let standing = account.around.standing.as_ref().filter(|_| account.measure.is_of_verdicts())?;
+    let differ = told_differ(standing.differ.as_ref()?);
+    let then = match (standing.how, &standing.invalid) {
+        (How::Stratified, None) => "go by the number for all outputs, not by labels alone",
+        _ => "accuracy of all may be another than theirs",
+    };
+    Some(format!("unlike all outputs: {differ}; {then}"))
 }
 
 /// The level of the newest stretches of a course, of six hours at most.

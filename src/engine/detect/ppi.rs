@@ -109,6 +109,13 @@ impl Powered {
     /// Accuracy with its interval, with this weight of confidence; nothing without labels, or without confidences of others
     /// where these have a weight.
     pub fn estimate(&self, lambda: f64, confidence: f64) -> Option<Estimate> {
+        let (value, variance) = self.mean_and_variance(lambda)?;
+        let half = normal_quantile(f64::midpoint(1.0, confidence)) * variance.sqrt();
+        Some(Estimate { value, low: value - half, high: value + half })
+    }
+
+    /// Accuracy and the variance of that, under the same conditions.
+    pub fn mean_and_variance(&self, lambda: f64) -> Option<(f64, f64)> {
         let (n, free) = (self.labelled as f64, self.unlabelled as f64);
         if self.labelled == 0 || (self.unlabelled == 0 && lambda != 0.0) {
             return None;
@@ -120,12 +127,10 @@ impl Powered {
             let mean = self.free_c / free;
             (mean, (self.free_cc / free - mean * mean).max(0.0))
         };
-        let value = y + lambda * (free_c - c);
         let covariance = self.cy / n - c * y;
         let rest = y * (1.0 - y) - 2.0 * lambda * covariance + lambda * lambda * (self.cc / n - c * c);
         let imputed = if lambda == 0.0 { 0.0 } else { lambda * lambda * free_variance / free };
-        let half = normal_quantile(f64::midpoint(1.0, confidence)) * (imputed + rest.max(0.0) / n).sqrt();
-        Some(Estimate { value, low: value - half, high: value + half })
+        Some((y + lambda * (free_c - c), imputed + rest.max(0.0) / n))
     }
 }
 

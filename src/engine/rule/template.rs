@@ -23,6 +23,12 @@ const CUT: &str = " [cut]";
 
 /// Variables that the engine fills in, besides the labels of stream and rule.
 pub const VARIABLES: &[&str] = &[
+    "accuracy_by",
+    "accuracy_estimate",
+    "accuracy_interval",
+    "accuracy_invalid",
+    "accuracy_labels",
+    "accuracy_labels_interval",
     "agent",
     "alert",
     "baseline",
@@ -34,6 +40,9 @@ pub const VARIABLES: &[&str] = &[
     "estimate",
     "interval",
     "labels",
+    "labels_differ",
+    "labels_in",
+    "labels_usual",
     "limit",
     "meaning",
     "method",

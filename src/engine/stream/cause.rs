@@ -46,7 +46,7 @@ impl Stream {
             let Some(change) = alert.end(Reason::Contradicted) else { continue };
             let mut account = alert.account.as_deref().cloned();
             if let Some(account) = &mut account {
-                account.around.cause = self.cause(rule, account.changed_at, ctx.rules);
+                account.around.take_cause(self.cause(rule, account.changed_at, ctx.rules));
             }
             said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, account), ctx))));
         }
@@ -222,19 +222,19 @@ mod tests {
         let mut since = Pane::default();
         add(&mut since, 0.95, false, (800, 760));
         add(&mut since, 0.6, true, (200, 120));
-        let masked = super::masked(&profile, &since, None).unwrap();
-        assert_eq!((masked.coverage_before, masked.answered, masked.predicted), (0.9, Some(0.95), 0.0));
-        assert!((masked.at_coverage - (0.95 * 800.0 + 0.6 * 100.0) / 900.0).abs() < 1e-9, "{masked:?}");
-        let told = Cause { masked: Some(masked), ..Cause::default() }.told();
+        let found = masked(&profile, &since, None).unwrap();
+        assert_eq!((found.coverage_before, found.answered, found.predicted), (0.9, Some(0.95), 0.0));
+        assert!((found.at_coverage - (0.95 * 800.0 + 0.6 * 100.0) / 900.0).abs() < 1e-9, "{found:?}");
+        let told = Cause { masked: Some(found), ..Cause::default() }.told();
         assert!(told.contains("answers 80.0 % of its outputs instead of 90.0 %"), "{told}");
         assert!(told.contains("right in 95.0 %; at the coverage of the baseline it would be 91.1 %."), "{told}");
         // As much as before: nothing to tell. Not labelled: confidence speaks for them.
-        assert_eq!(super::masked(&profile, &profile.pane, None), None);
+        assert_eq!(masked(&profile, &profile.pane, None), None);
         let mut unlabelled = Pane::default();
         add(&mut unlabelled, 0.95, false, (800, 760));
         unlabelled.by_confidence.add(Place::of(Some(0.6), Some(true)), Cell { outputs: 200, labelled: 0, right: 0 });
         unlabelled.escalated.merge(Counts { hits: 200, n: 200 });
-        let masked = super::masked(&profile, &unlabelled, None).unwrap();
+        let masked = masked(&profile, &unlabelled, None).unwrap();
         assert!((masked.predicted - 100.0 / 900.0).abs() < 1e-9 && masked.at_coverage < 0.92, "{masked:?}");
     }
 }

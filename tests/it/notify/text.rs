@@ -2,13 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
-use shewhart::edge::notify::{ALERTS_SHOWN, MailSettings, facts, html, render_eml, render_fallback_eml, text};
+use std::collections::BTreeMap;
+
+use shewhart::edge::notify::{
+    ALERTS_SHOWN, MailSettings, facts, html, payload, render_eml, render_fallback_eml, slack, text,
+};
 use shewhart::engine::alert::{Account, Crossing, Moved, Reason, State};
+use shewhart::engine::around::{Differ, How, Standing, Versus};
 use shewhart::engine::route::{Message, Note, Occasion, SilenceSummary, Status};
 use shewhart::engine::rule::{Characteristic, Component, Measure};
 use shewhart::engine::units::{Estimate, Span};
 
-use super::{RAISED, account, attempt, crossing, firing, hostile, message, poisoned, resolved};
+use super::{RAISED, account, attempt, crossing, firing, hostile, message, poisoned, resolved, standing};
 use crate::fake_smtp::Letter;
 
 fn mail() -> MailSettings {
@@ -51,6 +56,7 @@ fn a_long_description_leaves_room_for_what_to_do() {
     long.annotations.insert("description".to_owned(), "Words and words. ".repeat(60));
     long.annotations.insert("contact".to_owned(), "the desk".to_owned());
     long.account = Some(Account { provisional: true, ..account() });
+    long.account.as_mut().unwrap().around.standing = None;
     let told = text::body(&message(vec![long]));
     assert!(told.lines().count() <= 24 && told.lines().all(|l| l.chars().count() <= 78), "{told}");
     for wanted in ["PROVISIONAL", "https://runbooks.example/agents/accuracy", "head of accounts payable", " …"] {
@@ -288,8 +294,18 @@ fn people_who_acknowledge_cannot_break_a_subject() {
 fn facts_come_in_the_order_of_questions() {
     let told = facts(&crossing("invoice-triage"));
     let names: Vec<_> = told.iter().map(|(name, _)| *name).collect();
-    let expected =
-        ["told", "since", "rests_on", "how_sure", "also_moved", "version", "tasks", "false_alarm", "baseline"];
+    let expected = [
+        "told",
+        "since",
+        "rests_on",
+        "all_outputs",
+        "how_sure",
+        "also_moved",
+        "version",
+        "tasks",
+        "false_alarm",
+        "baseline",
+    ];
     assert_eq!(names, expected);
     assert!(told.iter().all(|(_, text)| !text.is_empty() && !text.contains('\n')));
     // A change older than the panes is not counted whole, and a release long before it is not called near.
@@ -297,7 +313,74 @@ fn facts_come_in_the_order_of_questions() {
     old.account.as_mut().unwrap().changed_at = Some(RAISED.minus(Span::DAY.times(3)));
     old.account.as_mut().unwrap().changed_between = None;
     let told = facts(&old);
-    assert!(told[2].1.ends_with("830 of 3,310 in the last 24 h unlabelled"), "{}", told[2].1);
+    assert!(told[2].1.starts_with("2,480 of 3,310 outputs of the last 24 h labelled, 74.9 %"), "{}", told[2].1);
     old.account.as_mut().unwrap().around.versions[2].at = RAISED.minus(Span::DAY.times(8));
-    assert_eq!(facts(&old)[5].1, "2.4.1 after 2.4.0, since 5 d before the change");
+    assert_eq!(facts(&old)[6].1, "2.4.1 after 2.4.0, since 5 d before the change");
+}
+
+/// The facts of the example with another standing, by their names.
+fn told_of(standing: Option<Standing>) -> BTreeMap<&'static str, String> {
+    let mut crossing = crossing("invoice-triage");
+    crossing.account.as_mut().unwrap().around.standing = standing;
+    facts(&crossing).into_iter().collect()
+}
+
+#[test]
+fn the_accuracy_of_all_outputs_stands_beside_that_of_the_labelled() {
+    let told = told_of(Some(standing()));
+    assert_eq!(told["rests_on"], "2,480 of 3,310 outputs since then labelled, 74.9 % (usual 73.1 %)");
+    assert_eq!(told["all_outputs"], "89.3 % (88.1 to 90.5); labels alone 89.1 % (87.8 to 90.3)");
+    assert!(!told.contains_key("labels_differ"));
+    // Verdicts that came too late to be judged.
+    let late = told_of(Some(Standing { outputs: 8_120, labelled: 4_120, usual: None, ..standing() }));
+    assert_eq!(late["rests_on"], "2,480 labelled events; 4,120 of 8,120 outputs since then labelled, 50.7 %");
+    // Where confidence adds nothing, the alert's own estimate says it all.
+    let alone = Standing { how: How::LabelsOnly, estimate: standing().labels, ..standing() };
+    assert!(!told_of(Some(alone)).contains_key("all_outputs"));
+    // An alert from before there was any of it.
+    let old = told_of(None);
+    assert_eq!(old["rests_on"], "2,480 labelled events; 830 of 3,310 outputs still unlabelled");
+    assert!(!old.contains_key("all_outputs"));
+}
+
+#[test]
+fn picked_labels_are_named_with_the_number_to_go_by() {
+    let differ = Differ { confidence: Some(Versus { labelled: 0.812, all: 0.904 }), escalated: None };
+    let picked = Standing { how: How::Stratified, effective: 1_104.0, differ: Some(differ), ..standing() };
+    let told = told_of(Some(picked.clone()));
+    assert!(told["all_outputs"].contains("(88.1 to 90.5), labels weighted to match, worth 1,104;"));
+    assert_eq!(
+        told["labels_differ"],
+        "unlike all outputs: mean confidence 81.2 % against 90.4 %; go by the number for all outputs, not by labels alone"
+    );
+    let told = told_of(Some(picked.without_estimate("confidence and verdicts disagree".to_owned())));
+    assert!(told["labels_differ"].ends_with("; accuracy of all may be another than theirs"));
+}
+
+/// Whatever carries a message: what is invalid is a reason there, and no number.
+#[test]
+fn an_invalid_estimate_is_a_number_nowhere() {
+    const WHY: &str = "labels contradict confidence since 08:00";
+    let mut one = crossing("invoice-triage");
+    let account = one.account.as_mut().unwrap();
+    // Even where a number was left standing.
+    account.around.standing = Some(Standing { invalid: Some(WHY.to_owned()), ..standing() });
+    let context = account.context();
+    assert_eq!(context["accuracy_invalid"], WHY);
+    let mut seen = context.into_values().collect::<Vec<_>>();
+    let message = message(vec![one]);
+    let bodies = [
+        text::body(&message),
+        html::body(&message),
+        String::from_utf8(payload::body(&message, false).unwrap()).unwrap(),
+        slack::body(&message, attempt()).to_string(),
+    ];
+    for body in bodies {
+        let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(body.contains(&format!("no estimate: {WHY}; labels alone 89.1 % (87.8 to 90.3)")), "{body}");
+        seen.push(body);
+    }
+    for told in seen {
+        assert!(!told.contains("89.3") && !told.contains("88.1") && !told.contains("90.5"), "{told}");
+    }
 }

@@ -57,17 +57,19 @@ pub fn clopper_pearson(counts: Counts, confidence: f64) -> Estimate {
 
 /// The share with Wilson's score interval.
 pub fn wilson(counts: Counts, confidence: f64) -> Estimate {
-    let Some(value) = counts.share() else { return Estimate { value: 0.5, low: 0.0, high: 1.0 } };
-    wilson_effective(value, counts.n as f64, confidence)
+    wilson_of(counts.share().unwrap_or(0.5), counts.n as f64, confidence)
 }
 
-/// Wilson's score interval of a share in [0, 1] that is known as well as from `n` > 0 independent cases, which need not be a
-/// whole number.
-pub fn wilson_effective(value: f64, n: f64, confidence: f64) -> Estimate {
+/// A share in [0, 1] with Wilson's interval for that many cases, which need not be a whole number: what an estimate is worth
+/// whose variance is that of a share of so many cases.
+pub fn wilson_of(value: f64, n: f64, confidence: f64) -> Estimate {
+    if n <= 0.0 {
+        return Estimate { value, low: 0.0, high: 1.0 };
+    }
     let z = normal_quantile(1.0 - (1.0 - confidence) / 2.0);
     let centre = (value + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (value * (1.0 - value) / n + z * z / (4.0 * n * n)).sqrt();
-    // At 0 and n the ends are exactly 0 and 1; the formula leaves rounding dust.
+    // At 0 and 1 the ends are exactly that; the formula leaves rounding dust.
     let low = if value <= 0.0 { 0.0 } else { (centre - half).max(0.0) };
     let high = if value >= 1.0 { 1.0 } else { (centre + half).min(1.0) };
     Estimate { value, low, high }

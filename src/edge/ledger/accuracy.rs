@@ -1,0 +1,89 @@
+//! How accurate streams were over their last day, from the panes that are written down.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::de::DeserializeOwned;
+
+use super::blob::decode;
+use crate::engine::cause::Contradiction;
+use crate::engine::detect::Validity;
+use crate::engine::memory::Memory;
+use crate::engine::sketch::Pane;
+use crate::engine::standing::Standing;
+use crate::engine::units::{Span, Timestamp};
+
+/// How accurate one stream was over its last 24 hours with outputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastDay {
+    /// Who; nothing where streams are not formed by agent.
+    pub agent: Option<String>,
+    /// The segment, where streams are formed by it.
+    pub task: Option<String>,
+    /// How accurate it was.
+    pub standing: Standing,
+    /// Accuracy of its baseline, in [0, 1], where that has labels.
+    pub baseline: Option<f64>,
+}
+
+/// The accuracy of at most `most` streams with labels, those with firing alerts first, then those with the most labels; and how
+/// many streams with labels there are.
+///
+/// # Errors
+/// What SQLite says; a pane that cannot be read counts as damage.
+pub fn last_days(db: &Connection, most: usize) -> rusqlite::Result<(Vec<LastDay>, i64)> {
+    let all = db.query_row("SELECT count(*) FROM streams WHERE labelled > 0", [], |row| row.get(0))?;
+    let mut select = db.prepare(
+        "SELECT s.id, s.agent, s.task, s.newest_pane_ms, b.baseline_accuracy, s.memory
+         FROM streams s JOIN v_stream_baselines b ON b.stream_id = s.id
+         LEFT JOIN (SELECT DISTINCT stream_id FROM v_open_alerts WHERE state = 'firing') f ON f.stream_id = s.id
+         WHERE s.labelled > 0 AND s.newest_pane_ms IS NOT NULL
+         ORDER BY f.stream_id IS NULL, s.labelled DESC, s.id LIMIT ?1",
+    )?;
+    let days = select.query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+        let newest = Timestamp::from_millis(row.get(3)?);
+        let pane = last_day(db, row.get(0)?, newest)?;
+        let memory: Memory = read(&row.get::<_, Vec<u8>>(5)?)?;
+        let standing = Standing::of_pane(&pane);
+        let standing = match contradicted(&memory) {
+            Some(why) => standing.without_estimate(why),
+            None => standing,
+        };
+        Ok(LastDay { agent: row.get(1)?, task: row.get(2)?, standing, baseline: row.get(4)? })
+    })?;
+    Ok((days.collect::<rusqlite::Result<_>>()?, all))
+}
+
+/// Why confidence cannot be gone by on a stream, where a chart of it says so.
+fn contradicted(memory: &Memory) -> Option<String> {
+    memory.charts.values().find_map(|chart| match chart.validity()? {
+        Validity::Valid => None,
+        Validity::Invalid { since, labels, shortfall, .. } => Some(Contradiction { since, labels, shortfall }.told()),
+    })
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> rusqlite::Result<T> {
+    decode(bytes).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.to_string().into()))
+}
+
+/// All of a stream in the hour of its newest minute and the 23 hours before it, each pane found by its key.
+fn last_day(db: &Connection, stream: i64, newest: Timestamp) -> rusqlite::Result<Pane> {
+    let mut all = Pane::default();
+    let mut add = |table: &str, start: Timestamp| -> rusqlite::Result<()> {
+        let sql = format!("SELECT pane FROM {table} WHERE start_ms = ?1 AND stream_id = ?2");
+        let bytes: Option<Vec<u8>> =
+            db.prepare_cached(&sql)?.query_row(params![start.as_millis(), stream], |row| row.get(0)).optional()?;
+        if let Some(bytes) = bytes {
+            all.merge(&read::<Pane>(&bytes)?);
+        }
+        Ok(())
+    };
+    for back in (0..24).rev() {
+        let hour = newest.floor(Span::HOUR).minus(Span::HOUR.times(back));
+        // As in v_hours: an hour's own row is whole once all its minutes have left memory.
+        if hour.plus(Span::MINUTE.times(119)) <= newest {
+            add("rollup_hour", hour)?;
+        } else {
+            (0..60).try_for_each(|minute| add("rollup_minute", hour.plus(Span::MINUTE.times(minute))))?;
+        }
+    }
+    Ok(all)
+}
