@@ -230,7 +230,8 @@ fn accuracy(cells: &[(Place, Cell)]) -> (Option<Estimate>, u64, f64) {
         strata.iter().map(|cell| (f64::from(cell.outputs) / outputs, f64::from(cell.labelled), f64::from(cell.right)))
     };
     let p: f64 = parts().map(|(weight, n, right)| weight * right / n).sum();
-    let p = p.clamp(0.0, 1.0);
+    // Weights add up to 1 but for rounding.
+    let p = if strata.iter().all(|cell| cell.right == cell.labelled) { 1.0 } else { p.clamp(0.0, 1.0) };
     let drawn = |n: f64, right: f64| (right + p) / (n + 1.0);
     let variance: f64 =
         parts().map(|(weight, n, right)| weight * weight * drawn(n, right) * (1.0 - drawn(n, right)) / n).sum();
