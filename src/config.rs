@@ -364,28 +364,30 @@ impl RawLabels {
                     faults.push(format!("labels.streams[{at}]: {error}"));
                 }
             }
-            if let Some(age) = wait_of(wait, &format!("labels.streams[{at}].wait"), faults) {
-                waits.push(AskedWait { streams: streams.clone(), age });
+            match wait_of(wait) {
+                Ok(age) => waits.push(AskedWait { streams: streams.clone(), age }),
+                Err(fault) => faults.push(format!("labels.streams[{at}].wait is {fault}")),
             }
         }
-        if let Some(age) = self.wait.as_deref().and_then(|wait| wait_of(wait, "labels.wait", faults)) {
-            waits.push(AskedWait { streams: BTreeMap::new(), age });
+        match self.wait.as_deref().map(wait_of) {
+            Some(Ok(age)) => waits.push(AskedWait { streams: BTreeMap::new(), age }),
+            Some(Err(fault)) => faults.push(format!("labels.wait is {fault}")),
+            None => {}
         }
         waits
     }
 }
 
-/// `auto`, or one of the ages that are told apart.
-fn wait_of(text: &str, key: &str, faults: &mut Vec<String>) -> Option<Option<Span>> {
+/// `auto`, which leaves it to the baseline, or one of the ages that are told apart.
+fn wait_of(text: &str) -> Result<Option<Span>, String> {
     if text == "auto" {
-        return Some(None);
+        return Ok(None);
     }
     let age = text.parse::<Span>().ok().filter(|age| AGES.contains(age));
-    if age.is_none() {
+    age.map(Some).ok_or_else(|| {
         let ages: Vec<String> = AGES.iter().map(ToString::to_string).collect();
-        faults.push(format!("{key} is `{}`; expected auto or one of {}", text.escape_default(), ages.join(", ")));
-    }
-    age.map(Some)
+        format!("`{}`; expected auto or one of {}", text.escape_default(), ages.join(", "))
+    })
 }
 
 /// `1 per 7d`: how many false alarms all streams and rules may raise together.

@@ -7,6 +7,7 @@
 //! Changes come at random times of a long run in control, in which every chart begins anew after a false alarm of its own.
 #![expect(clippy::indexing_slicing, reason = "places are drawn below the lengths")]
 
+use shewhart::engine::detect::design::interval::normal_quantile;
 use shewhart::engine::detect::{
     AdjustedChart, AdjustedDesign, CalibrationMap, DesignCache, Direction, EstimateChart, EstimateDesign, Form,
     MeanDesign, Method, Mixture, ProportionDesign, Rung, Validity,
@@ -14,7 +15,7 @@ use shewhart::engine::detect::{
 
 use super::charts::{AT, DELTA, alarm};
 use super::study::{Figure, Study, Xorshift, mean, quantile};
-use super::world::{ACCURACY, Kind, Mechanism, World, expit, logit};
+use super::world::{ACCURACY, Kind, Mechanism, World, expit, logit, solve};
 
 const QUALITIES: [f64; 3] = [0.05, 0.2, 0.5];
 const DROPS: [f64; 2] = [0.02, 0.05];
@@ -314,18 +315,20 @@ fn wander(study: &Study) {
     println!("  sd of the hourly mean   cases          hourly");
     let designs = Designs::new(0.2);
     let mut cache = DesignCache::new();
-    let slope = mean(&designs.world.kinds.iter().map(|kind| kind.stated * (1.0 - kind.stated)).collect::<Vec<f64>>());
     let logits: Vec<f64> = designs.world.kinds.iter().map(|kind| logit(kind.stated)).collect();
+    let slope = mean(&designs.world.kinds.iter().map(|kind| kind.stated * (1.0 - kind.stated)).collect::<Vec<f64>>());
     for (row, sd) in (0..).zip(WANDERS) {
         let promise = ARL0 / LABELLED;
         let fresh =
             [Form::Cases, Form::Hourly].map(|form| Foresight::new(designs.estimate(form, promise, sd, &mut cache)));
         let cases = study.runs(WANDERING);
+        // Shifts up and down do not cancel on the logit scale; the mean over hours is to be that of the baseline.
+        let centre = centred(&logits, sd / slope);
         let figures: [Figure; 2] = study.repeat(2_000 + row, |random| {
             let mut charts = fresh.clone();
             let mut alarms = [0.0; 2];
             for _ in 0..cases / HOUR {
-                let shift = sd / slope * random.normal();
+                let shift = centre + sd / slope * random.normal();
                 for _ in 0..HOUR {
                     let place = (random.uniform() * logits.len() as f64) as usize;
                     let stated = expit(logits[place] + shift);
@@ -342,6 +345,14 @@ fn wander(study: &Study) {
         let [single, hourly] = figures;
         println!("  {:<23} {single:<14.2} {hourly:.2}", format!("{} points", sd * 100.0));
     }
+}
+
+/// The shift that keeps the mean where shifts of this standard deviation are added.
+fn centred(logits: &[f64], deviation: f64) -> f64 {
+    let normal = |i: u32| normal_quantile((f64::from(i) + 0.5) / 41.0) * deviation;
+    let of = |by: f64| mean(&logits.iter().map(|x| expit(x + by)).collect::<Vec<f64>>());
+    let wanted = of(0.0);
+    solve(-1.0, 1.0, wanted, |by| mean(&(0..41).map(|i| of(by + normal(i))).collect::<Vec<f64>>()))
 }
 
 /// The tripwire: labels until confidence that lies is told, and trips in control.

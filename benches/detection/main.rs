@@ -1,9 +1,9 @@
 //! How long the default charts take to see a drop, and how often they cry wolf: seeded simulation of production code.
 //!
-//! Run with `cargo bench --bench detection --no-default-features`: about four minutes on a slow core. Behind `--` may
-//! stand names of parts (`delays`, `promise`, `baselines`, `wander`, `grades`, `volume`, `foresight`) and `--scale N`, which makes every part
-//! N times as long. `--write DIR` writes the sequences that `benches/river.py` reads, with the alarms of our charts on
-//! them.
+//! Run with `cargo bench --bench detection --no-default-features`: about eight minutes on a slow core. Behind `--` may
+//! stand names of parts (`delays`, `promise`, `baselines`, `wander`, `grades`, `volume`, `foresight`) and `--scale N`,
+//! which makes every part N times as long. `--write DIR` writes the sequences that `benches/river.py` reads, with the
+//! alarms of our charts on them.
 //!
 //! Every figure is a mean over 20 repetitions with seeds of their own, followed by its standard error in parentheses:
 //! the standard deviation over the repetitions, divided by the root of 20.

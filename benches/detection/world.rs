@@ -75,7 +75,7 @@ pub(crate) fn expit(x: f64) -> f64 {
 }
 
 /// Where an increasing function of a number between two has this value.
-fn solve(mut low: f64, mut high: f64, wanted: f64, f: impl Fn(f64) -> f64) -> f64 {
+pub(crate) fn solve(mut low: f64, mut high: f64, wanted: f64, f: impl Fn(f64) -> f64) -> f64 {
     for _ in 0..HALVINGS {
         let middle = f64::midpoint(low, high);
         if f(middle) < wanted {

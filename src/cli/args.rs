@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::check::CheckArgs;
 use super::design::args::DesignArgs;
+use super::label_queue::LabelQueueArgs;
 use super::rules::args::RulesArgs;
+use super::threshold::ThresholdArgs;
 use crate::engine::Group;
 use crate::engine::budget::Budget;
 use crate::engine::units::Span;
@@ -53,6 +55,10 @@ pub enum Command {
     /// Draw the classical chart of a share by hours or days, with run rules; it looks and never alarms
     #[command(after_help = "Example: shewhart chart --db data/shewhart.db --agent invoice-triage --measure accuracy")]
     Chart(ChartArgs),
+    /// Which cases people should judge next: those whose verdicts tell soonest whether something is wrong
+    LabelQueue(LabelQueueArgs),
+    /// What each threshold on confidence would do: coverage, accuracy, escalations, with intervals
+    Threshold(ThresholdArgs),
     /// Run rules over recorded events: the same engine, no broker
     #[command(
         after_help = "Examples:\n  shewhart replay events.jsonl.gz --baseline-first 10000 --group-by agent\n  shewhart replay events.jsonl.gz --baseline-first 10000 --rules new/ --against old/ --max-false-alarms '1 per 7d'\n  shewhart replay events.jsonl.gz --baseline-first 10000 --inject 'accuracy -3pp where agent=x from 2026-03-01T00:00:00Z'"

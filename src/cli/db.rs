@@ -307,7 +307,7 @@ fn write_csv<'v>(out: &mut dyn Write, values: impl Iterator<Item = ValueRef<'v>>
 
 /// A cell of CSV. Text that a spreadsheet would take for a formula is led by an apostrophe; numbers are numbers and stay
 /// as they are, or no negative one could be computed with. Empty text is quoted, so that it is not nothing.
-fn csv_cell(value: ValueRef<'_>) -> String {
+pub(super) fn csv_cell(value: ValueRef<'_>) -> String {
     let mut cell = shown(value);
     if !matches!(value, ValueRef::Text(_)) {
         return cell;

@@ -13,6 +13,7 @@ mod demo;
 pub mod design;
 mod explain;
 mod input;
+pub mod label_queue;
 mod people;
 mod replay;
 pub mod rules;
@@ -20,6 +21,7 @@ mod run;
 mod simulate;
 mod table;
 mod test;
+pub mod threshold;
 
 use std::process::ExitCode;
 
@@ -60,6 +62,8 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Design(args) => design::design(&args),
         Command::Chart(args) => chart::run(&args),
+        Command::LabelQueue(args) => label_queue::run(&args),
+        Command::Threshold(args) => threshold::run(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Test(args) => test::test(&args),
         Command::Baseline(args) => baseline::baseline(&args),

@@ -25,7 +25,11 @@ pub(super) fn tell(effects: &[(Partition, Effect)]) {
                 rejected += 1;
                 last = Some((partition, offset, rejection));
             }
-            Effect::Learnt { .. } | Effect::Version { .. } | Effect::Drawn { .. } => {}
+            Effect::Learnt { .. }
+            | Effect::Version { .. }
+            | Effect::Drawn { .. }
+            | Effect::Case { .. }
+            | Effect::Judged { .. } => {}
         }
     }
     // One line for a batch, however many records it rejects: whoever writes to the topic must not flood the log.

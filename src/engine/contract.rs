@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Crossing;
+use super::asking::is_kept;
 use super::baseline::BaselineSet;
 use super::chart::Point;
-use super::event::Rejection;
+use super::event::{Output, Rejection};
 use super::rule::{RuleSet, matches};
 use super::units::{Offset, Span, Timestamp};
 
@@ -124,6 +125,35 @@ pub enum Input<'a> {
     Allowance(f64),
 }
 
+/// An output that is kept so that its verdict can be asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// Hash of agent and event id.
+    pub key: u128,
+    /// Whose output it is; cleaned.
+    pub agent: String,
+    /// The output's id; cleaned.
+    pub event_id: String,
+    /// Its event time.
+    pub at: Timestamp,
+    /// Stated confidence, in [0, 1].
+    pub confidence: f64,
+    /// Whether it was handed to a person, where that was said.
+    pub escalated: Option<bool>,
+    /// The share of outputs that were kept then, in (0, 1].
+    pub share: f64,
+}
+
+impl Case {
+    /// An output whose verdict is not known yet, where it states a confidence and is among the share of outputs that are kept.
+    pub fn of(output: &Output<'_>, key: u128, share: Option<f64>) -> Option<Self> {
+        let confidence = output.confidence.filter(|_| output.correct.is_none())?;
+        let share = share.filter(|share| is_kept(key, *share))?;
+        let (agent, event_id) = (output.agent.clone().into_owned(), output.event_id.clone().into_owned());
+        Some(Self { key, agent, event_id, at: output.ts, confidence, escalated: output.escalated, share })
+    }
+}
+
 /// Everything an engine can ask for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -151,6 +181,26 @@ pub enum Effect {
         to: String,
         /// Event time of its first output.
         at: Timestamp,
+    },
+    /// An output is kept as a case that its verdict can be asked on.
+    Case {
+        /// The stream's index.
+        stream: u32,
+        /// The case.
+        case: Box<Case>,
+    },
+    /// The verdict on a case came.
+    Judged {
+        /// The stream's index.
+        stream: u32,
+        /// Event time of the output.
+        at: Timestamp,
+        /// Hash of agent and event id.
+        key: u128,
+        /// When the verdict was given.
+        judged_at: Timestamp,
+        /// Whether the output was right.
+        correct: bool,
     },
     /// A point of a control chart.
     Drawn {

@@ -341,10 +341,9 @@ impl Plan {
     pub const fn unit(&self) -> SampleUnit {
         match &self.design {
             Design::Proportion(ProportionDesign { alarm: Alarm::Batches(_), .. }) => SampleUnit::Batch,
-            Design::Proportion(_) => SampleUnit::Case,
-            Design::Estimate(design) if matches!(design.form, Form::Cases) => SampleUnit::Case,
-            Design::Adjusted(_) => SampleUnit::Case,
-            Design::Mean(_) | Design::Vector(..) | Design::Estimate(_) => SampleUnit::Bucket,
+            Design::Estimate(design) if matches!(design.form, Form::Hourly) => SampleUnit::Bucket,
+            Design::Proportion(_) | Design::Estimate(_) | Design::Adjusted(_) => SampleUnit::Case,
+            Design::Mean(_) | Design::Vector(..) => SampleUnit::Bucket,
             Design::Distance(_) => SampleUnit::Window,
             Design::Volume(_) => SampleUnit::Block,
         }

@@ -23,14 +23,23 @@ pub(super) struct Label {
     pub(super) in_baseline: bool,
     /// Whether it lies within the baseline's coverage.
     pub(super) covered: bool,
-    /// Whether it came after the output, by feedback.
-    pub(super) late: bool,
+    /// How it came.
+    pub(super) came: Came,
     /// Where the output stands in its stream's table of confidence.
     pub(super) place: Place,
     /// The number of the output's task in its stream; 0 for none.
     pub(super) task: u8,
-    /// Whether the output was picked with more than the usual chance, and is left out of charts for it.
-    pub(super) picked: bool,
+}
+
+/// How it became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// With the output.
+    AtOnce,
+    /// After it, by feedback.
+    Later,
+    /// The same of an output that was picked with more than the usual chance, and is left out of charts for it.
+    Picked,
 }
 
 impl Label {
@@ -41,10 +50,9 @@ impl Label {
         at: Timestamp::MIN,
         in_baseline: false,
         covered: false,
-        late: false,
+        came: Came::AtOnce,
         place: Place::NONE,
         task: 0,
-        picked: false,
     };
 }
 

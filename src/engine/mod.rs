@@ -6,6 +6,7 @@
 pub mod account;
 pub mod alert;
 pub mod around;
+pub mod asking;
 pub mod baseline;
 pub mod batches;
 mod beside;
@@ -33,12 +34,13 @@ pub mod sketch;
 pub mod standing;
 pub mod stream;
 pub mod text;
+pub mod threshold;
 pub mod units;
 pub mod vector;
 pub mod verdicts;
 pub mod window;
 
-pub use contract::{AskedWait, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
+pub use contract::{AskedWait, Case, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -50,7 +52,7 @@ use budget::Promised;
 use confidence::{Place, draw};
 use detect::DesignCache;
 use event::{Event, Feedback, Output, Rejection, Why};
-use labels::Label;
+use labels::{Came, Label};
 use memory::Memory;
 use recent::{Entry, Known, Op, Recent};
 use rule::RuleSet;
@@ -258,9 +260,11 @@ impl Engine {
         let override_known = output.flags.iter().any(|(name, _)| name == "overridden");
         let mut in_baseline = false;
         let mut kept = true;
-        let (mut task, mut covered) = (0, false);
+        let (mut task, mut covered, mut share) = (0, false, None);
         let place = Place::of(output.confidence, output.escalated);
         self.with_stream(index, now, effects, |stream, ctx, said| {
+            // Before the output: what it says must not decide whether it is kept.
+            share = stream.case_share(ctx.rules);
             in_baseline = stream.in_baseline();
             stream.memory.applied = offset;
             kept = stream.output(output, ctx, said);
@@ -273,11 +277,15 @@ impl Engine {
             }
         });
         self.position.counters.late += u64::from(!kept);
+        let case = Case::of(output, key, share).map(Box::new);
+        let is_case = Known::CASE.when(case.is_some());
+        effects.extend(case.map(|case| Effect::Case { stream: index, case }));
         let known = Known::IN_BASELINE
             .when(in_baseline)
             .and(Known::LABELLED.when(output.correct.is_some()))
             .and(Known::OVERRIDE.when(override_known))
-            .and(Known::COVERED.when(covered));
+            .and(Known::COVERED.when(covered))
+            .and(is_case);
         self.recent.apply(Op::Insert(Entry { key, stream: index, ts: output.ts, place, task, known }));
         Ok(())
     }
@@ -304,6 +312,10 @@ impl Engine {
         if correct.is_some() && known.is_some() {
             self.recent.apply(Op::Labelled(key));
         }
+        if let (Some(correct), Some(entry)) = (correct, known.filter(|_| before.has(Known::CASE))) {
+            let (stream, at, judged_at) = (entry.stream, entry.ts, feedback.ts);
+            effects.push(Effect::Judged { stream, at, key, judged_at, correct });
+        }
         if overridden.is_some() && known.is_some() {
             self.recent.apply(Op::OverrideKnown(key));
         }
@@ -318,10 +330,9 @@ impl Engine {
             at,
             in_baseline: before.has(Known::IN_BASELINE),
             covered: before.has(Known::COVERED),
-            late: true,
+            came: Came::Later,
             place: known.map_or(Place::NONE, |entry| entry.place),
             task: known.map_or(0, |entry| entry.task),
-            picked: false,
         };
         let now = self.position.time.unwrap_or(feedback.ts);
         self.with_stream(index, now, effects, |stream, ctx, said| {
@@ -329,7 +340,8 @@ impl Engine {
             // Another half of the key than the one that decides about coverage.
             let usual =
                 feedback.sampled.is_none_or(|sampled| stream.memory.picks.takes(sampled, draw((key >> 64) as u64)));
-            stream.label(&Label { picked: !usual, ..label }, ctx, said);
+            let came = if usual { Came::Later } else { Came::Picked };
+            stream.label(&Label { came, ..label }, ctx, said);
         });
         Ok(())
     }

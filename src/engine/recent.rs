@@ -38,6 +38,8 @@ impl Known {
     pub const OVERRIDE: Self = Self(4);
     /// It lies within the baseline's coverage.
     pub const COVERED: Self = Self(8);
+    /// It is kept as a case that its verdict can be asked on.
+    pub const CASE: Self = Self(16);
 
     /// This truth where `holds`, nothing otherwise.
     #[must_use]

@@ -1,6 +1,7 @@
 //! All state of one monitored stream.
 
 mod cause;
+mod keep;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -360,12 +361,11 @@ impl Stream {
             {
                 draw(*definition, rule, chart, ctx.now, said);
             }
-            let active = match rule.detect.bound {
-                Bound::Absence(span) => self.silent_from(span).is_some_and(|from| ctx.now >= from),
-                _ => {
-                    let chart = self.memory.charts.get(definition);
-                    chart.and_then(|chart| chart.grade_for(&rule.detect)).is_some_and(|g| g >= rule.detect.grade)
-                }
+            let active = if let Bound::Absence(span) = rule.detect.bound {
+                self.silent_from(span).is_some_and(|from| ctx.now >= from)
+            } else {
+                let chart = self.memory.charts.get(definition);
+                chart.and_then(|chart| chart.grade_for(&rule.detect)).is_some_and(|g| g >= rule.detect.grade)
             };
             let known = self.memory.alerts.get(&rule.id);
             if known.is_none() && !active {

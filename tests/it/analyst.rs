@@ -9,10 +9,11 @@ use std::sync::{Arc, OnceLock};
 use rusqlite::Connection;
 use serde_json::Value;
 use shewhart::edge::ledger::{
-    Act, Baselines, Commit, GapRow, Identity, LearntStream, Ledger, OperatorAct, Outcome, Payloads, RuleSetRow,
-    Verdict, encode_rules, open_read_only,
+    Act, Baselines, Commit, Drawn, GapRow, Identity, LearntStream, Ledger, OperatorAct, Outcome, Payloads, Pool,
+    Requests, RuleSetRow, Verdict, WaitingCase, all_streams, encode_rules, open_read_only,
 };
 use shewhart::engine::alert::{Id, State};
+use shewhart::engine::asking::Chance;
 use shewhart::engine::baseline::BaselineSet;
 use shewhart::engine::route::{Pace, Policy, Route, Silence};
 use shewhart::engine::rule::{RuleSet, Source, compile};
@@ -95,7 +96,21 @@ fn build() -> World {
     let mut world = World { _folder: folder, path, lines, findings: Vec::new(), told: 0, messages: 0 };
     play(&mut ledger, &mut world, rules, baselines);
     deliver(&mut ledger);
+    ask(&world.path);
     world
+}
+
+/// Asks for three verdicts.
+fn ask(path: &Path) {
+    let mut requests = Requests::open(path).unwrap();
+    let streams = all_streams(requests.db()).unwrap();
+    let pool = Pool { streams: &streams, from: Timestamp::MIN, again: false };
+    let evenly = Chance { drawn: 0.1, uncertain: false };
+    let draw = |cases: Vec<WaitingCase>| {
+        cases.iter().take(3).map(|case| Drawn::of(case, evenly, "drawn evenly".to_owned())).collect()
+    };
+    let (drawn, _) = requests.ask(pool, (Timestamp::from_millis(1_768_300_000_000), "ann"), draw).unwrap();
+    assert_eq!(drawn.len(), 3);
 }
 
 fn settings(provisional_outputs: u64) -> Settings {

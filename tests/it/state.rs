@@ -14,7 +14,7 @@ use shewhart::engine::units::Partition;
 use crate::daemon::Place;
 
 /// What must not depend on how often a daemon was ended, and when. Columns with the wall clock's time are left out.
-const EXACT: [(&str, &str); 12] = [
+const EXACT: [(&str, &str); 13] = [
     ("partitions", "SELECT * FROM partitions ORDER BY partition"),
     ("streams", "SELECT * FROM streams ORDER BY id"),
     ("rollup_minute", "SELECT * FROM rollup_minute ORDER BY start_ms, stream_id"),
@@ -24,6 +24,7 @@ const EXACT: [(&str, &str); 12] = [
     ("alert_events", "SELECT * FROM alert_events ORDER BY id"),
     ("versions", "SELECT * FROM versions ORDER BY stream_id, at_ms, to_version"),
     ("chart_points", "SELECT * FROM chart_points ORDER BY at_ms, stream_id, chart"),
+    ("cases", "SELECT * FROM cases ORDER BY stream_id, at_ms, key"),
     ("rejects", "SELECT partition, offset, why, detail, payload FROM rejects ORDER BY partition, offset"),
     ("gaps", "SELECT partition, from_offset, to_offset, reason FROM gaps ORDER BY id"),
     ("meta", "SELECT * FROM meta ORDER BY key"),

@@ -20,7 +20,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 34] = [
+const ENGINE: [(&str, &[&str]); 36] = [
     ("units", &[]),
     ("text", &[]),
     ("cause", &["units"]),
@@ -63,6 +63,7 @@ const ENGINE: [(&str, &[&str]); 34] = [
         &[
             "account",
             "alert",
+            "asking",
             "baseline",
             "beside",
             "budget",
@@ -83,7 +84,9 @@ const ENGINE: [(&str, &[&str]); 34] = [
             "window",
         ],
     ),
-    ("contract", &["alert", "baseline", "chart", "event", "rule", "units"]),
+    ("threshold", &["confidence", "detect", "units"]),
+    ("asking", &[]),
+    ("contract", &["alert", "asking", "baseline", "chart", "event", "rule", "units"]),
     ("route", &["alert", "units"]),
 ];
 

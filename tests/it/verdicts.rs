@@ -1,6 +1,6 @@
 //! When verdicts come, and what they make of confidence: the engine as a whole on made-up agents.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -178,8 +178,7 @@ fn labels_and_confidence_share_one_promise() {
         run(&mut engine, agent, "96h", 7);
         let stream = only(&engine);
         let at = stream.memory.last_seen;
-        let weekly = stream.charts(engine.rules()).map(|(_, chart)| chart.per_week(at)).collect::<Vec<f64>>();
-        weekly
+        stream.charts(engine.rules()).map(|(_, chart)| chart.per_week(at)).collect::<Vec<f64>>()
     };
     let alone = "{ alert: A, detect: { measure: accuracy, drop: 2pp, arl0: 20000 }, labels: { severity: critical } }";
     let beside = "{ alert: B, detect: { measure: estimated_accuracy, drop: 2pp }, labels: { severity: warning } }";
@@ -194,8 +193,8 @@ fn labels_and_confidence_share_one_promise() {
 #[test]
 fn cases_picked_for_their_doubt_do_not_alarm() {
     // From the third day on half of the doubtful outputs are judged and a tenth of the others: errors among the labelled double.
-    let doubtful = |i: u64| i % 5 == 0;
-    let wrong = |i: u64| if doubtful(i) { i % 3 == 0 } else { i % 97 == 1 };
+    let doubtful = |i: u64| i.is_multiple_of(5);
+    let wrong = |i: u64| if doubtful(i) { i.is_multiple_of(3) } else { i % 97 == 1 };
     let judge = |said: bool| {
         let mut engine = engine(first(3_000), rules(ACCURACY));
         let mut crossings = Vec::new();
@@ -212,7 +211,7 @@ fn cases_picked_for_their_doubt_do_not_alarm() {
             } else {
                 10
             };
-            if (i / 5) % every == 0 {
+            if (i / 5).is_multiple_of(every) {
                 let sampled = if said { format!(r#","sampled":{}"#, 1.0 / every as f64) } else { String::new() };
                 let right = !wrong(i);
                 let json = format!(

@@ -4,6 +4,8 @@ mod accuracy;
 mod acts;
 pub mod baselines;
 mod blob;
+mod cases;
+mod confidence;
 mod outbox;
 pub mod query;
 mod restore;
@@ -19,6 +21,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 pub use accuracy::{LastDay, last_days};
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
+pub use cases::{Drawn, Pool, Requests, WaitingCase, doubt};
+pub use confidence::{CountedStream, all_streams, confidence_by_hour, profile_of, streams_of};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};

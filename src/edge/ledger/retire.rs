@@ -14,12 +14,20 @@ const KEPT: i64 = 400;
 /// Rule sets kept beside the one in force, however young: a broken script may offer one every second.
 const RULE_SETS_MAX: i64 = 10_000;
 
+/// Days that cases are kept that verdicts can be asked on.
+const CASES_KEPT: i64 = 30;
+/// Cases that go in one round: every stream makes two an hour.
+const CASES_ROUND: i64 = 10_000;
+
 /// Messages and alerts that go in one round: the loop stands still meanwhile, and what is left goes in the next.
 const ROUND: i64 = 500;
 
 /// Messages that are settled, and old.
 const OLD_MESSAGES: &str = "SELECT id FROM outbox WHERE state <> 'pending' AND done_at_ms < ?1
   ORDER BY done_at_ms LIMIT ?2";
+/// Cases that are old.
+const OLD_CASES: &str = "SELECT c.stream_id, c.at_ms, c.key FROM streams s
+  CROSS JOIN cases c ON c.stream_id = s.id AND c.at_ms < ?1 LIMIT ?2";
 /// Alerts that are over, and old, and of which no message is left.
 const OLD_ALERTS: &str = "SELECT id FROM alerts WHERE state NOT IN ('pending', 'firing')
   AND coalesce(ended_at_ms, started_at_ms) < ?1
@@ -27,7 +35,7 @@ const OLD_ALERTS: &str = "SELECT id FROM alerts WHERE state NOT IN ('pending', '
   AND id NOT IN (SELECT value FROM json_each(?3)) ORDER BY coalesce(ended_at_ms, started_at_ms) LIMIT ?2";
 
 impl Ledger {
-    /// Deletes what is older than it is kept: minutes after 14 days; hours, chart points, ended alerts, settled messages
+    /// Deletes what is older than it is kept: minutes after 14 days, cases after 30; hours, chart points, ended alerts, settled messages
     /// and rule sets after 400, of rule sets all but the newest 10,000. What is in force, open, pending, or known to the
     /// router stays whatever its age.
     ///
@@ -72,12 +80,25 @@ fn delete(db: &mut rusqlite::Connection, held: &str, stream_time: Timestamp, now
     for of in ["acknowledgements WHERE alert_id", "alert_events WHERE alert_id", "alerts WHERE id"] {
         forget(&transaction, of, &alerts)?;
     }
+    retire_cases(&transaction, before(stream_time, CASES_KEPT), before(now, KEPT))?;
     transaction.execute(
         "DELETE FROM rule_sets WHERE id <> (SELECT max(id) FROM rule_sets WHERE accepted)
          AND (at_ms < ?1 OR id <= (SELECT max(id) FROM rule_sets) - ?2)",
         params![before(now, KEPT), RULE_SETS_MAX],
     )?;
     transaction.commit()
+}
+
+/// Deletes old cases and old requests. No index knows how old cases are: the oldest of a stream come first in their table.
+fn retire_cases(db: &Transaction<'_>, cases_before: i64, requests_before: i64) -> rusqlite::Result<()> {
+    let old: Vec<(i64, i64, i64)> = db
+        .prepare_cached(OLD_CASES)?
+        .query_map([cases_before, CASES_ROUND], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut delete = db.prepare_cached("DELETE FROM cases WHERE stream_id = ?1 AND at_ms = ?2 AND key = ?3")?;
+    old.into_iter().try_for_each(|case| delete.execute(case).map(drop))?;
+    let requests = "DELETE FROM label_requests WHERE id IN (SELECT id FROM label_requests WHERE at_ms < ?1 LIMIT ?2)";
+    db.execute(requests, [requests_before, ROUND]).map(drop)
 }
 
 fn ids(db: &Transaction<'_>, select: &str, values: &[&dyn ToSql]) -> rusqlite::Result<Vec<String>> {
@@ -191,6 +212,7 @@ mod tests {
             "DELETE FROM alerts WHERE id = ?1",
             OLD_MESSAGES,
             OLD_ALERTS,
+            "DELETE FROM label_requests WHERE id IN (SELECT id FROM label_requests WHERE at_ms < ?1 LIMIT ?2)",
         ] {
             let plan = format!("EXPLAIN QUERY PLAN {delete}");
             let mut plan = ledger.db.prepare(&plan).unwrap();
@@ -199,6 +221,30 @@ mod tests {
                 steps.filter(|step| step.starts_with("SCAN") && !step.contains("json_each")).collect();
             assert_eq!(scans, [""; 0], "{delete}");
         }
+    }
+
+    #[test]
+    fn cases_go_after_a_month_and_requests_after_a_year() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = ledger(&folder);
+        let stream =
+            "INSERT INTO streams (id, partition, idx, labels, outputs, labelled, promised, promised_week, raised,
+            first_seen_ms, last_seen_ms, memory) VALUES (1, 0, 1, '{}', 0, 0, 0, 0, 0, 0, 0, x'')";
+        ledger.db.execute(stream, []).unwrap();
+        for days in [31, 29] {
+            let case = "INSERT INTO cases (stream_id, at_ms, key, agent, event_id, confidence, share)
+                VALUES (1, ?1, 7, 'a', ?2, 0.5, 1.0)";
+            ledger.db.execute(case, params![day(days), days.to_string()]).unwrap();
+        }
+        for days in [401, 399] {
+            let request =
+                "INSERT INTO label_requests (at_ms, who, stream_id, case_ms, key, agent, event_id, confidence, sampled,
+                why) VALUES (?1, '', 1, 0, 0, 'a', ?2, 0.5, 1.0, '')";
+            ledger.db.execute(request, params![day(days), days.to_string()]).unwrap();
+        }
+        ledger.retire(NOW).unwrap();
+        assert_eq!(list(&ledger, "SELECT event_id FROM cases"), ["29"]);
+        assert_eq!(list(&ledger, "SELECT event_id FROM label_requests"), ["399"]);
     }
 
     #[test]

@@ -207,4 +207,20 @@ CREATE TABLE chart_points (
   out_of_control INTEGER NOT NULL, method TEXT NOT NULL, PRIMARY KEY (at_ms, stream_id, chart)
 ) STRICT, WITHOUT ROWID;
 
+-- Outputs that verdicts can be asked on: a share of them, the newest 4,096 of a stream.
+CREATE TABLE cases (
+  stream_id INTEGER NOT NULL, at_ms INTEGER NOT NULL, key INTEGER NOT NULL, agent TEXT NOT NULL, event_id TEXT NOT NULL,
+  confidence REAL NOT NULL, escalated INTEGER, share REAL NOT NULL, judged_ms INTEGER, correct INTEGER,
+  PRIMARY KEY (stream_id, at_ms, key)
+) STRICT, WITHOUT ROWID;
+
+-- What was asked of people, and whether the verdict came.
+CREATE TABLE label_requests (
+  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, who TEXT NOT NULL, stream_id INTEGER NOT NULL, case_ms INTEGER NOT NULL,
+  key INTEGER NOT NULL, agent TEXT NOT NULL, event_id TEXT NOT NULL, confidence REAL NOT NULL, escalated INTEGER,
+  sampled REAL NOT NULL, why TEXT NOT NULL, judged_ms INTEGER, correct INTEGER
+) STRICT;
+CREATE INDEX label_requests_by_case ON label_requests (stream_id, case_ms, key);
+CREATE INDEX label_requests_by_time ON label_requests (at_ms);
+
 CREATE TABLE router (id INTEGER PRIMARY KEY CHECK (id = 1), state BLOB NOT NULL) STRICT;

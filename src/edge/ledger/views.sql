@@ -293,6 +293,15 @@ SELECT stream_id, agent, task, strftime('%Y-%m-%d', hour_ms / 1000, 'unixepoch')
   CAST(sum(labelled) AS REAL) / nullif(sum(outputs), 0) AS label_share, sum(correct) AS correct
 FROM v_hours GROUP BY stream_id, day_ms;
 
+-- Cases that people were asked to judge: with which chance each was picked, and whether its verdict came.
+CREATE VIEW v_label_requests AS
+SELECT r.id AS request_id, strftime('%Y-%m-%dT%H:%M:%fZ', r.at_ms / 1000.0, 'unixepoch') AS asked_at, r.at_ms AS asked_ms,
+  r.who AS asked_by, r.stream_id, r.agent, s.task, r.event_id,
+  strftime('%Y-%m-%dT%H:%M:%fZ', r.case_ms / 1000.0, 'unixepoch') AS at, r.case_ms AS at_ms,
+  r.confidence, r.escalated, r.sampled, r.why,
+  strftime('%Y-%m-%dT%H:%M:%fZ', r.judged_ms / 1000.0, 'unixepoch') AS judged_at, r.judged_ms, r.correct
+FROM label_requests r LEFT JOIN streams s ON s.id = r.stream_id;
+
 -- Points of the control charts, one for each chart and hour with samples: enough to draw what an alert was based on.
 CREATE VIEW v_chart_points AS
 SELECT c.stream_id, s.agent, s.task, c.chart, c.measure,

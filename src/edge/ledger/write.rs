@@ -4,6 +4,7 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::acts::{self, OperatorAct};
 use super::blob::encode;
+use super::cases;
 use super::rows;
 use super::{Ledger, LedgerError};
 use crate::engine::route::{Message, RouterMemory};
@@ -286,6 +287,10 @@ fn write_effect(
             )?
             .execute(params![stream_id(partition, *stream), at.as_millis(), from, to])
             .map(drop),
+        Effect::Case { stream, case } => cases::write(db, stream_id(partition, *stream), case),
+        Effect::Judged { stream, at, key, judged_at, correct } => {
+            cases::mark(db, stream_id(partition, *stream), (*at, *key), (*judged_at, *correct))
+        }
         Effect::Drawn { stream, point } => db
             .prepare_cached(
                 "INSERT INTO chart_points (at_ms, stream_id, chart, measure, statistic, limit_value, centre, samples,

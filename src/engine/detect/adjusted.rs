@@ -50,7 +50,8 @@ const NORMAL_95: f64 = 1.959_963_984_540_054;
 pub struct AdjustedDesign {
     /// What confidences stand for.
     pub map: CalibrationMap,
-    /// How often each accuracy is said in validation: pairs of it and a weight, which need not add up to 1.
+    /// How often each accuracy is said in validation: pairs of it and a weight, which need not add up to 1. Where there are
+    /// none it is as often as it was labelled.
     pub mix: Vec<(f64, f64)>,
     /// The change of the mean error that matters, in (0, 1].
     pub delta: f64,
@@ -62,15 +63,23 @@ pub struct AdjustedDesign {
 
 impl AdjustedDesign {
     /// The design whose mix is that of the map's own labels, at the default guarantee.
-    pub fn new(map: CalibrationMap, delta: f64, arl0: f64) -> Self {
-        let mix = map.blocks().iter().map(|block| (block.accuracy, block.labelled as f64)).collect();
-        Self { map, mix, delta, arl0, guarantee: super::ProportionDesign::GUARANTEE }
+    pub const fn new(map: CalibrationMap, delta: f64, arl0: f64) -> Self {
+        Self { map, mix: Vec::new(), delta, arl0, guarantee: super::ProportionDesign::GUARANTEE }
+    }
+
+    /// What was given of the mix, or that of the map's own labels where nothing was.
+    fn sound_mix(&self) -> Vec<(f64, f64)> {
+        let sound = |(g, weight): &&(f64, f64)| (0.0..=1.0).contains(g) && *weight > 0.0 && weight.is_finite();
+        let given: Vec<(f64, f64)> = self.mix.iter().filter(sound).copied().collect();
+        if given.is_empty() {
+            return self.map.blocks().iter().map(|block| (block.accuracy, block.labelled as f64)).collect();
+        }
+        given
     }
 
     /// The odds ratio that adds `rise` to the mean error over the mix.
     fn odds(&self, rise: f64) -> f64 {
-        let sound = |(g, weight): &&(f64, f64)| (0.0..=1.0).contains(g) && *weight > 0.0 && weight.is_finite();
-        let mix: Vec<(f64, f64)> = self.mix.iter().filter(sound).copied().collect();
+        let mix = self.sound_mix();
         let all: f64 = mix.iter().map(|(_, weight)| weight).sum();
         let error = |odds: f64| {
             let wrong = |(g, weight): &(f64, f64)| weight * odds * (1.0 - g) / (g + odds * (1.0 - g));

@@ -66,6 +66,9 @@ fn odds_move_the_mean_error_by_what_matters() {
         let before: f64 = KINDS.iter().map(|(g, weight)| weight * (1.0 - g)).sum();
         assert!((mean - before - rise).abs() < 1e-6, "{rise}: {mean}");
     }
+    // Of cases of one kind the odds follow from the two probabilities.
+    let one = AdjustedDesign { mix: vec![(0.9, 3.0), (0.5, 0.0), (f64::NAN, 1.0)], ..design };
+    assert!((one.odds(0.1) - (0.2 / 0.8) / (0.1 / 0.9)).abs() < 1e-9);
 }
 
 #[test]
@@ -109,7 +112,7 @@ fn the_promise_is_kept_and_both_sides_are_found() {
 fn an_estimated_map_breaks_the_promise_as_seldom_as_it_says() {
     // Its labels fall short or exceed; the chart looks at both sides, so the promise of one side is that of its half.
     let mut random = Xorshift::new(5);
-    let (mut broken, maps) = (0, 120);
+    let (mut broken, maps) = (0, 60);
     for _ in 0..maps {
         let mut rungs = KINDS.map(|(confidence, _)| Rung { confidence, n: 0, right: 0 });
         for _ in 0..2_000 {
@@ -119,11 +122,11 @@ fn an_estimated_map_breaks_the_promise_as_seldom_as_it_says() {
             rung.right += u64::from(right);
         }
         let map = CalibrationMap::fit(&rungs).unwrap();
-        let fresh = AdjustedChart::new(&AdjustedDesign::new(map, 0.02, 500.0));
-        let mean = (0..100).map(|_| run_length(&fresh, 1.0, &mut random)).sum::<u64>() / 100;
-        broken += u32::from(mean < 500);
+        let fresh = AdjustedChart::new(&AdjustedDesign::new(map, 0.02, 300.0));
+        let mean = (0..60).map(|_| run_length(&fresh, 1.0, &mut random)).sum::<u64>() / 60;
+        broken += u32::from(mean < 300);
     }
-    assert!(broken <= 30 + 10, "{broken} of {maps}, where a quarter was allowed");
+    assert!(broken <= 15 + 8, "{broken} of {maps}, where a quarter was allowed");
 }
 
 #[test]

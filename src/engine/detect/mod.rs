@@ -227,11 +227,10 @@ impl Detector {
         match self {
             Self::Proportion(chart) => chart.centre(),
             Self::Mean(chart) => chart.centre(),
-            Self::Distance(_) | Self::Vector(_) => 0.0,
+            Self::Distance(_) | Self::Vector(_) | Self::Adjusted(_) => 0.0,
             Self::Burn(chart) => chart.centre(),
             Self::Volume(_) => 1.0,
             Self::Estimate(chart) => chart.centre(),
-            Self::Adjusted(_) => 0.0,
         }
     }
 

@@ -148,7 +148,7 @@ impl Measure {
     }
 
     /// The measure of a word; latency without its quantile and component, which the caller fills in.
-    pub(super) fn from_word(word: &str) -> Option<Self> {
+    pub fn from_word(word: &str) -> Option<Self> {
         Some(match word {
             "accuracy" => Self::Accuracy,
             "estimated_accuracy" => Self::EstimatedAccuracy,

@@ -139,7 +139,7 @@ fn gap(table: &ConfidenceTable, map: &CalibrationMap) -> Option<Estimate> {
         variance += labelled * said * (1.0 - said);
     }
     let (mean, half) = (sum / n, 1.96 * variance.sqrt() / n);
-    (n >= f64::from(ANSWERED)).then(|| Estimate { value: mean, low: mean - half, high: mean + half })
+    (n >= f64::from(ANSWERED)).then_some(Estimate { value: mean, low: mean - half, high: mean + half })
 }
 
 /// The mean accuracy that is said of all outputs.
@@ -168,7 +168,7 @@ fn masked(profile: &Profile, since: &Pane, map: Option<&CalibrationMap>) -> Opti
     let mut kinds = [(0.0, Cell::default(), 0.0); 2];
     for (place, cell) in since.by_confidence.cells() {
         let part = surest.part_of(*place);
-        let kind = if place.escalated() { 1 } else { 0 };
+        let kind = usize::from(place.escalated());
         if let (Some((outputs, verdicts, said)), true) = (kinds.get_mut(kind), part > 0.0) {
             *outputs += part * f64::from(cell.outputs);
             verdicts.merge(*cell);

@@ -4,24 +4,13 @@ use super::super::alert::Id;
 use super::super::baseline::Profile;
 use super::super::chart::Chart;
 use super::super::confidence::{ConfidenceTable, Place};
-use super::super::labels::{Label, OpenCounts, OpenLabels, Take};
+use super::super::labels::{Came, Label, OpenCounts, OpenLabels, Take};
 use super::super::memory::task_of;
 use super::super::plan::{CASES_MIN, LABELS_MIN};
 use super::super::rule::{Measure, Rule, RuleSet};
 use super::super::units::{Span, Timestamp};
 use super::super::verdicts::{Batch, USUAL_WAIT, Wait};
 use super::{Context, Said, Stream, draw};
-
-/// Whether the verdicts of a baseline are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ripe {
-    /// They are too few: those on later outputs are taken too.
-    TooFew,
-    /// Some may still come.
-    TooEarly,
-    /// They are.
-    Ripe,
-}
 
 impl Stream {
     /// How long verdicts are waited for: what the settings ask, or what the verdicts of the baseline need.
@@ -83,7 +72,8 @@ impl Stream {
     }
 
     fn verdict(&mut self, label: &Label, right: bool, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
-        let age = if label.late { ctx.now.since(label.at) } else { Span::ZERO };
+        let late = label.came != Came::AtOnce;
+        let age = if late { ctx.now.since(label.at) } else { Span::ZERO };
         let task = task_of(&self.memory.tasks, label.task);
         if label.in_baseline {
             if let Some(open) = &mut self.memory.open.correct {
@@ -92,7 +82,7 @@ impl Stream {
             return;
         }
         // While outputs are still being learnt this can only be about one that nobody remembers: not the baseline's.
-        if self.in_baseline() || label.picked {
+        if self.in_baseline() || label.came == Came::Picked {
             return;
         }
         self.ripen(ctx, said);
@@ -101,7 +91,7 @@ impl Stream {
         if label.place != Place::NONE && ctx.now >= self.memory.first_seen.plus(usual) {
             self.memory.pace.add(age, right);
         }
-        if label.late || !wait.at_once {
+        if late || !wait.at_once {
             if age <= wait.age && label.at >= self.memory.judged_from {
                 self.memory.waiting.add(label.at, label.place, label.covered, right);
             }
@@ -140,18 +130,20 @@ impl Stream {
     /// Closes the verdicts of the baseline where they are in.
     fn ripen(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         let open = self.memory.open.correct.as_ref().filter(|_| self.baseline.is_some());
-        if open.is_some_and(|open| self.ripe(open, ctx.now) == Ripe::Ripe)
+        if open.is_some_and(|open| self.is_ripe(open, ctx.now))
             && let Some(open) = self.memory.open.correct.take()
         {
             self.close(&Measure::Accuracy, &open, ctx, said);
         }
     }
 
-    fn ripe(&self, open: &OpenCounts, now: Timestamp) -> Ripe {
-        let Some(baseline) = &self.baseline else { return Ripe::TooEarly };
+    /// Whether the verdicts of the baseline are in.
+    fn is_ripe(&self, open: &OpenCounts, now: Timestamp) -> bool {
+        let Some(baseline) = &self.baseline else { return false };
         let wait = self.wait();
+        // Too few: those on later outputs are taken too.
         if open.delays.within(wait.age).n < LABELS_MIN {
-            return Ripe::TooFew;
+            return false;
         }
         // What comes with its output does not keep anyone waiting, and where all have come, nothing is waited for. Of other
         // verdicts it is known how long they take once the first outputs have been waited for, and they are in once the last
@@ -159,8 +151,7 @@ impl Stream {
         let Profile { first, last, ref pane, .. } = baseline.profile;
         let old = |at: Option<Timestamp>, age| at.is_some_and(|at| now >= at.plus(age));
         let complete = open.counts.n >= pane.outputs;
-        let known = wait.at_once || complete || old(last, wait.age) && old(first, USUAL_WAIT);
-        if known { Ripe::Ripe } else { Ripe::TooEarly }
+        wait.at_once || complete || old(last, wait.age) && old(first, USUAL_WAIT)
     }
 
     fn overridden(&mut self, label: &Label, bad: bool, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
@@ -175,7 +166,7 @@ impl Stream {
         }
         self.each_chart(ctx, said, label.at, |rule, chart, ctx| {
             rule.detect.measure == Measure::OverrideRate
-                && chart.case(&rule.detect, (label.at, label.late), bad, ctx.cache)
+                && chart.case(&rule.detect, (label.at, label.came != Came::AtOnce), bad, ctx.cache)
         });
     }
 
