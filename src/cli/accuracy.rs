@@ -52,9 +52,7 @@ impl Accuracy {
         let header = ["stream", "accuracy of 24 h", "by", "labels alone", "verdicts in", "baseline"];
         let mut text = format!("\n{}", table(&header, &rows));
         if self.more > 0 {
-            text.push_str("... and ");
-            text.push_str(&self.more.to_string());
-            text.push_str(" more; v_accuracy_estimates has them\n");
+            text.extend([format!("... and {} more; v_accuracy_estimates has them\n", self.more)]);
         }
         text
     }
