@@ -316,7 +316,7 @@ fn facts_come_in_the_order_of_questions() {
     let told = facts(&old);
     assert!(told[2].1.starts_with("2,480 of 3,310 outputs of the last 24 h labelled, 74.9 %"), "{}", told[2].1);
     old.account.as_mut().unwrap().around.versions[2].at = RAISED.minus(Span::DAY.times(8));
-    assert_eq!(facts(&old)[6].1, "2.4.1 after 2.4.0, since 5 d before the change");
+    assert_eq!(facts(&old)[7].1, "2.4.1 after 2.4.0, since 5 d before the change");
 }
 
 /// The facts of the example with another standing, by their names.
