@@ -139,8 +139,7 @@ struct Agent {
 
 impl Agent {
     fn new(row: Row, rules: &Arc<RuleSet>, seed: &mut Xorshift) -> Self {
-        let settings =
-            Settings { group_by: vec![Group::Agent], provisional_outputs: BASELINE, ..Settings::default() };
+        let settings = Settings { group_by: vec![Group::Agent], provisional_outputs: BASELINE, ..Settings::default() };
         let baselines = Arc::new(BaselineSet::default());
         Self {
             row,

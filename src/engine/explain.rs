@@ -317,7 +317,8 @@ fn own_size(told: &mut Explained, delay: Delay, plan: &Plan) {
 
 /// A finding in words.
 pub fn words(finding: &Finding, measure: &Measure) -> String {
-    let cases = if *measure == Measure::Accuracy { "labelled outputs" } else { "outputs" };
+    let labels = measure.is_of_verdicts() && *measure != Measure::EstimatedAccuracy;
+    let cases = if labels { "labelled outputs" } else { "outputs" };
     match finding {
         Finding::BaselineTooSmall { have, needed } => {
             format!("the baseline has {have} {cases}; a change of this size needs {needed} to be promised honestly")
