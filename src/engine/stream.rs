@@ -417,7 +417,8 @@ impl Stream {
                 _ => timed,
             }
         };
-        self.watched.iter().filter_map(of).chain(self.memory.waiting.due(self.wait())).min()
+        let waiting = (!self.memory.waiting.is_empty()).then(|| self.memory.waiting.due(self.wait())).flatten();
+        self.watched.iter().filter_map(of).chain(waiting).min()
     }
 
     /// When the stream counts as silent: after the rule's time, or after twice the longest pause of the baseline where that

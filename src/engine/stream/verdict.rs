@@ -109,6 +109,9 @@ impl Stream {
 
     /// Judges the verdicts whose outputs are old enough by now.
     pub(super) fn judge_waiting(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        if self.memory.waiting.is_empty() {
+            return;
+        }
         let mut wait = self.wait();
         while let Some((at, batch)) = self.memory.waiting.take(ctx.now, wait) {
             self.ripen(ctx, said);
