@@ -248,8 +248,10 @@ fn a_baseline_that_is_over_before_its_verdicts_come_is_waited_for() {
         step(&mut engine, &record.json);
         let now = engine.position().time.unwrap();
         let stream = only(&engine);
-        if nth % 500 == 0 && stream.baseline.is_some() {
-            told += u32::from(stream.memory.pace.change(&stream.baseline.as_ref().unwrap().profile.delays).is_some());
+        if nth % 500 == 0
+            && let Some(baseline) = &stream.baseline
+        {
+            told += u32::from(stream.memory.pace.change(&baseline.profile.delays).is_some());
             if now < Timestamp::from_millis(1_767_571_200_000).plus(Span::DAY) {
                 early += 1;
                 assert_eq!(learnt(&engine).n, 0, "nothing is closed before the last verdicts are due");
