@@ -98,14 +98,15 @@ pub struct Masked {
 }
 
 impl Contradiction {
+    /// Whether the two still look apart: that they agree again is tested, too, and takes its time.
+    fn is_seen(&self) -> bool {
+        self.shortfall.low > 0.0 || self.shortfall.high < 0.0
+    }
+
     /// In words, without a time.
     fn line(&self) -> String {
         let Estimate { value, low, high } = self.shortfall.map(|x| 100.0 * x);
         let labels = self.labels;
-        // Whether they agree again is tested, too: until then the two may look alike.
-        if low <= 0.0 && high >= 0.0 {
-            return "labels contradicted confidence, and may agree with it again".to_owned();
-        }
         let (side, value, low, high) =
             if value >= 0.0 { ("below", value, low, high) } else { ("above", -value, -high, -low) };
         format!("{labels} labels lie {value:.1} points ({low:.1} to {high:.1}) {side} what confidence says")
@@ -113,6 +114,9 @@ impl Contradiction {
 
     /// In words.
     pub fn told(&self) -> String {
+        if !self.is_seen() {
+            return "labels contradicted confidence, and are not known to agree with it again".to_owned();
+        }
         format!("since about {} {}", self.since, self.line())
     }
 }
@@ -191,7 +195,7 @@ impl Cause {
         let mut told: Vec<String> = Vec::new();
         told.extend((!line.is_empty()).then(|| line.to_owned()));
         if let (Some(contradiction), Voice::Invalid) = (self.contradicted, self.confidence) {
-            told.push(contradiction.line());
+            told.extend(contradiction.is_seen().then(|| contradiction.line()));
         }
         told.extend(self.masked.as_ref().map(Masked::line));
         told.extend(self.pace.as_ref().map(PaceChange::line));
