@@ -336,8 +336,8 @@ fn control(row: Row, study: &Study, cell: u64, rules: &Arc<RuleSet>) -> Shown {
                 days += agent.now / DAY;
             }
         }
-        let [[a, b, c, d], [e, f, g, h]] = sums;
-        [mean(&waits), a / b, e / f, c / d, g / h, 365.0 * paces / days]
+        let [week, all] = sums.map(|[alarms, promised, arrived, owed]| (alarms / promised, arrived / owed));
+        [mean(&waits), week.0, all.0, week.1, all.1, 365.0 * paces / days]
     });
     Shown { wait, judged: [first, all], arrival: [first_arrival, all_arrival], paces }
 }

@@ -17,6 +17,7 @@ use super::detect::{DesignCache, Verdict};
 use super::event::Output;
 use super::labels::{OpenCounts, OpenLabels};
 use super::memory::Memory;
+use super::pace::Pace;
 use super::rate::Rate;
 use super::rule::{Bound, Measure, Promise, Rule, RuleSet};
 use super::units::{Offset, Partition, Span, Timestamp};
@@ -161,7 +162,7 @@ impl Stream {
             self.memory.learning = None;
             self.memory.open = OpenLabels::default();
         }
-        self.memory.pace = Default::default();
+        self.memory.pace = Pace::default();
         self.memory.wait_from(self.wait(), ctx.now);
         self.redesign_all(ctx);
         if !replaced {

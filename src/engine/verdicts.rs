@@ -384,7 +384,9 @@ mod tests {
         let wrong = |waiting: &mut Waiting, wait: Wait| {
             let mut all = Batch::default();
             while let Some((_, taken)) = waiting.take(Timestamp::MAX, wait) {
-                taken.iter().for_each(|(_, batch)| all.merge(batch));
+                for (_, batch) in &taken {
+                    all.merge(batch);
+                }
             }
             all.wrong()
         };

@@ -132,6 +132,9 @@ fn confidence_that_lies_ends_suspicions_and_nothing_is_predicted() {
     let mut engine = engine(first(16_000), shipped());
     let crossings = run(&mut engine, agent, "120h", 3);
     let suspicion = fired(&crossings, "AccuracySuspected").unwrap();
+    let course = suspicion.account.as_ref().unwrap().around.course.as_ref().unwrap();
+    assert!((0.90..0.94).contains(&course.centre), "{}", course.centre);
+    assert!(course.points.iter().any(|point| point.value < course.centre - 0.05), "{course:?}");
     let told = &suspicion.annotations["description"];
     assert!(told.contains("a suspicion, not a finding") && told.contains("label-queue"), "{told}");
     let end = crossings.iter().find(|c| c.alert == "AccuracySuspected" && c.to == State::Resolved).unwrap();
@@ -166,7 +169,12 @@ fn an_alarm_names_its_cause() {
         let page = fired(&crossings, "AccuracyDegraded").unwrap();
         let told = page.account.as_ref().unwrap().around.cause.unwrap().told();
         assert!(told.contains(words), "{mechanism}: {told}");
-        assert_eq!(fired(&crossings, "CalibrationBroken").is_some(), mechanism == "silent");
+        let broken = fired(&crossings, "CalibrationBroken");
+        assert_eq!(broken.is_some(), mechanism == "silent");
+        if let Some(broken) = broken {
+            let course = broken.account.as_ref().unwrap().around.course.as_ref().unwrap();
+            assert!(course.centre.abs() < 0.01 && course.points.last().unwrap().value < -0.02, "{course:?}");
+        }
     }
 }
 
@@ -240,8 +248,10 @@ fn a_baseline_that_is_over_before_its_verdicts_come_is_waited_for() {
         step(&mut engine, &record.json);
         let now = engine.position().time.unwrap();
         let stream = only(&engine);
-        if nth % 500 == 0 && stream.baseline.is_some() {
-            told += u32::from(stream.memory.pace.change(&stream.baseline.as_ref().unwrap().profile.delays).is_some());
+        if nth % 500 == 0
+            && let Some(baseline) = &stream.baseline
+        {
+            told += u32::from(stream.memory.pace.change(&baseline.profile.delays).is_some());
             if now < Timestamp::from_millis(1_767_571_200_000).plus(Span::DAY) {
                 early += 1;
                 assert_eq!(learnt(&engine).n, 0, "nothing is closed before the last verdicts are due");

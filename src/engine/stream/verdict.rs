@@ -138,7 +138,9 @@ impl Stream {
                 }
             } else {
                 let mut batch = Batch::default();
-                taken.iter().for_each(|(_, taken)| batch.merge(taken));
+                for (_, taken) in &taken {
+                    batch.merge(taken);
+                }
                 self.chart_verdicts(at, &batch, ctx, said);
             }
         }
@@ -146,6 +148,9 @@ impl Stream {
 
     /// When verdicts that wait are judged, or counted for the baseline, though nothing else comes.
     pub(super) fn verdicts_due(&self) -> Option<Timestamp> {
+        if self.memory.waiting.is_empty() {
+            return None;
+        }
         let due = self.memory.waiting.due(self.wait())?;
         if self.memory.open.correct.is_none() { Some(due) } else { Some(due.max(self.waits_until()?)) }
     }
