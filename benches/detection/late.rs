@@ -402,9 +402,37 @@ fn pace(study: &Study, rules: &Arc<RuleSet>) {
     }
 }
 
+/// What a level that is learnt from few verdicts does by itself: the chart alone, with nothing late. Verdicts of the baseline
+/// and of the first week are as many as in the row with 5 %, and as often wrong: all of them, and those within a day.
+fn small(study: &Study) {
+    println!("False alarms over the promise in the first week where few verdicts made the level and none is late:");
+    let mut cache = DesignCache::new();
+    for (cell, (p, learnt, judged)) in (600..).zip([(0.08, 250, 1_680), (0.147, 136, 910)]) {
+        let [ratio, alarmed] = study.repeat(cell, |random| {
+            let (mut alarms, mut alarmed, runs) = (0.0, 0.0, study.runs(100));
+            for _ in 0..runs {
+                let mut baseline = Counts::default();
+                (0..learnt).for_each(|_| baseline.add(random.hit(p)));
+                let mut chart = ProportionChart::new(&ProportionDesign::new(baseline, DELTA, ARL0), &mut cache);
+                let (mut out, mut own) = (false, 0.0);
+                for _ in 0..judged {
+                    chart.update(random.hit(p), START);
+                    own += f64::from(u8::from(chart.grade().is_some() && !out));
+                    out = chart.grade().is_some();
+                }
+                alarms += own;
+                alarmed += own.min(1.0);
+            }
+            [alarms / (f64::from(runs) * f64::from(judged) / ARL0), alarmed / f64::from(runs)]
+        });
+        println!("  {learnt} verdicts, {p} wrong: {ratio:.2}; streams that alarm: {alarmed:.3}");
+    }
+}
+
 pub(crate) fn run(study: &Study) {
     let source = Source { name: "late.yaml".to_owned(), text: RULE.to_owned() };
     let rules = Arc::new(compile(&[source]).rules.expect("the rule is one"));
     table(study, &rules);
+    small(study);
     pace(study, &rules);
 }
