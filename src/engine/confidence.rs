@@ -236,11 +236,6 @@ impl Surest {
         above.merge(Counts { hits: part(within.hits), n: part(within.n).max(part(within.hits)) });
         above
     }
-
-    /// The least confidence that is held whole.
-    pub fn threshold(self) -> f64 {
-        edges(self.bin).0
-    }
 }
 
 /// A number in [0, 1) that follows from the key of an output: uniform, and not for agents to choose.
