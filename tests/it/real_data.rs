@@ -3,14 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
 #[expect(clippy::print_stdout, reason = "seen with --nocapture")]
 /// The file of a data set, or nothing (and says so) where the data are absent.
-fn data(name: &str) -> Option<PathBuf> {
+pub(crate) fn data(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(format!("{name}.jsonl.gz"));
     if path.exists() {
         return Some(path);
@@ -21,7 +21,11 @@ fn data(name: &str) -> Option<PathBuf> {
 
 /// Replays a data set under the shipped rules and returns its alerts.
 fn replay(name: &str, first: u64, group_by: &str) -> Option<Vec<Value>> {
-    let path = data(name)?;
+    Some(replayed(&data(name)?, first, group_by))
+}
+
+/// Replays a file under the shipped rules and returns its alerts.
+pub(crate) fn replayed(path: &Path, first: u64, group_by: &str) -> Vec<Value> {
     let output = Command::new(env!("CARGO_BIN_EXE_shewhart"))
         .arg("replay")
         .arg(path)
@@ -30,11 +34,11 @@ fn replay(name: &str, first: u64, group_by: &str) -> Option<Vec<Value>> {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    Some(report["alerts"].as_array().unwrap().clone())
+    report["alerts"].as_array().unwrap().clone()
 }
 
 /// The outputs of an agent's stream up to its first alert of that name.
-fn first(alerts: &[Value], alert: &str, agent: &str) -> Option<u64> {
+pub(crate) fn first(alerts: &[Value], alert: &str, agent: &str) -> Option<u64> {
     let of = |a: &&Value| a["alert"] == alert && a["stream"]["agent"] == agent;
     alerts.iter().find(of).and_then(|a| a["outputs"].as_u64())
 }
