@@ -14,9 +14,20 @@ use crate::analyst::rows;
 use crate::real_data::data;
 use crate::real_estimates::{lines, streams_of, uniform};
 
+/// A rule that asks for a level, whatever the baseline.
+const FLOOR: &str = r#"
+groups:
+  - name: floor
+    rules:
+      - alert: AccuracyBelowTarget
+        detect: { measure: accuracy, target: 90%, false_alarms: 1 per 1y }
+        labels: { severity: critical }
+        annotations: { summary: "{{ agent }}: accuracy {{ estimate }}" }
+"#;
+
 /// A daemon's database after car_loan, made another stream.
 struct World {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     database: PathBuf,
     lines: Vec<String>,
     alerts: Vec<Value>,
@@ -40,7 +51,7 @@ impl World {
         let args = ["replay", &events, "--group-by", "agent", "-o", "json", "--baseline-first", &first];
         let report: Value = serde_json::from_str(&told(&args, &database)).unwrap();
         let alerts = report["alerts"].as_array().unwrap().clone();
-        Some(Self { _folder: folder, database, lines, alerts })
+        Some(Self { folder, database, lines, alerts })
     }
 
     fn rows(&self, sql: &str) -> Vec<Value> {
@@ -151,4 +162,14 @@ fn a_stream_that_was_never_right_about_itself_is_not_believed() {
     let threshold = ["threshold", "--agent", "car-loan-scorer", "--accuracy", "98%"];
     let threshold = told(&threshold, &world.database);
     assert!(threshold.contains("98.0 % is not reached at any threshold"), "{threshold}");
+
+    // Where a level is asked for, the same stream is paged at once.
+    let (events, rules) = (world.folder.path().join("events.jsonl"), world.folder.path().join("floor.yaml"));
+    fs::write(&rules, FLOOR).unwrap();
+    let [events, rules] = [events, rules].map(|path| path.display().to_string());
+    let args = ["replay", &events, "--rules", &rules, "--group-by", "agent", "--baseline-first", "20000", "-o", "json"];
+    let report: Value = serde_json::from_str(&told(&args, &world.folder.path().join("floor.db"))).unwrap();
+    let page = report["alerts"].as_array().unwrap().iter().find(|alert| alert["alert"] == "AccuracyBelowTarget");
+    let labels = page.and_then(|page| page["labels"].as_u64());
+    assert!(labels.is_some_and(|labels| (20_000..20_200).contains(&labels)), "{page:?}");
 }
