@@ -1,7 +1,7 @@
 //! How long the default charts take to see a drop, and how often they cry wolf: seeded simulation of production code.
 //!
 //! Run with `cargo bench --bench detection --no-default-features`: about eight minutes on a slow core. Behind `--` may
-//! stand names of parts (`delays`, `promise`, `baselines`, `wander`, `grades`, `volume`, `foresight`) and `--scale N`,
+//! stand names of parts (`delays`, `promise`, `baselines`, `wander`, `grades`, `volume`, `foresight`, `late`) and `--scale N`,
 //! which makes every part N times as long. `--write DIR` writes the sequences that `benches/river.py` reads, with the
 //! alarms of our charts on them.
 //!
@@ -15,6 +15,7 @@ mod charts;
 mod delays;
 mod foresight;
 mod grades;
+mod late;
 mod promise;
 mod sequences;
 mod study;
@@ -30,7 +31,7 @@ use self::study::{SEED, Study};
 /// A part of the study, with the name it is asked for by.
 type Part = (&'static str, fn(&Study));
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("delays", delays::run),
     ("promise", promise::run),
     ("baselines", baselines::run),
@@ -38,6 +39,7 @@ const PARTS: [Part; 7] = [
     ("grades", grades::run),
     ("volume", volume::run),
     ("foresight", foresight::run),
+    ("late", late::run),
 ];
 
 fn main() {

@@ -204,13 +204,18 @@ fn dead_letters(db: &Connection) -> rusqlite::Result<Vec<String>> {
 /// A level of a measure as people read it, from the measure's word.
 fn level(measure: &str, x: f64) -> String {
     let word = measure.split(' ').next().unwrap_or_default();
-    let share = matches!(word, "accuracy" | "confidence" | "availability" | "latency")
+    let share = matches!(word, "confidence" | "availability" | "latency")
+        || word.contains("accuracy")
         || word.ends_with("_rate")
         || word.starts_with("flags.");
     if share {
         return format!("{:.1} %", x * 100.0);
     }
-    if word == "cost" { format!("${}", digits(x, 3)) } else { digits(x, 4) }
+    match word {
+        "cost" => format!("${}", digits(x, 3)),
+        "calibration" => format!("{:+.1} points", x * 100.0),
+        _ => digits(x, 4),
+    }
 }
 
 pub(super) fn status(args: &ConsoleArgs) -> anyhow::Result<u8> {

@@ -9,7 +9,8 @@
 use super::alert::Account;
 use super::around::{Around, Aspect, Beside, Course, CoursePoint, Kitagawa, Release, Standing};
 use super::baseline::{Profile, bad_in};
-use super::detect::Dispersion;
+use super::confidence::Place;
+use super::detect::{CalibrationMap, Dispersion};
 use super::rule::{Amount, Bound, Detect, Measure};
 use super::sketch::{Moments, Pane};
 use super::standing::usual_share;
@@ -83,9 +84,8 @@ impl Scene<'_> {
 
     /// How the measure of an account went, up to now.
     pub(super) fn course(&self, account: &Account) -> Option<Course> {
-        let measure = &self.detect.measure;
-        let bar = self.profile.and_then(|p| p.latency_bar(measure));
-        let reference = self.profile.and_then(|p| taken(self.detect, &p.pane, bar));
+        let yardstick = Yardstick::of(self.detect, self.profile);
+        let reference = self.profile.and_then(|p| taken(self.detect, &p.pane, &yardstick));
         let centre = match reference {
             Some(Taken::Mean(moments)) => moments.mean,
             _ => account.baseline?.value,
@@ -94,7 +94,7 @@ impl Scene<'_> {
         let draw = |width| {
             let buckets = self.window.buckets(width).into_iter();
             let points = buckets.filter_map(|(at, pane)| {
-                let (value, n) = taken(self.detect, &pane, bar)?.level(self.detect.counts_good())?;
+                let (value, n) = taken(self.detect, &pane, &yardstick)?.level(self.detect.counts_good())?;
                 let half = SIGMAS * (spread.within / n as f64 + spread.between).sqrt();
                 let (mut low, mut high) = (centre - half, centre + half);
                 if spread.is_share {
@@ -135,7 +135,11 @@ impl Scene<'_> {
                 let means = self.profile.and_then(|p| p.series(measure)).map(|series| series.means);
                 let same_scale = !matches!(measure, Measure::Cost | Measure::Tokens);
                 let between = means.filter(|m| same_scale && m.n >= 10).and_then(|m| m.sd());
-                Spread { within, between: between.map_or(0.0, |sd| sd * sd), is_share: *measure == Measure::Confidence }
+                Spread {
+                    within,
+                    between: between.map_or(0.0, |sd| sd * sd),
+                    is_share: matches!(measure, Measure::Confidence | Measure::EstimatedAccuracy),
+                }
             }
             _ => Spread { within: centre * (1.0 - centre), between: self.wander(), is_share: true },
         }
@@ -190,12 +194,54 @@ impl Taken {
     }
 }
 
+/// What of a baseline a pane is measured with.
+#[derive(Default)]
+struct Yardstick {
+    /// The bin above which an output is slow.
+    bar: Option<u16>,
+    /// What confidences stand for.
+    map: Option<CalibrationMap>,
+    /// The share of outputs that the agent answered.
+    coverage: Option<f64>,
+}
+
+impl Yardstick {
+    fn of(detect: &Detect, profile: Option<&Profile>) -> Self {
+        let Some(profile) = profile else { return Self::default() };
+        Self {
+            bar: profile.latency_bar(&detect.measure),
+            map: detect.measure.is_of_verdicts().then(|| profile.calibration()).flatten(),
+            coverage: profile.coverage(),
+        }
+    }
+}
+
 /// A measure in a pane; nothing for measures that panes do not hold, and where there are no cases.
-fn taken(detect: &Detect, pane: &Pane, bar: Option<u16>) -> Option<Taken> {
+fn taken(detect: &Detect, pane: &Pane, yardstick: &Yardstick) -> Option<Taken> {
+    let table = &pane.by_confidence;
     let taken = match &detect.measure {
         Measure::Latency { component: None, .. } => {
             let bins = &pane.latency_bins;
-            Taken::Share(Counts { hits: bins.above(bar?), n: bins.n() })
+            Taken::Share(Counts { hits: bins.above(yardstick.bar?), n: bins.n() })
+        }
+        Measure::EstimatedAccuracy => {
+            let map = yardstick.map.as_ref()?;
+            let said = table.cells().iter().map(|(place, cell)| (said(map, *place), cell.outputs));
+            Taken::Mean(said.fold(Moments::default(), several))
+        }
+        Measure::Calibration => {
+            let map = yardstick.map.as_ref()?;
+            let gaps = table.cells().iter().flat_map(|(place, cell)| {
+                let said = said(map, *place);
+                [(1.0 - said, cell.right), (-said, cell.labelled - cell.right)]
+            });
+            Taken::Mean(gaps.fold(Moments::default(), several))
+        }
+        Measure::AccuracyAtCoverage => {
+            let verdicts = table.cells().iter().map(|(place, cell)| {
+                (*place, Counts { hits: (cell.labelled - cell.right).into(), n: cell.labelled.into() })
+            });
+            Taken::Share(table.surest(yardstick.coverage?)?.counts(&verdicts.collect()))
         }
         Measure::Confidence => Taken::Mean(pane.confidence),
         Measure::Cost => Taken::Mean(pane.cost_usd),
@@ -208,6 +254,17 @@ fn taken(detect: &Detect, pane: &Pane, bar: Option<u16>) -> Option<Taken> {
         Taken::Mean(moments) => moments.n,
     };
     (n > 0).then_some(taken)
+}
+
+/// The accuracy that the confidence of a place stands for.
+fn said(map: &CalibrationMap, place: Place) -> f64 {
+    map.accuracy(place.confidence().unwrap_or(f64::NAN))
+}
+
+/// So many equal values more.
+fn several(mut all: Moments, (value, n): (f64, u32)) -> Moments {
+    all.merge(&Moments { n: n.into(), mean: value, m2: 0.0, min: value, max: value });
+    all
 }
 
 /// The level beyond which the rule wants to be told.
@@ -389,7 +446,7 @@ mod tests {
             let rules = compile(&[Source { name: "r".to_owned(), text }]).rules.unwrap().rules;
             let mut pane = Pane::default();
             pane.flags.insert("grounded".to_owned(), Counts { hits: 90, n: 100 });
-            taken(&rules[0].detect, &pane, None).unwrap().level(rules[0].detect.counts_good())
+            taken(&rules[0].detect, &pane, &Yardstick::default()).unwrap().level(rules[0].detect.counts_good())
         };
         assert_eq!((share("drop"), share("rise")), (Some((0.9, 100)), Some((0.9, 100))));
     }

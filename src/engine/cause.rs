@@ -157,6 +157,33 @@ impl Cause {
         told.join(" ")
     }
 
+    /// The same in a line, as far as a line goes; what confidence cannot say and what handing over hides come behind it.
+    pub fn line(&self) -> String {
+        let short = self.calibration == Voice::Spoke && self.side == Some(Side::Short);
+        let long = self.calibration == Voice::Spoke && self.side == Some(Side::Beyond);
+        let gap = self.gap.filter(|_| self.labels == Voice::Spoke && self.calibration != Voice::Spoke);
+        let line = match (self.labels, self.confidence) {
+            (Voice::Spoke, Voice::Spoke) if short => "inputs got harder, and it is surer than it is right",
+            (Voice::Spoke, Voice::Spoke) => "inputs got harder: its confidence fell with the labels",
+            (Voice::Spoke, _) if short => "calibration broke: it is surer than it is right",
+            (Voice::Spoke, Voice::Calm) if gap.is_some_and(|gap| gap.high < 0.0) => {
+                "probably calibration broke: confidence stayed"
+            }
+            (_, Voice::Spoke) => "a suspicion: confidence alone says so, no label confirms it",
+            _ if short => "surer than it is right",
+            _ if long => "right more often than its confidence says",
+            _ => "",
+        };
+        let mut told: Vec<String> = Vec::new();
+        told.extend((!line.is_empty()).then(|| line.to_owned()));
+        if let (Some(contradiction), Voice::Invalid) = (self.contradicted, self.confidence) {
+            told.push(contradiction.told());
+        }
+        told.extend(self.masked.as_ref().map(Masked::told));
+        told.extend(self.pace.as_ref().map(PaceChange::told));
+        told.join("; ")
+    }
+
     /// What can be said before the charts of confidence have spoken.
     fn so_far(&self) -> Option<String> {
         let silent = self.calibration != Voice::Spoke && self.confidence != Voice::Spoke;

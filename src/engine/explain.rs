@@ -9,7 +9,7 @@ use super::baseline::Baseline;
 use super::burn::needed_share;
 use super::chart::Chart;
 use super::detect::{Alarm, BurnChart, Centre, Change, Delay, DesignCache, Detector, Form, VolumeDesign};
-use super::detect::{ProportionChart, ProportionDesign};
+use super::detect::{EstimateDesign, MeanChart, MeanDesign, ProportionChart, ProportionDesign};
 use super::plan::{Design, Finding, Plan, plan, volume_of};
 use super::reach::{burned_out, too_late};
 use super::rule::{Amount, Bound, Burn, Measure, Rule};
@@ -136,16 +136,19 @@ pub fn explain(
     told.false_alarms_per_week = told.samples_per_day.map(|rate| 7.0 * rate / plan.arl0());
     match &plan.design {
         Design::Proportion(design) => share(&mut told, rule, (design, &plan, &detector), cache),
-        Design::Mean(_) => mean(&mut told, rule, &plan, &detector),
+        Design::Mean(design) => mean(&mut told, rule, (design, &plan, &detector)),
         Design::Volume(design) => volume(&mut told, rule, (design, &plan, &detector)),
-        Design::Estimate(design) => {
-            told.baseline = Some(design.mean.baseline());
-            told.baseline_n = design.confidences;
-        }
+        Design::Estimate(design) => estimate(&mut told, rule, (design, &plan), cache),
         Design::Adjusted(design) => told.baseline_n = design.map.labelled(),
         Design::Distance(_) | Design::Vector(..) => {}
     }
     told.findings.extend(plan.findings.iter().map(|finding| words(finding, &rule.detect.measure)));
+    let of_labels = rule.detect.measure.is_of_verdicts() && rule.detect.measure != Measure::EstimatedAccuracy;
+    if let Some(wait) = baseline.map(|baseline| baseline.profile.wait).filter(|wait| of_labels && !wait.at_once) {
+        let age = wait.age;
+        told.findings
+            .push(format!("outputs are judged when they are {age} old, by the verdicts that came: that comes on top"));
+    }
     Some(told)
 }
 
@@ -212,8 +215,7 @@ fn share(
     }
 }
 
-fn mean(told: &mut Explained, rule: &Rule, plan: &Plan, detector: &Detector) {
-    let Design::Mean(design) = &plan.design else { return };
+fn mean(told: &mut Explained, rule: &Rule, (design, plan, detector): (&MeanDesign, &Plan, &Detector)) {
     let on_log_scale = matches!(rule.detect.measure, Measure::Cost | Measure::Tokens);
     let turn = |e: Estimate| if on_log_scale { e.map(f64::exp) } else { e };
     told.baseline = Some(turn(design.baseline()));
@@ -237,6 +239,23 @@ fn mean(told: &mut Explained, rule: &Rule, plan: &Plan, detector: &Detector) {
         if (size - design.delta).abs() < 1e-9 {
             own_size(told, delay, plan);
         }
+    }
+}
+
+/// Of predicted accuracy: falls that confidence shows. It sees no others, and says so.
+fn estimate(told: &mut Explained, rule: &Rule, (design, plan): (&EstimateDesign, &Plan), cache: &mut DesignCache) {
+    if matches!(design.form, Form::Hourly) {
+        let chart = Detector::Mean(MeanChart::new(&design.mean, cache));
+        mean(told, rule, (&design.mean, plan, &chart));
+    } else {
+        told.baseline = Some(design.mean.baseline());
+    }
+    told.baseline_n = design.confidences;
+    told.findings
+        .push("these falls are those that confidence shows; to others it is blind, labels alone find them".to_owned());
+    if !design.is_calibrated() {
+        let n = design.confidences;
+        told.findings.push(format!("uncalibrated: the baseline has {n} confidences, and a promise needs 5000"));
     }
 }
 
@@ -298,7 +317,8 @@ fn own_size(told: &mut Explained, delay: Delay, plan: &Plan) {
 
 /// A finding in words.
 pub fn words(finding: &Finding, measure: &Measure) -> String {
-    let cases = if *measure == Measure::Accuracy { "labelled outputs" } else { "outputs" };
+    let labels = measure.is_of_verdicts() && *measure != Measure::EstimatedAccuracy;
+    let cases = if labels { "labelled outputs" } else { "outputs" };
     match finding {
         Finding::BaselineTooSmall { have, needed } => {
             format!("the baseline has {have} {cases}; a change of this size needs {needed} to be promised honestly")

@@ -13,7 +13,7 @@ use super::baseline::Baseline;
 use super::burn::needed_share;
 use super::chart::Chart;
 use super::detect::design::bernoulli::{scaled_limit, weights};
-use super::detect::{Alarm, BAD_LEAST, DesignCache, MeanDesign, ProportionDesign};
+use super::detect::{Alarm, BAD_LEAST, DesignCache, Form, MeanDesign, ProportionDesign};
 use super::plan::{Design, Plan, plan};
 use super::rule::{Burn, Rule};
 
@@ -39,6 +39,7 @@ pub fn out_of_reach(
         Design::Proportion(design) => of_share(design, cache),
         Design::Mean(design) => of_mean(design, cache),
         Design::Volume(design) => of_mean(&design.mean, cache),
+        Design::Estimate(design) if matches!(design.form, Form::Hourly) => of_mean(&design.mean, cache),
         Design::Distance(_) | Design::Vector(..) | Design::Estimate(_) | Design::Adjusted(_) => return None,
     };
     let per_day = live.and_then(Chart::per_day).or(plan.per_day);

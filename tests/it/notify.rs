@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use shewhart::edge::notify::Attempt;
 use shewhart::engine::alert::{Account, Crossing, Id, Reason, State};
 use shewhart::engine::around::{Around, Aspect, Beside, Course, CoursePoint, How, Kitagawa, Release, Standing};
+use shewhart::engine::cause::{Cause, Side, Voice};
 use shewhart::engine::route::{Message, Occasion, Status};
 use shewhart::engine::rule::{Grade, Measure};
 use shewhart::engine::units::{Counts, Estimate, Offset, Partition, SampleUnit, Span, Timestamp};
@@ -84,7 +85,13 @@ fn around() -> Around {
         ),
         course: Some(course(RAISED)),
         standing: Some(standing()),
-        cause: None,
+        cause: Some(Cause {
+            labels: Voice::Spoke,
+            confidence: Voice::Calm,
+            calibration: Voice::Spoke,
+            side: Some(Side::Short),
+            ..Cause::default()
+        }),
     }
 }
 

@@ -44,7 +44,10 @@ const ENGINE: [(&str, &[&str]); 36] = [
     ("plan", &["baseline", "batches", "confidence", "detect", "rule", "sketch", "units"]),
     ("rate", &["units"]),
     ("labels", &["baseline", "batches", "confidence", "rule", "sketch", "units", "verdicts"]),
-    ("beside", &["alert", "around", "baseline", "detect", "rule", "sketch", "standing", "units", "window"]),
+    (
+        "beside",
+        &["alert", "around", "baseline", "confidence", "detect", "rule", "sketch", "standing", "units", "window"],
+    ),
     (
         "chart",
         &["alert", "baseline", "confidence", "detect", "event", "plan", "rate", "rule", "sketch", "units", "vector"],

@@ -132,6 +132,9 @@ fn confidence_that_lies_ends_suspicions_and_nothing_is_predicted() {
     let mut engine = engine(first(16_000), shipped());
     let crossings = run(&mut engine, agent, "120h", 3);
     let suspicion = fired(&crossings, "AccuracySuspected").unwrap();
+    let course = suspicion.account.as_ref().unwrap().around.course.as_ref().unwrap();
+    assert!((0.90..0.94).contains(&course.centre), "{}", course.centre);
+    assert!(course.points.iter().any(|point| point.value < course.centre - 0.05), "{course:?}");
     let told = &suspicion.annotations["description"];
     assert!(told.contains("a suspicion, not a finding") && told.contains("label-queue"), "{told}");
     let end = crossings.iter().find(|c| c.alert == "AccuracySuspected" && c.to == State::Resolved).unwrap();
@@ -166,7 +169,12 @@ fn an_alarm_names_its_cause() {
         let page = fired(&crossings, "AccuracyDegraded").unwrap();
         let told = page.account.as_ref().unwrap().around.cause.unwrap().told();
         assert!(told.contains(words), "{mechanism}: {told}");
-        assert_eq!(fired(&crossings, "CalibrationBroken").is_some(), mechanism == "silent");
+        let broken = fired(&crossings, "CalibrationBroken");
+        assert_eq!(broken.is_some(), mechanism == "silent");
+        if let Some(broken) = broken {
+            let course = broken.account.as_ref().unwrap().around.course.as_ref().unwrap();
+            assert!(course.centre.abs() < 0.01 && course.points.last().unwrap().value < -0.02, "{course:?}");
+        }
     }
 }
 

@@ -22,8 +22,8 @@ const NEAR: Span = Span::from_secs(3 * 3_600);
 const TASKS_TOLD: usize = 3;
 
 /// The facts of an alert by the names that sinks without a layout give them, in the order in which they are told: `told`,
-/// `since`, `rests_on`, `all_outputs`, `labels_differ`, `now`, `how_sure`, `also_moved`, `version`, `tasks`, `false_alarm`, `baseline`; those that are not known
-/// are left out. Cleaned text, not encoded for any sink.
+/// `since`, `rests_on`, `all_outputs`, `labels_differ`, `meaning`, `now`, `how_sure`, `also_moved`, `version`, `tasks`,
+/// `false_alarm`, `baseline`; those that are not known are left out. Cleaned text, not encoded for any sink.
 pub fn facts(crossing: &Crossing) -> Vec<(&'static str, String)> {
     let mut facts = vec![("told", lead(crossing)), ("since", since(crossing))];
     if let Some(account) = &crossing.account {
@@ -38,6 +38,7 @@ const fn key(name: Name) -> &'static str {
         Name::RestsOn => "rests_on",
         Name::AllOutputs => "all_outputs",
         Name::LabelsDiffer => "labels_differ",
+        Name::Meaning => "meaning",
         Name::Now => "now",
         Name::HowSure => "how_sure",
         Name::AlsoMoved => "also_moved",
@@ -142,6 +143,7 @@ pub(super) enum Name {
     RestsOn,
     AllOutputs,
     LabelsDiffer,
+    Meaning,
     Now,
     HowSure,
     AlsoMoved,
@@ -158,6 +160,7 @@ impl Name {
             Self::RestsOn => "Rests on",
             Self::AllOutputs => "All outputs",
             Self::LabelsDiffer => "Labels",
+            Self::Meaning => "Meaning",
             Self::Now => "Now",
             Self::HowSure => "How sure",
             Self::AlsoMoved => "Also moved",
@@ -178,9 +181,11 @@ pub(super) fn evidence(crossing: &Crossing, account: &Account, compact: bool) ->
     // What is over need not be proven or explained any more: what counts is how it is now.
     if over {
         put(Name::Now, now(account));
+        put(Name::Meaning, meaning(account).filter(|_| !compact && crossing.reason == Reason::Contradicted));
     } else {
         put(Name::AllOutputs, all_outputs(account));
         put(Name::LabelsDiffer, labels_differ(account));
+        put(Name::Meaning, meaning(account).filter(|_| !compact));
         let graded = is_graded(&account.measure) && account.arl0 > 0.0;
         put(Name::HowSure, graded.then(|| grade(account.grade).to_owned()));
         put(Name::AlsoMoved, also_moved(&account.around, compact));
@@ -198,6 +203,12 @@ pub(super) fn evidence(crossing: &Crossing, account: &Account, compact: bool) ->
         put(Name::Baseline, Some(format!("{}{chart}", line(&account.baseline_id, LABEL_LIMIT))));
     }
     rows
+}
+
+/// Which charts of accuracy spoke and what that means.
+fn meaning(account: &Account) -> Option<String> {
+    let told = account.around.cause.as_ref()?.line();
+    (!told.is_empty()).then_some(told)
 }
 
 /// How often such an alert is expected to be false: in samples, which is the promise, and in time.

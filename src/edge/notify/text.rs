@@ -4,7 +4,7 @@ use super::page::{Block, Page, Row};
 use crate::engine::route::Message;
 
 /// Lines of a mail about one alert.
-const SCREEN: usize = 24;
+const SCREEN: usize = 25;
 /// Lines that annotations get even when the facts fill the screen.
 const ADVICE_MIN: usize = 2;
 /// Columns of a line of text. Addresses of web pages are never broken.

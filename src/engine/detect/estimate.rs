@@ -57,6 +57,13 @@ pub struct EstimateDesign {
     pub tripwire: AdjustedDesign,
 }
 
+impl EstimateDesign {
+    /// Whether there are confidences enough for a promise.
+    pub const fn is_calibrated(&self) -> bool {
+        self.confidences >= CONFIDENCES_NEEDED
+    }
+}
+
 /// Whether the estimate may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Validity {
