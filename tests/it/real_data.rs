@@ -94,3 +94,14 @@ fn a_coding_agents_slowing_and_its_errors_are_found() {
     assert!(first(&alerts, "ErrorsRising", "aider").is_some());
     assert!(alerts.len() < 20, "{} alerts in 20 months", alerts.len());
 }
+
+#[test]
+fn a_decline_whose_verdicts_come_weeks_late_is_paged_once_outputs_are_old_enough() {
+    let Some(alerts) = replay("forecast_market_crowd", 1_000, "agent") else { return };
+    let pages: Vec<&Value> = alerts.iter().filter(|a| a["alert"] == "AccuracyDegraded").collect();
+    let [page] = pages[..] else { panic!("{pages:?}") };
+    // What resolves falls from 95.6 % in autumn to 80.9 % from March on; outputs are judged at 45 days.
+    let at = |name: &str| page[name].as_str().unwrap()[..10].to_owned();
+    assert!(("2026-04-15".."2026-06-30").contains(&at("at").as_str()), "{page}");
+    assert!(("2026-01-15".."2026-04-01").contains(&at("changed_at").as_str()), "{page}");
+}
