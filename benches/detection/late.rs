@@ -5,7 +5,8 @@
 //! arrival" is the production chart of shares, fed with the same verdicts as they come; its level is that of all verdicts on
 //! the same 5,000 outputs. So the two differ in the order alone.
 //!
-//! What is promised is 1 / ARL0 for every verdict that a chart took. Weeks are counted from the first of them.
+//! What is promised is 1 / ARL0 for every verdict that a chart took. Weeks are counted from the first of them. "Pace told" is how
+//! often a year a steady stream is told that its label delay changed.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,7 +18,7 @@ use shewhart::engine::baseline::BaselineSet;
 use shewhart::engine::detect::{DesignCache, ProportionChart, ProportionDesign};
 use shewhart::engine::rule::{RuleSet, Source, compile};
 use shewhart::engine::stream::Stream;
-use shewhart::engine::units::{Counts, Partition, Span, Timestamp};
+use shewhart::engine::units::{Counts, Partition, Timestamp};
 use shewhart::engine::{Effect, Engine, Group, Input, Settings};
 
 use super::charts::DELTA;
@@ -33,10 +34,13 @@ const START: Timestamp = Timestamp::from_millis(1_767_571_200_000);
 const DAY: f64 = 86.4e6;
 const HOUR: f64 = 3.6e6;
 const WEEKS: [f64; 2] = [1.0, 8.0];
+/// The pace of verdicts is looked at after so many of them, a quarter of its window.
+const LOOKS: u64 = 100;
+const WINDOW: f64 = 400.0;
 /// A change comes this many days after the charts began, or up to as many later ...
 const SETTLED: f64 = 7.0;
 /// ... and is waited for so many days at most.
-const MOST: f64 = 60.0;
+const MOST: f64 = 40.0;
 const DROPS: [f64; 2] = [0.02, 0.05];
 
 /// When a verdict comes: the median age of its output in hours, and the standard deviation of that age's logarithm.
@@ -62,25 +66,24 @@ const PLAIN: Row = Row {
     per_day: 1_200.0,
     labelled: 1.0,
     delays: Some([(8.0, 0.5), (8.0, 0.5)]),
-    streams: [2, 6],
-    changes: 3,
+    streams: [2, 4],
+    changes: 2,
 };
 const ERRORS_FIRST: [Delay; 2] = [(24.0, 0.3), (1.0, 0.5)];
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 7] = [
     PLAIN,
     Row { name: "errors 1 h, confirmations 24 h", delays: Some(ERRORS_FIRST), ..PLAIN },
-    Row { name: "the same within the day (20 h)", delays: Some([(20.0, 0.1), (1.0, 0.5)]), ..PLAIN },
     Row { name: "confirmations 1 h, errors 24 h", delays: Some([(1.0, 0.5), (24.0, 0.3)]), ..PLAIN },
     Row {
         name: "errors first, 20,000 a day",
         per_day: 20_000.0,
         delays: Some(ERRORS_FIRST),
         streams: [0, 1],
-        changes: 1,
+        changes: 0,
         ..PLAIN
     },
-    Row { name: "errors first, weeks later", delays: Some([(480.0, 0.5), (72.0, 0.5)]), ..PLAIN },
+    Row { name: "errors 3 days, confirmations 20", delays: Some([(480.0, 0.5), (72.0, 0.5)]), ..PLAIN },
     Row {
         name: "errors first, 5 % labelled",
         per_day: 4_800.0,
@@ -133,6 +136,9 @@ struct Agent {
     arrival: Option<Arrival>,
     fired: u32,
     open: bool,
+    /// How often another pace of verdicts was told, and whether it is now.
+    paces: u32,
+    other_pace: bool,
     json: String,
     effects: Vec<Effect>,
 }
@@ -154,6 +160,8 @@ impl Agent {
             arrival: None,
             fired: 0,
             open: false,
+            paces: 0,
+            other_pace: false,
             json: String::new(),
             effects: Vec::new(),
         }
@@ -228,9 +236,21 @@ impl Agent {
 
     fn verdict(&mut self, id: u64, right: bool, at: i64) {
         self.labels += 1;
+        if self.labels.is_multiple_of(LOOKS) {
+            let told = self.is_told();
+            self.paces += u32::from(told && !self.other_pace);
+            self.other_pace = told;
+        }
         if let Some(arrival) = self.arrival.as_mut().filter(|_| id >= BASELINE) {
             arrival.take(right, Timestamp::from_millis(at));
         }
+    }
+
+    /// Whether the pace of verdicts is said to have changed.
+    fn is_told(&self) -> bool {
+        let stream = self.stream();
+        let delays = stream.baseline.as_ref().map(|baseline| &baseline.profile.delays);
+        delays.is_some_and(|delays| stream.memory.pace.change(delays).is_some())
     }
 
     /// Goes on for so many days.
@@ -271,16 +291,26 @@ fn delay(row: Row, drop: f64, rules: &Arc<RuleSet>, random: &mut Xorshift) -> Op
     Some((agent.now - changed) / DAY)
 }
 
-/// What one row shows: false alarms over the promise in the first week and in eight, as judged and in the order of arrival;
-/// then the wait in hours.
-fn control(row: Row, study: &Study, cell: u64, rules: &Arc<RuleSet>) -> [Figure; 5] {
-    study.repeat(cell, |random| {
-        let (mut sums, mut waits) = ([[0.0; 4]; 2], Vec::new());
-        for (kind, streams) in row.streams.into_iter().enumerate() {
-            for _ in 0..(if streams == 0 { 0 } else { study.runs(streams).max(streams) }) {
+/// What one row shows.
+struct Shown {
+    /// Hours.
+    wait: Figure,
+    /// False alarms over the promise in the first week and in eight.
+    judged: [Figure; 2],
+    /// The same in the order of arrival.
+    arrival: [Figure; 2],
+    /// Changes of the pace that are told in a year.
+    paces: Figure,
+}
+
+fn control(row: Row, study: &Study, cell: u64, rules: &Arc<RuleSet>) -> Shown {
+    let [week, weeks] = WEEKS.map(|weeks| 7.0 * weeks);
+    let [wait, first, all, first_arrival, all_arrival, paces] = study.repeat(cell, |random| {
+        let (mut sums, mut waits, mut paces, mut days) = ([[0.0; 4]; 2], Vec::new(), 0.0, 0.0);
+        for (kind, streams) in row.streams.into_iter().enumerate().filter(|(_, streams)| *streams > 0) {
+            for _ in 0..study.runs(streams) {
                 let mut agent = Agent::new(row, rules, random);
                 agent.begin();
-                let [week, weeks] = WEEKS.map(|weeks| 7.0 * weeks);
                 agent.go_on(week);
                 waits.push(agent.stream().wait().age.as_days_f64() * 24.0);
                 let [first, all] = &mut sums;
@@ -289,11 +319,14 @@ fn control(row: Row, study: &Study, cell: u64, rules: &Arc<RuleSet>) -> [Figure;
                     agent.go_on(weeks - week);
                     add(all, agent.counts());
                 }
+                paces += f64::from(agent.paces);
+                days += agent.now / DAY;
             }
         }
-        let [[a, b, c, d], [e, f, g, h]] = sums;
-        [a / b, c / d, e / f, g / h, mean(&waits)]
-    })
+        let [week, all] = sums.map(|[alarms, promised, arrived, owed]| (alarms / promised, arrived / owed));
+        [mean(&waits), week.0, all.0, week.1, all.1, 365.0 * paces / days]
+    });
+    Shown { wait, judged: [first, all], arrival: [first_arrival, all_arrival], paces }
 }
 
 fn add(sums: &mut [f64; 4], counts: [f64; 4]) {
@@ -303,32 +336,64 @@ fn add(sums: &mut [f64; 4], counts: [f64; 4]) {
 fn table(study: &Study, rules: &Arc<RuleSet>) {
     println!("False alarms over the promise where verdicts come late, and days to the alert:");
     println!(
-        "  {:<32} {:<14} {:<14} {:<14} {:<14} {:<14} {:<14} 5 points",
-        "verdicts come", "wait, hours", "first week", "eight weeks", "arrival, 1 wk", "arrival, 8 wk", "2 points"
+        "  {:<32} {:<11} {:<13} {:<13} {:<14} {:<14} {:<13} {:<13} 5 points",
+        "verdicts come",
+        "wait, hours",
+        "first week",
+        "eight weeks",
+        "arrival, 1 wk",
+        "arrival, 8 wk",
+        "pace told",
+        "2 points"
     );
     for (cell, row) in (0..).zip(ROWS) {
-        let [week, arrival, weeks, arrivals, wait] = control(row, study, cell, rules);
-        print!("  {:<32} {wait:<14.1} {week:<14.2} {weeks:<14.2} {arrival:<14.2} {arrivals:<14.2} ", row.name);
+        let Shown { wait, judged: [week, weeks], arrival: [arrival, arrivals], paces } =
+            control(row, study, cell, rules);
+        print!("  {:<32} {wait:<11.1} {week:<13.2} {weeks:<13.2} {arrival:<14.2} {arrivals:<14.2} ", row.name);
+        print!("{paces:<13.2} ");
         for (nth, drop) in (1..).zip(DROPS).filter(|_| row.changes > 0) {
             let [days] = study.repeat(cell + 100 * nth, |random| {
                 let runs = (0..study.runs(row.changes)).filter_map(|_| delay(row, drop, rules, random));
                 [mean(&runs.collect::<Vec<f64>>())]
             });
-            print!("{days:<14.2} ");
+            print!("{days:<13.2} ");
         }
         println!();
     }
 }
 
-/// Looks at the pace of verdicts: whether it is told to have changed.
-fn told(agent: &Agent) -> bool {
-    let stream = agent.stream();
-    let baseline = stream.baseline.as_ref();
-    baseline.is_some_and(|baseline| stream.memory.pace.change(&baseline.profile.delays).is_some())
+/// Verdicts, in windows, from a change of their delays until it is told.
+fn windows(row: Row, then: [Delay; 2], rules: &Arc<RuleSet>, random: &mut Xorshift) -> f64 {
+    let mut agent = Agent::new(row, rules, random);
+    agent.begin();
+    agent.go_on(SETTLED * (1.0 + random.uniform()));
+    (agent.row.delays, agent.other_pace) = (Some(then), false);
+    let (changed, labels, before) = (agent.now, agent.labels, agent.paces);
+    while agent.paces == before && agent.now < changed + MOST * DAY {
+        agent.output();
+    }
+    (agent.labels - labels) as f64 / WINDOW
+}
+
+fn pace(study: &Study, rules: &Arc<RuleSet>) {
+    let row = Row { delays: Some([(24.0, 0.3), (24.0, 0.3)]), ..PLAIN };
+    let kinds = [
+        ("errors after 1 h", [(24.0, 0.3), (1.0, 0.5)]),
+        ("errors after 12 h", [(24.0, 0.3), (12.0, 0.3)]),
+        ("all after 12 h", [(12.0, 0.3), (12.0, 0.3)]),
+    ];
+    println!("Windows of 400 verdicts until another pace is told, where all came after 24 h, and then:");
+    for (cell, (name, then)) in (500..).zip(kinds) {
+        let [until] = study.repeat(cell, |random| {
+            [mean(&(0..study.runs(2)).map(|_| windows(row, then, rules, random)).collect::<Vec<f64>>())]
+        });
+        println!("  {name:<32} {until:.1}");
+    }
 }
 
 pub(crate) fn run(study: &Study) {
     let source = Source { name: "late.yaml".to_owned(), text: RULE.to_owned() };
     let rules = Arc::new(compile(&[source]).rules.expect("the rule is one"));
     table(study, &rules);
+    pace(study, &rules);
 }

@@ -98,24 +98,36 @@ pub struct Masked {
 }
 
 impl Contradiction {
+    /// Whether the two still look apart: that they agree again is tested, too, and takes its time.
+    fn is_seen(&self) -> bool {
+        self.shortfall.low > 0.0 || self.shortfall.high < 0.0
+    }
+
+    /// In words, without a time.
+    fn line(&self) -> String {
+        let Estimate { value, low, high } = self.shortfall.map(|x| 100.0 * x);
+        let labels = self.labels;
+        let (side, value, low, high) =
+            if value >= 0.0 { ("below", value, low, high) } else { ("above", -value, -high, -low) };
+        format!("{labels} labels lie {value:.1} points ({low:.1} to {high:.1}) {side} what confidence says")
+    }
+
     /// In words.
     pub fn told(&self) -> String {
-        let Estimate { value, low, high } = self.shortfall.map(|x| 100.0 * x);
-        let (labels, since) = (self.labels, self.since);
-        if value >= 0.0 {
-            format!(
-                "since about {since} {labels} labels lie {value:.1} points ({low:.1} to {high:.1}) below what confidence says"
-            )
-        } else {
-            let (value, low, high) = (-value, -high, -low);
-            format!(
-                "since about {since} {labels} labels lie {value:.1} points ({low:.1} to {high:.1}) above what confidence says"
-            )
+        if !self.is_seen() {
+            return "labels contradicted confidence, and are not known to agree with it again".to_owned();
         }
+        format!("since about {} {}", self.since, self.line())
     }
 }
 
 impl PaceChange {
+    fn line(&self) -> String {
+        let kind = if self.right { "right" } else { "wrong" };
+        let (now, before, age) = (100.0 * self.now, 100.0 * self.before, self.age);
+        format!("label delay changed: {now:.0} % of {kind} answers within {age}, usually {before:.0} %")
+    }
+
     fn told(&self) -> String {
         let kind = if self.right { "right" } else { "wrong" };
         let (now, before, age) = (100.0 * self.now, 100.0 * self.before, self.age);
@@ -127,15 +139,20 @@ impl PaceChange {
 }
 
 impl Masked {
+    fn line(&self) -> String {
+        let percent = |x: f64| format!("{:.1} %", 100.0 * x);
+        let (now, then, at) = (percent(self.coverage), percent(self.coverage_before), percent(self.at_coverage));
+        format!("answers {now} instead of {then}: at the old coverage {at} would be right")
+    }
+
     fn told(&self) -> String {
         let percent = |x: f64| format!("{:.1} %", 100.0 * x);
-        let (now, then) = (percent(self.coverage), percent(self.coverage_before));
+        let (now, then, at) = (percent(self.coverage), percent(self.coverage_before), percent(self.at_coverage));
         let answered =
-            self.answered.map_or(String::new(), |share| format!(" Those it answers are right in {};", percent(share)));
+            self.answered.map_or_else(String::new, |share| format!("those are right in {}, and ", percent(share)));
         let by = if self.predicted > 0.0 { ", partly by what its confidence says" } else { "" };
-        let at = percent(self.at_coverage);
         format!(
-            "It answers {now} of its outputs instead of {then}.{answered} at the coverage of the baseline it would be {at}{by}."
+            "It answers {now} of its outputs instead of {then}; {answered}at the coverage of the baseline it would be {at}{by}."
         )
     }
 }
@@ -166,6 +183,7 @@ impl Cause {
             (Voice::Spoke, Voice::Spoke) if short => "inputs got harder, and it is surer than it is right",
             (Voice::Spoke, Voice::Spoke) => "inputs got harder: its confidence fell with the labels",
             (Voice::Spoke, _) if short => "calibration broke: it is surer than it is right",
+            (Voice::Spoke, Voice::Invalid) => "labels alone count: they had contradicted confidence before",
             (Voice::Spoke, Voice::Calm) if gap.is_some_and(|gap| gap.high < 0.0) => {
                 "probably calibration broke: confidence stayed"
             }
@@ -177,10 +195,10 @@ impl Cause {
         let mut told: Vec<String> = Vec::new();
         told.extend((!line.is_empty()).then(|| line.to_owned()));
         if let (Some(contradiction), Voice::Invalid) = (self.contradicted, self.confidence) {
-            told.push(contradiction.told());
+            told.extend(contradiction.is_seen().then(|| contradiction.line()));
         }
-        told.extend(self.masked.as_ref().map(Masked::told));
-        told.extend(self.pace.as_ref().map(PaceChange::told));
+        told.extend(self.masked.as_ref().map(Masked::line));
+        told.extend(self.pace.as_ref().map(PaceChange::line));
         told.join("; ")
     }
 
@@ -219,6 +237,9 @@ impl Cause {
             }
             (Voice::Spoke, _) if short => {
                 "Labels fell short of what confidence says: its calibration broke, so confidence is no guide to what is right."
+            }
+            (Voice::Spoke, Voice::Invalid) => {
+                "Labels fell. They had contradicted confidence before, so it says nothing about the cause."
             }
             (Voice::Spoke, _) if known => "Labels fell; neither chart of confidence has spoken.",
             (_, Voice::Spoke) => {

@@ -6,8 +6,11 @@
 //! the next. They come differently where chance alone would show so much in fewer than one of 2,000 windows and the share
 //! by some age differs by a tenth at least.
 //!
-//! **Bad at.** The first weeks: the verdicts that come first are the early ones. Nothing is counted before the time by which
-//! nearly all of the baseline's verdicts were in.
+//! **Late ones.** The verdicts of a provisional baseline are closed before the last ones are in. Those that come afterwards are
+//! counted here, so that both sides are cut at the same age: otherwise late verdicts would look as if only new outputs had them.
+//!
+//! **Bad at.** The first weeks: the verdicts that come first are the early ones. Nothing is counted before the first outputs that
+//! are judged have the age by which nearly all of the baseline's verdicts were in. A baseline learnt from records that end before its last verdicts came.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,28 +38,42 @@ type Ages = [[u32; AGES.len() + 1]; 2];
 pub struct Pace {
     open: Ages,
     full: Option<Box<Ages>>,
+    /// Verdicts on outputs of the baseline that came after it was closed.
+    later: Ages,
 }
 
 impl Pace {
     /// Adds a verdict on an output of that age.
     pub fn add(&mut self, age: Span, right: bool) {
-        let [rights, wrongs] = &mut self.open;
-        let kind = if right { rights } else { wrongs };
-        if let Some(count) = kind.get_mut(usize::from(super::verdicts::class(age))) {
-            *count += 1;
-        }
+        count(&mut self.open, age, right);
         if self.open.iter().flatten().sum::<u32>() >= WINDOW {
             self.full = Some(Box::new(std::mem::take(&mut self.open)));
         }
     }
 
+    /// Adds a verdict on an output of the baseline that came after it was closed.
+    pub fn later(&mut self, age: Span, right: bool) {
+        count(&mut self.later, age, right);
+    }
+
     /// The larger change since the baseline, where there is one.
     pub fn change(&self, baseline: &Delays) -> Option<PaceChange> {
         let [rights, wrongs] = self.full.as_deref()?;
-        let [rights_then, wrongs_then] = baseline.by_age();
-        let changes = [(true, rights_then, rights), (false, wrongs_then, wrongs)];
-        let found = changes.into_iter().filter_map(|(right, then, now)| compare(right, then, now));
+        let ([rights_then, wrongs_then], [rights_later, wrongs_later]) = (baseline.by_age(), &self.later);
+        let changes = [(true, (rights_then, rights_later), rights), (false, (wrongs_then, wrongs_later), wrongs)];
+        let found = changes.into_iter().filter_map(|(right, (then, later), now)| {
+            let then: Vec<u64> = then.iter().zip(later).map(|(then, later)| then + u64::from(*later)).collect();
+            compare(right, &then, now)
+        });
         found.max_by(|one, other| (one.now - one.before).abs().total_cmp(&(other.now - other.before).abs()))
+    }
+}
+
+fn count(ages: &mut Ages, age: Span, right: bool) {
+    let [rights, wrongs] = ages;
+    let kind = if right { rights } else { wrongs };
+    if let Some(count) = kind.get_mut(usize::from(super::verdicts::class(age))) {
+        *count = count.saturating_add(1);
     }
 }
 

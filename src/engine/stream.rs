@@ -17,6 +17,7 @@ use super::detect::{DesignCache, Verdict};
 use super::event::Output;
 use super::labels::{OpenCounts, OpenLabels};
 use super::memory::Memory;
+use super::pace::Pace;
 use super::rate::Rate;
 use super::rule::{Bound, Measure, Promise, Rule, RuleSet};
 use super::units::{Offset, Partition, Span, Timestamp};
@@ -157,11 +158,12 @@ impl Stream {
         }
         let replaced = self.baseline.is_some();
         self.set_baseline(baseline);
-        self.memory.wait_from(self.wait(), ctx.now);
         if self.baseline.as_ref().is_some_and(|b| !b.provisional) {
             self.memory.learning = None;
             self.memory.open = OpenLabels::default();
         }
+        self.memory.pace = Pace::default();
+        self.memory.wait_from(self.wait(), ctx.now);
         self.redesign_all(ctx);
         if !replaced {
             return;
@@ -417,7 +419,7 @@ impl Stream {
                 _ => timed,
             }
         };
-        self.watched.iter().filter_map(of).chain(self.memory.waiting.due(self.wait())).min()
+        self.watched.iter().filter_map(of).chain(self.verdicts_due()).min()
     }
 
     /// When the stream counts as silent: after the rule's time, or after twice the longest pause of the baseline where that

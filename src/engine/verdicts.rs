@@ -46,6 +46,12 @@ pub(super) fn class(age: Span) -> u8 {
     AGES.iter().take_while(|limit| **limit < age).count() as u8
 }
 
+/// An age of that class: the longest, where it has one.
+pub(super) fn longest(class: u8) -> Span {
+    let [.., last] = AGES;
+    AGES.get(usize::from(class)).copied().unwrap_or(last.times(2))
+}
+
 /// How long verdicts are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
@@ -186,7 +192,8 @@ impl Batch {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds all verdicts of another.
+    pub fn merge(&mut self, other: &Self) {
         for (place, counts) in &other.places {
             self.places.entry(*place).or_default().merge(*counts);
         }
@@ -203,14 +210,21 @@ impl Batch {
 
 /// Most stretches in which verdicts wait; beyond, neighbours are merged.
 const SLOTS: usize = 256;
+/// The same while verdicts are told apart by age as well.
+const CELLS: usize = 1_024;
 
 /// Verdicts that wait for their outputs to reach the age at which they are judged, by stretches of the outputs' time: inside
-/// one, the order of arrival cannot matter.
+/// one, the order of arrival cannot matter. As long as the wait is not settled they are told apart by the age of their outputs
+/// when they came, too: which of them came in time is not known before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     width: Span,
-    slots: BTreeMap<i64, Batch>,
+    /// By stretch, then by age as one of [`AGES`]; 0 where it is known to be short enough.
+    slots: BTreeMap<(i64, u8), Batch>,
 }
+
+/// Verdicts on outputs of one stretch, by age as one of [`AGES`].
+pub type Taken = Vec<(u8, Batch)>;
 
 impl Default for Waiting {
     fn default() -> Self {
@@ -219,42 +233,70 @@ impl Default for Waiting {
 }
 
 impl Waiting {
-    /// Adds a verdict on an output of time `at`.
+    /// Adds a verdict on an output of time `at` that came in time.
     pub fn add(&mut self, at: Timestamp, place: Place, covered: bool, right: bool) {
-        self.slots.entry(self.slot_of(at)).or_default().add(place, covered, right);
-        while self.slots.len() > SLOTS {
-            self.widen();
+        self.slots.entry((self.slot_of(at), 0)).or_default().add(place, covered, right);
+        self.widen(SLOTS);
+    }
+
+    /// Adds a verdict on an output of time `at` and that age, of which is not known yet whether it came in time.
+    pub fn add_unsettled(&mut self, (at, age): (Timestamp, Span), place: Place, covered: bool, right: bool) {
+        self.slots.entry((self.slot_of(at), class(age))).or_default().add(place, covered, right);
+        self.widen(CELLS);
+    }
+
+    /// The wait is settled: what came later than that is dropped, and of the rest ages are forgotten. Returns what is judged at
+    /// once by it, in the order of time.
+    pub fn settle(&mut self, wait: Wait) -> Vec<(Timestamp, Batch)> {
+        let mut at_once = Vec::new();
+        for ((slot, age), batch) in std::mem::take(&mut self.slots) {
+            if age == 0 && wait.at_once {
+                at_once.push((self.start(slot), batch));
+            } else if age <= class(wait.age) {
+                self.slots.entry((slot, 0)).or_default().merge(&batch);
+            }
         }
+        self.widen(SLOTS);
+        at_once
     }
 
     fn slot_of(&self, at: Timestamp) -> i64 {
         at.as_millis().div_euclid(self.width.as_millis())
     }
 
-    fn widen(&mut self) {
-        self.width = self.width.times(2);
-        for (at, batch) in std::mem::take(&mut self.slots) {
-            self.slots.entry(at.div_euclid(2)).or_default().merge(&batch);
+    fn widen(&mut self, most: usize) {
+        while self.slots.len() > most {
+            self.width = self.width.times(2);
+            for ((at, age), batch) in std::mem::take(&mut self.slots) {
+                self.slots.entry((at.div_euclid(2), age)).or_default().merge(&batch);
+            }
         }
     }
 
     /// When the first stretch is old enough.
     pub fn due(&self, wait: Wait) -> Option<Timestamp> {
-        let (slot, _) = self.slots.first_key_value()?;
+        let ((slot, _), _) = self.slots.first_key_value()?;
         Some(self.start(*slot + 1).plus(wait.age))
     }
 
-    /// Takes the first stretch, with its beginning, where all of it is old enough at stream time `now`.
-    pub fn take(&mut self, now: Timestamp, wait: Wait) -> Option<(Timestamp, Batch)> {
+    /// Takes what came in time of the first stretch, with its beginning, where all of it is old enough at stream time `now`.
+    pub fn take(&mut self, now: Timestamp, wait: Wait) -> Option<(Timestamp, Taken)> {
         if self.due(wait).is_none_or(|due| now < due) {
             return None;
         }
-        let (slot, batch) = self.slots.pop_first()?;
+        let ((slot, _), _) = self.slots.first_key_value()?;
+        let (slot, mut taken) = (*slot, Vec::new());
+        while let Some(first) = self.slots.first_entry().filter(|first| first.key().0 == slot) {
+            let ((_, age), batch) = first.remove_entry();
+            if age <= class(wait.age) {
+                taken.push((age, batch));
+            }
+        }
         let start = self.start(slot);
         if self.slots.is_empty() {
             *self = Self::default();
         }
-        Some((start, batch))
+        Some((start, taken))
     }
 
     fn start(&self, slot: i64) -> Timestamp {
@@ -322,13 +364,43 @@ mod tests {
         }
         assert_eq!(waiting.due(wait), Some(Timestamp::from_millis(64 * 60_000)));
         assert_eq!(waiting.take(Timestamp::from_millis(64 * 60_000 - 1), wait), None);
-        let (at, batch) = waiting.take(Timestamp::from_millis(66 * 60_000), wait).unwrap();
+        let (at, taken) = waiting.take(Timestamp::from_millis(66 * 60_000), wait).unwrap();
+        let [(0, batch)] = taken.as_slice() else { panic!("{taken:?}") };
         assert_eq!(
             (at, batch.wrong(), batch.covered),
             (Timestamp::from_millis(180_000), Counts { hits: 0, n: 1 }, Counts { hits: 0, n: 1 })
         );
-        assert_eq!(waiting.take(minute(66), wait).unwrap().1.wrong(), Counts { hits: 2, n: 2 });
+        assert_eq!(waiting.take(minute(66), wait).unwrap().1[0].1.wrong(), Counts { hits: 2, n: 2 });
         assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn what_came_in_time_is_decided_when_the_wait_is_settled() {
+        let at = Timestamp::from_millis(30_000);
+        let mut waiting = Waiting::default();
+        for (hours, right) in [(0, false), (2, false), (20, true), (21, true), (60, true)] {
+            waiting.add_unsettled((at, Span::HOUR.times(hours)), Place::NONE, false, right);
+        }
+        let wrong = |waiting: &mut Waiting, wait: Wait| {
+            let mut all = Batch::default();
+            while let Some((_, taken)) = waiting.take(Timestamp::MAX, wait) {
+                for (_, batch) in &taken {
+                    all.merge(batch);
+                }
+            }
+            all.wrong()
+        };
+        // Not settled yet: each wait takes those that came within it.
+        let wait = |age: Span| Wait { age, at_once: false };
+        assert_eq!(wrong(&mut waiting.clone(), wait(Span::HOUR.times(3))), Counts { hits: 2, n: 2 });
+        assert_eq!(wrong(&mut waiting.clone(), wait(Span::DAY.times(3))), Counts { hits: 2, n: 5 });
+        let mut settled = waiting.clone();
+        assert_eq!(settled.settle(wait(Span::DAY)), []);
+        assert_eq!(wrong(&mut settled, wait(Span::DAY)), Counts { hits: 2, n: 4 });
+        // Those that came with their outputs need not wait.
+        let at_once = waiting.settle(Wait::default());
+        assert_eq!(at_once.iter().map(|(_, batch)| batch.wrong()).collect::<Vec<_>>(), [Counts { hits: 1, n: 1 }]);
+        assert_eq!(wrong(&mut waiting, Wait::default()), Counts { hits: 1, n: 3 });
     }
 
     proptest! {
@@ -351,7 +423,8 @@ mod tests {
             let taken = fold(&minutes);
             prop_assert_eq!(&taken, &fold(&reversed));
             prop_assert!(taken.len() <= SLOTS);
-            prop_assert_eq!(taken.iter().map(|(_, batch)| batch.wrong().n).sum::<u64>(), minutes.len() as u64);
+            let counted = taken.iter().flat_map(|(_, taken)| taken).map(|(_, batch)| batch.wrong().n).sum::<u64>();
+            prop_assert_eq!(counted, minutes.len() as u64);
         }
     }
 }

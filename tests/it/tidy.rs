@@ -78,6 +78,7 @@ const ENGINE: [(&str, &[&str]); 36] = [
             "event",
             "labels",
             "memory",
+            "pace",
             "plan",
             "rate",
             "rule",

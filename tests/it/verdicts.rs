@@ -235,6 +235,70 @@ fn cases_picked_for_their_doubt_do_not_alarm() {
 }
 
 #[test]
+fn a_baseline_that_is_over_before_its_verdicts_come_is_waited_for() {
+    // A thousand outputs in two hours; wrong ones are reported after one, right ones confirmed after twenty, a quarter of them
+    // after more than a day. Until then nothing but errors is known, of the baseline and of all that came after it.
+    let agent = "per_day: 12000, accuracy: 0.92, confidence: { r2: 0.2 }, \
+                 labels: { fraction: 1.0, delay: 20h, delay_wrong: 1h, delay_sigma: 0.3 }";
+    let scenario = format!("start: 2026-01-05T00:00:00Z\nlength: 84h\nagents:\n  - {{ name: a, {agent} }}\n");
+    let mut engine = engine(first(1_000), rules(ACCURACY));
+    let learnt = |engine: &Engine| only(engine).baseline.as_ref().unwrap().profile.delays.all();
+    let (mut told, mut early) = (0, 0);
+    for (nth, record) in (1..).zip(Generator::new(&Scenario::parse(&scenario).unwrap(), 21)) {
+        step(&mut engine, &record.json);
+        let now = engine.position().time.unwrap();
+        let stream = only(&engine);
+        if nth % 500 == 0
+            && let Some(baseline) = &stream.baseline
+        {
+            told += u32::from(stream.memory.pace.change(&baseline.profile.delays).is_some());
+            if now < Timestamp::from_millis(1_767_571_200_000).plus(Span::DAY) {
+                early += 1;
+                assert_eq!(learnt(&engine).n, 0, "nothing is closed before the last verdicts are due");
+            }
+        }
+    }
+    assert!(early > 10, "{early}");
+    let stream = only(&engine);
+    let baseline = learnt(&engine);
+    assert!((600..=1_000).contains(&baseline.n), "{baseline:?}: the baseline's own");
+    let wrong = 1.0 - baseline.share().unwrap();
+    assert!((0.07..0.15).contains(&wrong), "{wrong}: errors among those that came within a day");
+    let (_, chart) = stream.charts(engine.rules()).next().unwrap();
+    assert!(chart.detector.as_ref().unwrap().samples_seen() > 10_000);
+    assert_eq!(told, 0, "late verdicts are no news");
+}
+
+#[test]
+fn errors_that_come_with_their_outputs_are_not_all_that_comes() {
+    // A check marks one output in ten as wrong at once; the others are confirmed after eight hours.
+    let mut engine = engine(first(1_200), rules(ACCURACY));
+    let start = 1_767_571_200_000_i64;
+    let mut records: Vec<(i64, String)> = Vec::new();
+    for i in 0..6_000_i64 {
+        let ts = start + i * 30_000;
+        let wrong = i % 10 == 3;
+        let known = if wrong { r#","correct":false"# } else { "" };
+        records.push((ts, format!(r#"{{"type":"output","event_id":"e{i}","agent":"a","ts":{ts}{known}}}"#)));
+        if !wrong {
+            let ts = ts + 8 * 3_600_000;
+            let json = format!(r#"{{"type":"feedback","event_id":"e{i}","agent":"a","ts":{ts},"correct":true}}"#);
+            records.push((ts, json));
+        }
+    }
+    records.sort_by_key(|(at, _)| *at);
+    let crossings: Vec<Crossing> = records.iter().flat_map(|(_, json)| step(&mut engine, json)).collect();
+    assert_eq!(crossings, []);
+    let stream = only(&engine);
+    let baseline = stream.baseline.as_ref().unwrap();
+    assert_eq!(stream.wait().age, Span::HOUR.times(12));
+    assert_eq!(baseline.profile.delays.all(), shewhart::engine::units::Counts { hits: 1_080, n: 1_200 });
+    let (_, chart) = stream.charts(engine.rules()).next().unwrap();
+    let seen = chart.detector.as_ref().unwrap().samples_seen();
+    assert!((3_200..=4_800).contains(&seen), "{seen}: those of the last hours are waited for");
+}
+
+#[test]
 fn another_pace_of_verdicts_is_told_with_the_alarm() {
     let agent = "per_day: 4800, accuracy: 0.92, confidence: { r2: 0.2 }, \
                  labels: { fraction: 1.0, delay: 8h, delay_sigma: 0.8 }";

@@ -221,8 +221,8 @@ pub(super) fn closing(story: &Story, folder: &Path) -> anyhow::Result<String> {
     let count = mails.read_dir().map_or(0, Iterator::count);
     let database = path.display();
     Ok(format!(
-        "\nWhat was found\n\n{}\nAnother --seed is another run of luck: what the promises allow, summed over six agents, ten rules and sixteen days,\n\
-         is about three false alarms; they are listed as such.\n\nThe database: {database}\n{}\nThe mails: {count} .eml files in {}\n",
+        "\nWhat was found\n\n{}\nAnother --seed is another run of luck: what the promises allow, summed over six agents, fifteen rules and sixteen days,\n\
+         is about four false alarms; they are listed as such.\n\nThe database: {database}\n{}\nThe mails: {count} .eml files in {}\n",
         table(&header, &rows),
         queries(&database.to_string()),
         mails.display()
@@ -246,13 +246,17 @@ fn summary_row(story: &Story, db: &Connection, crossing: &Crossing) -> anyhow::R
         planted.agent == agent
             && planted.from <= crossing.at
             && match account.map(|a| &a.measure) {
-                Some(Measure::Accuracy) => planted.change.accuracy.is_some(),
+                Some(Measure::Accuracy | Measure::AccuracyAtCoverage | Measure::Calibration) => {
+                    planted.change.accuracy.is_some()
+                }
                 _ => planted.change.confidence.is_some(),
             }
     };
     let after = match story.truth().iter().rev().find(moved) {
         None => "no change was planted: a false alarm".to_owned(),
-        Some(planted) if account.is_some_and(|a| a.measure == Measure::Accuracy) => {
+        Some(planted)
+            if account.is_some_and(|a| a.measure.is_of_verdicts() && a.measure != Measure::EstimatedAccuracy) =>
+        {
             let labels = story.labelled(&agent, planted.from, crossing.at);
             format!("{labels} (change planted {})", clock(planted.from))
         }
@@ -264,6 +268,7 @@ fn summary_row(story: &Story, db: &Connection, crossing: &Crossing) -> anyhow::R
     let promise = account.map_or_else(String::new, |a| match a.measure {
         Measure::Accuracy => format!("1 per {} labels", digits(a.arl0, 3)),
         Measure::Silence => "none".to_owned(),
+        Measure::EstimatedAccuracy => "a tenth of accuracy's".to_owned(),
         _ => "1 per year".to_owned(),
     });
     let ended: Option<i64> =

@@ -16,6 +16,8 @@ use crate::engine::units::{Estimate, Span};
 pub(super) const LABEL_LIMIT: usize = 120;
 /// Longest reason shown, in characters.
 const WHY_LIMIT: usize = 200;
+/// Labels below which their share is not told by itself.
+const LABELS_TOLD: u64 = 10;
 /// How long before a change a release counts as at its time.
 const NEAR: Span = Span::from_secs(3 * 3_600);
 /// Most tasks told of those that carry a change.
@@ -279,7 +281,7 @@ fn all_outputs(account: &Account) -> Option<String> {
     let found = told(standing.estimate?);
     match standing.how {
         // The alert's own estimate says that already.
-        How::LabelsOnly if account.measure == Measure::Accuracy => None,
+        How::LabelsOnly if account.measure == Measure::Accuracy || standing.labelled < LABELS_TOLD => None,
         How::LabelsOnly => Some(alone),
         How::Powered { .. } => Some(format!("{found}; {alone}")),
         How::Stratified => {

@@ -227,7 +227,7 @@ mod tests {
         assert!((found.at_coverage - (0.95 * 800.0 + 0.6 * 100.0) / 900.0).abs() < 1e-9, "{found:?}");
         let told = Cause { masked: Some(found), ..Cause::default() }.told();
         assert!(told.contains("answers 80.0 % of its outputs instead of 90.0 %"), "{told}");
-        assert!(told.contains("right in 95.0 %; at the coverage of the baseline it would be 91.1 %."), "{told}");
+        assert!(told.contains("right in 95.0 %, and at the coverage of the baseline it would be 91.1 %."), "{told}");
         // As much as before: nothing to tell. Not labelled: confidence speaks for them.
         assert_eq!(masked(&profile, &profile.pane, None), None);
         let mut unlabelled = Pane::default();

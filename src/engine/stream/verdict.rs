@@ -9,7 +9,7 @@ use super::super::memory::task_of;
 use super::super::plan::{CASES_MIN, LABELS_MIN};
 use super::super::rule::{Measure, Rule, RuleSet};
 use super::super::units::{Span, Timestamp};
-use super::super::verdicts::{Batch, USUAL_WAIT, Wait};
+use super::super::verdicts::{Batch, USUAL_WAIT, Wait, longest};
 use super::{Context, Said, Stream, draw};
 
 impl Stream {
@@ -78,6 +78,9 @@ impl Stream {
         if label.in_baseline {
             if let Some(open) = &mut self.memory.open.correct {
                 open.verdict((label.at, age), label.place, right, task);
+            } else if label.place != Place::NONE && self.baseline.as_ref().is_some_and(|baseline| baseline.provisional)
+            {
+                self.memory.pace.later(age, right);
             }
             return;
         }
@@ -87,44 +90,69 @@ impl Stream {
         }
         self.ripen(ctx, said);
         let wait = self.wait();
-        let usual = self.baseline.as_ref().map_or(Span::ZERO, |baseline| baseline.profile.all_in);
-        if label.place != Place::NONE && ctx.now >= self.memory.first_seen.plus(usual) {
+        if label.place != Place::NONE && self.paced_from().is_some_and(|from| ctx.now >= from) {
             self.memory.pace.add(age, right);
         }
-        if late || !wait.at_once {
-            if age <= wait.age && label.at >= self.memory.judged_from {
-                self.memory.waiting.add(label.at, label.place, label.covered, right);
-            }
-            return;
-        }
-        let task = task_of(&self.memory.tasks, label.task);
+        let at_once = !late && wait.at_once;
+        let waited = self.has_waited(ctx.now);
         if let Some(open) = &mut self.memory.open.correct {
-            open.verdict((label.at, age), label.place, right, task);
-            return;
+            if at_once && waited {
+                // Too few were labelled.
+                open.verdict((label.at, age), label.place, right, task_of(&self.memory.tasks, label.task));
+            } else if label.at >= self.memory.judged_from {
+                self.memory.waiting.add_unsettled((label.at, age), label.place, label.covered, right);
+            }
+        } else if at_once {
+            let mut batch = Batch::default();
+            batch.add(label.place, label.covered, right);
+            self.chart_verdicts(label.at, &batch, ctx, said);
+        } else if age <= wait.age && label.at >= self.memory.judged_from {
+            self.memory.waiting.add(label.at, label.place, label.covered, right);
         }
-        let mut batch = Batch::default();
-        batch.add(label.place, label.covered, right);
-        self.chart_verdicts(label.at, &batch, ctx, said);
     }
 
-    /// Judges the verdicts whose outputs are old enough by now.
+    /// From when the newest verdicts tell when they come: the first ones on outputs that are judged are the early ones.
+    fn paced_from(&self) -> Option<Timestamp> {
+        let baseline = self.baseline.as_ref().filter(|_| self.memory.open.correct.is_none())?;
+        let own = baseline.profile.last.filter(|_| baseline.provisional);
+        Some(own.unwrap_or(self.memory.first_seen).plus(baseline.profile.all_in))
+    }
+
+    /// Judges the verdicts whose outputs are old enough by now; those on outputs after a baseline with too few belong to it.
     pub(super) fn judge_waiting(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
-        let mut wait = self.wait();
-        while let Some((at, batch)) = self.memory.waiting.take(ctx.now, wait) {
+        while !self.memory.waiting.is_empty() {
             self.ripen(ctx, said);
-            match &mut self.memory.open.correct {
-                None => self.chart_verdicts(at, &batch, ctx, said),
-                Some(open) => {
-                    let task = task_of(&self.memory.tasks, 0);
+            let wait = self.wait();
+            if self.memory.open.correct.is_some() && !self.has_waited(ctx.now) {
+                return;
+            }
+            let Some((at, taken)) = self.memory.waiting.take(ctx.now, wait) else { return };
+            if let Some(open) = &mut self.memory.open.correct {
+                let task = task_of(&self.memory.tasks, 0);
+                for (age, batch) in &taken {
                     for (place, counts) in &batch.places {
                         for n in 0..counts.n {
-                            open.verdict((at, wait.age), *place, n < counts.hits, task);
+                            open.verdict((at, longest(*age)), *place, n < counts.hits, task);
                         }
                     }
                 }
+            } else {
+                let mut batch = Batch::default();
+                for (_, taken) in &taken {
+                    batch.merge(taken);
+                }
+                self.chart_verdicts(at, &batch, ctx, said);
             }
-            wait = self.wait();
         }
+    }
+
+    /// When verdicts that wait are judged, or counted for the baseline, though nothing else comes.
+    pub(super) fn verdicts_due(&self) -> Option<Timestamp> {
+        if self.memory.waiting.is_empty() {
+            return None;
+        }
+        let due = self.memory.waiting.due(self.wait())?;
+        if self.memory.open.correct.is_none() { Some(due) } else { Some(due.max(self.waits_until()?)) }
     }
 
     /// Closes the verdicts of the baseline where they are in.
@@ -134,24 +162,29 @@ impl Stream {
             && let Some(open) = self.memory.open.correct.take()
         {
             self.close(&Measure::Accuracy, &open, ctx, said);
+            for (at, batch) in self.memory.waiting.settle(self.memory.wait) {
+                self.chart_verdicts(at, &batch, ctx, said);
+            }
         }
     }
 
-    /// Whether the verdicts of the baseline are in.
+    /// Whether the verdicts of the baseline are in. Where they are too few, those on later outputs are taken too.
     fn is_ripe(&self, open: &OpenCounts, now: Timestamp) -> bool {
-        let Some(baseline) = &self.baseline else { return false };
-        let wait = self.wait();
-        // Too few: those on later outputs are taken too.
-        if open.delays.within(wait.age).n < LABELS_MIN {
-            return false;
-        }
-        // What comes with its output does not keep anyone waiting, and where all have come, nothing is waited for. Of other
-        // verdicts it is known how long they take once the first outputs have been waited for, and they are in once the last
-        // ones have.
-        let Profile { first, last, ref pane, .. } = baseline.profile;
-        let old = |at: Option<Timestamp>, age| at.is_some_and(|at| now >= at.plus(age));
-        let complete = open.counts.n >= pane.outputs;
-        wait.at_once || complete || old(last, wait.age) && old(first, USUAL_WAIT)
+        let outputs = self.baseline.as_ref().map_or(0, |baseline| baseline.profile.pane.outputs);
+        open.delays.within(self.wait().age).n >= LABELS_MIN && (open.counts.n >= outputs || self.has_waited(now))
+    }
+
+    fn has_waited(&self, now: Timestamp) -> bool {
+        self.waits_until().is_some_and(|until| now >= until)
+    }
+
+    /// Until when the verdicts of a baseline are waited for. How long they take is known once the first outputs have been
+    /// waited for: what comes with its output may be all errors, or all of one kind. They are in once the last ones have, of
+    /// which what comes with its output keeps no one waiting.
+    fn waits_until(&self) -> Option<Timestamp> {
+        let Profile { first, last, .. } = self.baseline.as_ref()?.profile;
+        let (wait, known) = (self.wait(), first?.plus(USUAL_WAIT));
+        if wait.at_once { Some(known) } else { Some(known.max(last?.plus(wait.age))) }
     }
 
     fn overridden(&mut self, label: &Label, bad: bool, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
