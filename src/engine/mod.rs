@@ -337,9 +337,7 @@ impl Engine {
         let now = self.position.time.unwrap_or(feedback.ts);
         self.with_stream(index, now, effects, |stream, ctx, said| {
             stream.memory.applied = offset;
-            // Another half of the key than the one that decides about coverage.
-            let usual =
-                feedback.sampled.is_none_or(|sampled| stream.memory.picks.takes(sampled, draw((key >> 64) as u64)));
+            let usual = feedback.sampled.is_none_or(|sampled| stream.memory.picks.takes(sampled, picks::draw_of(key)));
             let came = if usual { Came::Later } else { Came::Picked };
             stream.label(&Label { came, ..label }, ctx, said);
         });
