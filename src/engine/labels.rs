@@ -38,7 +38,7 @@ pub(super) enum Came {
     AtOnce,
     /// After it, by feedback.
     Later,
-    /// The same of an output that was picked with more than the usual chance, and is left out of charts for it.
+    /// The same of an output that was picked with more than the usual chance, and is left out of baselines and charts for it.
     Picked,
 }
 

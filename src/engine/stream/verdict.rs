@@ -72,6 +72,9 @@ impl Stream {
     }
 
     fn verdict(&mut self, label: &Label, right: bool, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        if label.came == Came::Picked {
+            return;
+        }
         let late = label.came != Came::AtOnce;
         let age = if late { ctx.now.since(label.at) } else { Span::ZERO };
         let task = task_of(&self.memory.tasks, label.task);
@@ -85,7 +88,7 @@ impl Stream {
             return;
         }
         // While outputs are still being learnt this can only be about one that nobody remembers: not the baseline's.
-        if self.in_baseline() || label.came == Came::Picked {
+        if self.in_baseline() {
             return;
         }
         self.ripen(ctx, said);
@@ -264,5 +267,66 @@ impl Stream {
                 draw(*definition, rule, chart, at, said);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::engine::baseline::BaselineSet;
+    use crate::engine::rule::RuleSet;
+    use crate::engine::stream::Stream;
+    use crate::engine::units::Partition;
+    use crate::engine::{Engine, Group, Input, Settings};
+
+    const MINUTE: i64 = 60_000;
+
+    fn engine(provisional_outputs: u64) -> Engine {
+        let settings = Settings { group_by: vec![Group::Agent], provisional_outputs, ..Settings::default() };
+        Engine::new(
+            Partition(0),
+            Arc::new(settings),
+            Arc::new(RuleSet::new(Vec::new())),
+            Arc::new(BaselineSet::default()),
+        )
+    }
+
+    fn only(engine: &Engine) -> &Stream {
+        engine.streams().next().unwrap()
+    }
+
+    /// Outputs without a confidence, a minute apart, and what the verdict says that comes so many minutes later.
+    fn run(engine: &mut Engine, outputs: i64, verdict: impl Fn(i64) -> Option<(i64, String)>) {
+        let mut records: Vec<(i64, String)> = Vec::new();
+        for nth in 0..outputs {
+            let (at, whose) = ((30_000_000 + nth) * MINUTE, format!(r#""event_id":"e{nth}","agent":"a""#));
+            records.push((at, format!(r#"{{"type":"output",{whose},"ts":{at}}}"#)));
+            if let Some((minutes, said)) = verdict(nth) {
+                let at = at + minutes * MINUTE;
+                records.push((at, format!(r#"{{"type":"feedback",{whose},"ts":{at},{said}}}"#)));
+            }
+        }
+        records.sort_by_key(|(at, _)| *at);
+        for (_, json) in records {
+            let offset = engine.position().next;
+            engine.step(Input::Record { offset, appended: None, payload: json.as_bytes() }, &mut Vec::new());
+            engine.forget_unwritten();
+        }
+    }
+
+    #[test]
+    fn what_was_picked_for_its_doubts_is_no_part_of_the_baseline() {
+        // One output in five is doubtful and wrong half of the time; it is picked ten times as often as others, which are right.
+        let verdict = |nth: i64| {
+            let doubtful = nth % 5 == 0;
+            let (sampled, right) = if doubtful { (0.5, nth % 2 == 0) } else { (0.05, true) };
+            let picked = nth * 7_919 % 1_000 < (1_000.0 * sampled) as i64;
+            picked.then(|| (60, format!(r#""correct":{right},"sampled":{sampled}"#)))
+        };
+        let mut engine = engine(10_000);
+        run(&mut engine, 15_000, verdict);
+        let found = only(&engine).baseline.as_ref().unwrap().profile.delays.all().complement();
+        assert!(found.n > 300 && (found.share().unwrap() - 0.1).abs() < 0.06, "{found:?}");
     }
 }
