@@ -272,7 +272,8 @@ impl Engine {
             covered = stream.covers(place, draw(key as u64), now);
             if output.correct.is_some() {
                 let at = output.ts;
-                let label = Label { correct: output.correct, at, in_baseline, covered, place, task, ..Label::NOTHING };
+                let (correct, joined) = (output.correct, true);
+                let label = Label { correct, at, joined, in_baseline, covered, place, task, ..Label::NOTHING };
                 stream.label(&label, ctx, said);
             }
         });
@@ -328,6 +329,7 @@ impl Engine {
             correct,
             overridden,
             at,
+            joined: known.is_some(),
             in_baseline: before.has(Known::IN_BASELINE),
             covered: before.has(Known::COVERED),
             came: Came::Later,

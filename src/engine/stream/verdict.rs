@@ -81,8 +81,7 @@ impl Stream {
         if label.in_baseline {
             if let Some(open) = &mut self.memory.open.correct {
                 open.verdict((label.at, age), label.place, right, task);
-            } else if label.place != Place::NONE && self.baseline.as_ref().is_some_and(|baseline| baseline.provisional)
-            {
+            } else if label.joined && self.baseline.as_ref().is_some_and(|baseline| baseline.provisional) {
                 self.memory.pace.later(age, right);
             }
             return;
@@ -93,7 +92,7 @@ impl Stream {
         }
         self.ripen(ctx, said);
         let wait = self.wait();
-        if label.place != Place::NONE && self.paced_from().is_some_and(|from| ctx.now >= from) {
+        if label.joined && self.paced_from().is_some_and(|from| ctx.now >= from) {
             self.memory.pace.add(age, right);
         }
         let at_once = !late && wait.at_once;
@@ -328,5 +327,20 @@ mod tests {
         run(&mut engine, 15_000, verdict);
         let found = only(&engine).baseline.as_ref().unwrap().profile.delays.all().complement();
         assert!(found.n > 300 && (found.share().unwrap() - 0.1).abs() < 0.06, "{found:?}");
+    }
+
+    #[test]
+    fn another_pace_is_noticed_without_confidence() {
+        let verdict = |nth: i64| {
+            let right = nth % 10 > 0;
+            let sooner = !right && nth >= 10_000;
+            Some((if sooner { 10 } else { 120 }, format!(r#""correct":{right}"#)))
+        };
+        let mut engine = engine(5_000);
+        run(&mut engine, 16_000, verdict);
+        let stream = only(&engine);
+        let profile = &stream.baseline.as_ref().unwrap().profile;
+        let change = stream.memory.pace.change(&profile.delays).unwrap();
+        assert!(!change.right && change.now > 0.9, "{change:?}");
     }
 }
