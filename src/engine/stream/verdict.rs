@@ -33,7 +33,8 @@ impl Stream {
     /// Whether an output belongs to those that the agent is surest of lately, as many as it answered in the baseline; `draw`
     /// decides at the edge. Looked up once an hour, and only where a rule asks.
     pub(in super::super) fn covers(&mut self, place: Place, draw: f64, now: Timestamp) -> bool {
-        let Some(share) = self.coverage else { return false };
+        // Without a confidence on any output of the day there is nothing to keep, and it would be looked up every time.
+        let Some(share) = self.coverage.filter(|_| place.bin().is_some()) else { return false };
         let hour = now.floor(Span::HOUR);
         if self.memory.surest.is_none_or(|(at, _)| at != hour) {
             let mut lately = ConfidenceTable::default();
