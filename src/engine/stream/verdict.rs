@@ -174,7 +174,8 @@ impl Stream {
     /// Whether the verdicts of the baseline are in. Where they are too few, those on later outputs are taken too.
     fn is_ripe(&self, open: &OpenCounts, now: Timestamp) -> bool {
         let outputs = self.baseline.as_ref().map_or(0, |baseline| baseline.profile.pane.outputs);
-        open.delays.within(self.wait().age).n >= LABELS_MIN && (open.counts.n >= outputs || self.has_waited(now))
+        let within = open.delays.within(self.wait().age);
+        within.n >= LABELS_MIN && within.hits > 0 && (open.counts.n >= outputs || self.has_waited(now))
     }
 
     fn has_waited(&self, now: Timestamp) -> bool {
@@ -185,6 +186,10 @@ impl Stream {
     /// waited for: what comes with its output may be all errors, or all of one kind. They are in once the last ones have, of
     /// which what comes with its output keeps no one waiting.
     fn waits_until(&self) -> Option<Timestamp> {
+        // While only wrong ones are known, confirmations have yet to come: a chart whose level is 100 % would never speak.
+        if self.memory.open.correct.as_ref().is_some_and(|open| open.delays.all().hits == 0) {
+            return None;
+        }
         let Profile { first, last, .. } = self.baseline.as_ref()?.profile;
         let (wait, known) = (self.wait(), first?.plus(USUAL_WAIT));
         if wait.at_once { Some(known) } else { Some(known.max(last?.plus(wait.age))) }
@@ -343,5 +348,19 @@ mod tests {
         let profile = &stream.baseline.as_ref().unwrap().profile;
         let change = stream.memory.pace.change(&profile.delays).unwrap();
         assert!(!change.right && change.now > 0.9, "{change:?}");
+    }
+
+    #[test]
+    fn errors_alone_close_no_baseline() {
+        // Wrong ones are reported after an hour, right ones confirmed after three days.
+        let verdict = |nth: i64| {
+            let right = nth % 10 > 0;
+            Some((if right { 3 * 1_440 - nth % 100 } else { 60 }, format!(r#""correct":{right}"#)))
+        };
+        let mut engine = engine(2_000);
+        run(&mut engine, 12_000, verdict);
+        let profile = &only(&engine).baseline.as_ref().unwrap().profile;
+        let found = profile.delays.within(profile.wait.age).complement();
+        assert!(found.n > 1_900 && (found.share().unwrap() - 0.1).abs() < 0.01, "{found:?} {:?}", profile.wait);
     }
 }
