@@ -94,9 +94,9 @@ mod tests {
         let keys = (0..200_000).map(|nth| crate::engine::recent::key("agent", &format!("case-{nth}")));
         for (nth, key) in keys.filter(|key| is_kept(*key, 0.02)).enumerate() {
             let is_doubtful = nth % 2 == 0;
-            let takes = picks.takes(if is_doubtful { 0.01 } else { 0.001 }, draw_of(key));
+            let kept = picks.takes(if is_doubtful { 0.01 } else { 0.001 }, draw_of(key));
             doubtful += u32::from(is_doubtful);
-            taken += u32::from(is_doubtful && takes);
+            taken += u32::from(is_doubtful && kept);
         }
         // A tenth; four standard errors are 2.7 points.
         assert!((f64::from(taken) / f64::from(doubtful) - 0.1).abs() < 0.03, "{taken} of {doubtful}");

@@ -50,7 +50,11 @@ impl Stream {
             rules.rules.get(*at).is_some_and(|rule| rule.detect.measure == Measure::AccuracyAtCoverage)
         };
         let coverage = self.baseline.as_ref().and_then(|baseline| baseline.profile.coverage());
-        self.coverage = coverage.filter(|_| self.watched.iter().any(asks));
+        let coverage = coverage.filter(|_| self.watched.iter().any(asks));
+        if self.coverage.is_some() && self.coverage != coverage {
+            self.memory.surest = None;
+        }
+        self.coverage = coverage;
     }
 
     /// Counts what became known later about an output of this stream: at the time of the output, for the baseline while
@@ -196,6 +200,9 @@ impl Stream {
     }
 
     fn overridden(&mut self, label: &Label, bad: bool, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        if label.came == Came::Picked {
+            return;
+        }
         let task = task_of(&self.memory.tasks, label.task);
         let frozen = self.baseline.is_some();
         let take = OpenLabels::take(&mut self.memory.open.overridden, (bad, bad), (label, task), (frozen, CASES_MIN));
