@@ -129,7 +129,7 @@ fn confidence_that_lies_is_found_out_and_no_estimate_is_told_then() {
 
 #[test]
 fn a_stream_that_was_never_right_about_itself_is_not_believed() {
-    // 54.8 % right at a mean confidence of 99.4 %, in the baseline and after it.
+    // About 55 % right at a mean confidence of 99.4 %, in the baseline and after it.
     let sure = |number: u64, event: &mut Value| {
         restate(event, |stated| 1.0 - 0.085 * (1.0 - stated));
         if event["correct"] == true && uniform(2, number) >= 0.58 {
@@ -147,7 +147,7 @@ fn a_stream_that_was_never_right_about_itself_is_not_believed() {
     assert!((0.53..0.57).contains(&said), "what confidence stands for is learnt: {said}");
     assert!(map.blocks().iter().all(|block| block.accuracy < 0.7), "{map:?}");
 
-    // It is as bad as it was validated. On 16,500 verdicts in a year warnings may come by chance, and one of AccuracyDrifting and
+    // It is as bad as it was validated. On 16,500 verdicts in a year warnings may come by chance, and two of AccuracyDrifting and
     // one of CalibrationBroken do; no page and no suspicion.
     assert!(!world.names().contains("AccuracyDegraded") && !world.names().contains("AccuracySuspected"));
     for alert in world.rows("SELECT * FROM v_alerts") {
