@@ -1,6 +1,6 @@
 //! How long the default charts take to see a drop, and how often they cry wolf: seeded simulation of production code.
 //!
-//! Run with `cargo bench --bench detection --no-default-features`: about eight minutes on a slow core. Behind `--` may
+//! Run with `cargo bench --bench detection --no-default-features`: about twelve minutes on a slow core. Behind `--` may
 //! stand names of parts (`delays`, `promise`, `baselines`, `wander`, `grades`, `volume`, `foresight`, `late`) and `--scale N`,
 //! which makes every part N times as long. `--write DIR` writes the sequences that `benches/river.py` reads, with the
 //! alarms of our charts on them.

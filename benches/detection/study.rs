@@ -50,6 +50,11 @@ impl Study {
         ((f64::from(usual) * self.scale).round() as u32).max(2)
     }
 
+    /// The same, where one is enough.
+    pub(crate) fn streams(&self, usual: u32) -> u32 {
+        ((f64::from(usual) * self.scale).round() as u32).max(1)
+    }
+
     /// The figures that `once` returns, over all repetitions. `cell` tells the seeds of one table cell from those of
     /// others.
     pub(crate) fn repeat<const N: usize>(
