@@ -115,7 +115,7 @@ impl Contradiction {
     /// In words.
     pub fn told(&self) -> String {
         if !self.is_seen() {
-            return "labels contradicted confidence, and are not known to agree with it again".to_owned();
+            return "labels contradict confidence, by how much is still open".to_owned();
         }
         format!("since about {} {}", self.since, self.line())
     }
@@ -183,7 +183,7 @@ impl Cause {
             (Voice::Spoke, Voice::Spoke) if short => "inputs got harder, and it is surer than it is right",
             (Voice::Spoke, Voice::Spoke) => "inputs got harder: its confidence fell with the labels",
             (Voice::Spoke, _) if short => "calibration broke: it is surer than it is right",
-            (Voice::Spoke, Voice::Invalid) => "labels alone count: they had contradicted confidence before",
+            (Voice::Spoke, Voice::Invalid) => "labels alone count: they contradict confidence",
             (Voice::Spoke, Voice::Calm) if gap.is_some_and(|gap| gap.high < 0.0) => {
                 "probably calibration broke: confidence stayed"
             }
@@ -239,7 +239,7 @@ impl Cause {
                 "Labels fell short of what confidence says: its calibration broke, so confidence is no guide to what is right."
             }
             (Voice::Spoke, Voice::Invalid) => {
-                "Labels fell. They had contradicted confidence before, so it says nothing about the cause."
+                "Labels fell. They contradict confidence already, so it says nothing about the cause."
             }
             (Voice::Spoke, _) if known => "Labels fell; neither chart of confidence has spoken.",
             (_, Voice::Spoke) => {

@@ -395,6 +395,10 @@ impl Chart {
 
     /// Turns the promise into samples anew where the measured rate has left the designed one. The statistic stays.
     fn redesign(&mut self, detect: &Detect, cache: &mut DesignCache) {
+        self.redesign_beyond(RATE_TOLERANCE, detect, cache);
+    }
+
+    fn redesign_beyond(&mut self, tolerance: f64, detect: &Detect, cache: &mut DesignCache) {
         // Of a rhythm it is known how many blocks a week has; counted by days it would come and go with the weekends.
         let per_day = match &self.detector {
             Some(Detector::Volume(chart)) => Some(chart.per_day()),
@@ -407,7 +411,7 @@ impl Chart {
         };
         let own = own.max(self.least);
         let arl0 = self.share_days.map_or(own, |days| own.max(per_day * days));
-        if (arl0 / self.arl0).ln().abs() > RATE_TOLERANCE.ln_1p() {
+        if (arl0 / self.arl0).ln().abs() > tolerance.ln_1p() {
             self.arl0 = arl0;
             if let Some(detector) = &mut self.detector {
                 detector.redesign(arl0, cache);
@@ -426,7 +430,8 @@ impl Chart {
         let part = Part::Keeps(if shares { LABELS_PART } else { 1.0 });
         if self.part != part {
             self.part = part;
-            self.redesign(detect, cache);
+            // The tolerance for rates would swallow a tenth.
+            self.redesign_beyond(0.0, detect, cache);
         }
     }
 

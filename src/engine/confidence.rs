@@ -236,14 +236,9 @@ impl Surest {
         above.merge(Counts { hits: part(within.hits), n: part(within.n).max(part(within.hits)) });
         above
     }
-
-    /// The least confidence that is held whole.
-    pub fn threshold(self) -> f64 {
-        edges(self.bin).0
-    }
 }
 
-/// A number in [0, 1) that follows from the key of an output: uniform, and not for agents to choose.
+/// A number in [0, 1) that follows from the key of an output: uniform, unless an agent searches for ids.
 pub fn draw(key: u64) -> f64 {
     (key >> 11) as f64 / (1_u64 << 53) as f64
 }

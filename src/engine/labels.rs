@@ -19,6 +19,8 @@ pub(super) struct Label {
     pub(super) overridden: Option<bool>,
     /// When the output happened.
     pub(super) at: Timestamp,
+    /// Whether the output is remembered; otherwise `at` is when its verdict was given.
+    pub(super) joined: bool,
     /// Whether the output belongs to the provisional baseline.
     pub(super) in_baseline: bool,
     /// Whether it lies within the baseline's coverage.
@@ -38,7 +40,7 @@ pub(super) enum Came {
     AtOnce,
     /// After it, by feedback.
     Later,
-    /// The same of an output that was picked with more than the usual chance, and is left out of charts for it.
+    /// The same of an output that was picked with more than the usual chance, and is left out of baselines and charts for it.
     Picked,
 }
 
@@ -48,6 +50,7 @@ impl Label {
         correct: None,
         overridden: None,
         at: Timestamp::MIN,
+        joined: false,
         in_baseline: false,
         covered: false,
         came: Came::AtOnce,

@@ -272,7 +272,8 @@ impl Engine {
             covered = stream.covers(place, draw(key as u64), now);
             if output.correct.is_some() {
                 let at = output.ts;
-                let label = Label { correct: output.correct, at, in_baseline, covered, place, task, ..Label::NOTHING };
+                let (correct, joined) = (output.correct, true);
+                let label = Label { correct, at, joined, in_baseline, covered, place, task, ..Label::NOTHING };
                 stream.label(&label, ctx, said);
             }
         });
@@ -328,6 +329,7 @@ impl Engine {
             correct,
             overridden,
             at,
+            joined: known.is_some(),
             in_baseline: before.has(Known::IN_BASELINE),
             covered: before.has(Known::COVERED),
             came: Came::Later,
@@ -337,9 +339,7 @@ impl Engine {
         let now = self.position.time.unwrap_or(feedback.ts);
         self.with_stream(index, now, effects, |stream, ctx, said| {
             stream.memory.applied = offset;
-            // Another half of the key than the one that decides about coverage.
-            let usual =
-                feedback.sampled.is_none_or(|sampled| stream.memory.picks.takes(sampled, draw((key >> 64) as u64)));
+            let usual = feedback.sampled.is_none_or(|sampled| stream.memory.picks.takes(sampled, picks::draw_of(key)));
             let came = if usual { Came::Later } else { Came::Picked };
             stream.label(&Label { came, ..label }, ctx, said);
         });

@@ -9,6 +9,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::alert::Id;
+use super::confidence::draw;
+
 /// Probabilities that are remembered.
 const REMEMBERED: usize = 64;
 
@@ -44,9 +47,16 @@ impl Picks {
     }
 }
 
+/// The number in [0, 1) that decides about the output of that key. Hashed anew: both halves of the key have decided before,
+/// one about coverage, the other whether the output was kept as a case, so among cases it is far from uniform.
+pub fn draw_of(key: u128) -> f64 {
+    draw(Id::of(&[b"picked", &key.to_be_bytes()]).0 as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::asking::is_kept;
     use crate::engine::detect::testing::Xorshift;
 
     #[test]
@@ -75,5 +85,20 @@ mod tests {
         assert!((0..100).all(|_| picks.takes(0.05, 0.999)));
         assert!(picks.takes(1e-9, 0.5));
         assert!((0..100).all(|_| picks.takes(0.05, 0.999)));
+    }
+
+    #[test]
+    fn of_outputs_that_were_kept_as_cases_no_more_count_than_of_others() {
+        // One output in fifty is kept; of these the doubtful half is asked for ten times as often.
+        let (mut picks, mut doubtful, mut taken) = (Picks::default(), 0_u32, 0_u32);
+        let keys = (0..200_000).map(|nth| crate::engine::recent::key("agent", &format!("case-{nth}")));
+        for (nth, key) in keys.filter(|key| is_kept(*key, 0.02)).enumerate() {
+            let is_doubtful = nth % 2 == 0;
+            let kept = picks.takes(if is_doubtful { 0.01 } else { 0.001 }, draw_of(key));
+            doubtful += u32::from(is_doubtful);
+            taken += u32::from(is_doubtful && kept);
+        }
+        // A tenth; four standard errors are 2.7 points.
+        assert!((f64::from(taken) / f64::from(doubtful) - 0.1).abs() < 0.03, "{taken} of {doubtful}");
     }
 }

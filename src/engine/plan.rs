@@ -1,16 +1,16 @@
 //! From a rule and a baseline to the design of a chart: which one, with which promise, and what limits it.
 
+mod predicted;
+
 use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, Profile, Series};
 use super::batches::{Batches, wider};
-use super::confidence::middle;
 use super::detect::{AdjustedChart, AdjustedDesign, EstimateChart, EstimateDesign, Form};
 use super::detect::{Alarm, Centre, Dispersion, HIDDEN, Method, ProportionDesign, Spread, labels_needed};
 use super::detect::{DesignCache, Detector, Direction, DistanceChart, DistanceDesign, MeanChart, MeanDesign};
 use super::detect::{NoVolume, PhaseOne, ProportionChart, VectorChart, VolumeBaseline, VolumeChart, VolumeDesign};
 use super::rule::{Amount, Bound, ChartKind, Detect, Measure, Promise};
-use super::sketch::Moments;
 use super::units::{Span, Timestamp};
 
 /// Fewest labels from which a baseline of accuracy is made.
@@ -42,8 +42,6 @@ const FIXED_DELTA: f64 = 0.02;
 const ARL0_MIN: f64 = 100.0;
 /// The shortest one for batches and buckets.
 const BATCHES_ARL0_MIN: f64 = 20.0;
-/// The promise of the chart of labels beside a chart of predicted accuracy, in labels: that of severity.
-const TRIPWIRE_ARL0: f64 = 20_000.0;
 /// Days between false alarms of a chart that shares the promise of a rule on accuracy, where there is none.
 const SHARED_DAYS: f64 = 900.0;
 /// Samples a day that are assumed until the stream's own rate is known.
@@ -174,8 +172,8 @@ pub fn plan(detect: &Detect, baseline: Option<&Baseline>) -> Option<Plan> {
         (Measure::ConfidenceDistribution, _) => shape(detect, profile?),
         (Measure::Profile, _) => vector(detect, profile?),
         (Measure::Volume, _) => volume(detect, profile?),
-        (Measure::EstimatedAccuracy, _) => estimate(detect, profile?),
-        (Measure::Calibration, _) => calibration(detect, profile?),
+        (Measure::EstimatedAccuracy, _) => predicted::estimate(detect, profile?),
+        (Measure::Calibration, _) => predicted::calibration(detect, profile?),
         (Measure::Confidence, Bound::Target(_)) => mean(detect, profile?, &profile?.confidence),
         (_, Bound::Target(target)) => Some(share(detect, profile, Centre::Known(1.0 - target), FIXED_DELTA)),
         (_, Bound::Limit(limit)) => Some(share(detect, profile, Centre::Known(limit), FIXED_DELTA)),
@@ -335,76 +333,6 @@ fn shape(detect: &Detect, profile: &Profile) -> Option<Plan> {
         batch: None,
         findings: raised.into_iter().collect(),
     })
-}
-
-/// The chart of predicted accuracy: of means by the hour, or case by case where the rule asks for it.
-fn estimate(detect: &Detect, profile: &Profile) -> Option<Plan> {
-    let map = profile.calibration()?;
-    let confidences = profile.pane.by_confidence.bins();
-    let said: Vec<(f64, u64)> =
-        confidences.iter().map(|(bin, cell)| (middle(*bin), u64::from(cell.outputs))).filter(|(_, n)| *n > 0).collect();
-    let values = map.values(&said);
-    let (predicted, stated) = (moments(&values), moments(&said));
-    let Some(Amount::Points(delta)) = amount(detect.bound) else { return None };
-    let series = &profile.confidence;
-    // Means of hours vary by chance and by wander; what is predicted varies so many times as much as what is stated, at most.
-    let sigma = series.means.sd().unwrap_or(0.0) * predicted.sd()? / stated.sd().filter(|sd| *sd > 0.0)?;
-    let form = if detect.chart == Some(ChartKind::Cases) { Form::Cases } else { Form::Hourly };
-    if form == Form::Hourly && series.means.n < BUCKETS_MIN {
-        return None;
-    }
-    let (samples, cases, least) = match form {
-        Form::Hourly => (series.means.n, series.values.n as f64 / series.means.n as f64, BATCHES_ARL0_MIN),
-        Form::Cases => (series.values.n, 1.0, ARL0_MIN),
-    };
-    let per_day = per_day(samples, profile.span());
-    let promised = promised(detect.promise, per_day, cases);
-    let mean = MeanDesign {
-        mu: predicted.mean,
-        sigma,
-        buckets: series.means.n,
-        delta,
-        direction: Direction::Down,
-        arl0: promised.max(least),
-        guarantee: detect.guarantee,
-        method: Method::Cusum,
-        known: false,
-    };
-    let mut findings = Vec::new();
-    if form == Form::Hourly && mean.buckets < BATCHES_WANTED as u64 {
-        findings.push(Finding::SpreadRough(mean.buckets));
-    }
-    let shift = delta / mean.working_sigma();
-    if form == Form::Hourly && shift < HIDDEN {
-        findings.push(Finding::Hidden(shift));
-    }
-    if promised < least {
-        findings.push(Finding::PromiseRaised(least));
-    }
-    let tripwire = AdjustedDesign { guarantee: detect.guarantee, ..AdjustedDesign::new(map, delta, TRIPWIRE_ARL0) };
-    let design = EstimateDesign { form, mean, values, confidences: series.values.n, tripwire };
-    Some(Plan { design: Design::Estimate(Box::new(design)), per_day, cases, batch: None, findings })
-}
-
-fn moments(values: &[(f64, u64)]) -> Moments {
-    let mut moments = Moments::default();
-    for (value, n) in values {
-        moments.merge(&Moments { n: *n, mean: *value, m2: 0.0, min: *value, max: *value });
-    }
-    moments
-}
-
-/// The chart of labels given confidence.
-fn calibration(detect: &Detect, profile: &Profile) -> Option<Plan> {
-    let map = profile.calibration()?;
-    let Some(Amount::Points(delta)) = amount(detect.bound) else { return None };
-    let per_day = per_day(map.labelled(), profile.span());
-    let promised = promised(detect.promise, per_day, 1.0);
-    let raised = (promised < ARL0_MIN).then_some(Finding::PromiseRaised(ARL0_MIN));
-    let design =
-        AdjustedDesign { guarantee: detect.guarantee, ..AdjustedDesign::new(map, delta, promised.max(ARL0_MIN)) };
-    let findings = raised.into_iter().collect();
-    Some(Plan { design: Design::Adjusted(Box::new(design)), per_day, cases: 1.0, batch: None, findings })
 }
 
 fn vector(detect: &Detect, profile: &Profile) -> Option<Plan> {

@@ -166,7 +166,8 @@ fn stratified(outputs: u64, verdicts: Counts, table: &ConfidenceTable) -> Option
     let variance = within + (squares - smooth * smooth).max(0.0) / all;
     let worth = smooth * (1.0 - smooth) / variance;
     // Without a labelled output all of this is no number.
-    (worth.is_finite() && kish > 0.0).then(|| (wilson_of(value.clamp(0.0, 1.0), worth, LEVEL), 1.0 / kish))
+    (worth.is_finite() && value.is_finite() && kish > 0.0)
+        .then(|| (wilson_of(value.clamp(0.0, 1.0), worth, LEVEL), 1.0 / kish))
 }
 
 /// Neighbours in confidence, pooled until they hold enough labels: first outputs handed to a person, then the others, then

@@ -249,11 +249,15 @@ impl Waiting {
     /// once by it, in the order of time.
     pub fn settle(&mut self, wait: Wait) -> Vec<(Timestamp, Batch)> {
         let mut at_once = Vec::new();
-        for ((slot, age), batch) in std::mem::take(&mut self.slots) {
-            if age == 0 && wait.at_once {
-                at_once.push((self.start(slot), batch));
-            } else if age <= class(wait.age) {
-                self.slots.entry((slot, 0)).or_default().merge(&batch);
+        // What has waited since long ago made stretches wide; from here on they begin narrow again, and a wide one waits for its
+        // last output.
+        let before = std::mem::take(self);
+        for ((slot, age), batch) in &before.slots {
+            let last = before.start(slot + 1).minus(Span::from_millis(1));
+            if *age == 0 && wait.at_once {
+                at_once.push((before.start(*slot), batch.clone()));
+            } else if *age <= class(wait.age) {
+                self.slots.entry((self.slot_of(last), 0)).or_default().merge(batch);
             }
         }
         self.widen(SLOTS);
@@ -401,6 +405,23 @@ mod tests {
         let at_once = waiting.settle(Wait::default());
         assert_eq!(at_once.iter().map(|(_, batch)| batch.wrong()).collect::<Vec<_>>(), [Counts { hits: 1, n: 1 }]);
         assert_eq!(wrong(&mut waiting, Wait::default()), Counts { hits: 1, n: 3 });
+    }
+
+    #[test]
+    fn stretches_that_grew_wide_while_a_baseline_was_open_are_narrow_afterwards() {
+        let wait = Wait { age: Span::DAY, at_once: false };
+        let mut waiting = Waiting::default();
+        let day = |n: i64| Timestamp::from_millis(n * 86_400_000);
+        for n in 0..3_000 {
+            waiting.add_unsettled((day(n), Span::HOUR), Place::NONE, false, true);
+        }
+        assert!(waiting.width > Span::DAY);
+        assert_eq!(waiting.settle(wait), []);
+        while waiting.take(day(2_999), wait).is_some() {}
+        while waiting.take(day(3_100), wait).is_some() {}
+        assert!(waiting.is_empty());
+        waiting.add(day(3_101), Place::NONE, false, true);
+        assert_eq!(waiting.due(wait), Some(day(3_102).plus(Span::MINUTE)));
     }
 
     proptest! {

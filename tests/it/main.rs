@@ -23,6 +23,8 @@ mod operator;
 mod pictures;
 mod profile;
 mod real_data;
+mod real_estimates;
+mod real_lies;
 mod receivers;
 mod reload;
 mod rules;

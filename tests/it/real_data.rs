@@ -3,14 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
 #[expect(clippy::print_stdout, reason = "seen with --nocapture")]
 /// The file of a data set, or nothing (and says so) where the data are absent.
-fn data(name: &str) -> Option<PathBuf> {
+pub(crate) fn data(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(format!("{name}.jsonl.gz"));
     if path.exists() {
         return Some(path);
@@ -21,7 +21,11 @@ fn data(name: &str) -> Option<PathBuf> {
 
 /// Replays a data set under the shipped rules and returns its alerts.
 fn replay(name: &str, first: u64, group_by: &str) -> Option<Vec<Value>> {
-    let path = data(name)?;
+    Some(replayed(&data(name)?, first, group_by))
+}
+
+/// Replays a file under the shipped rules and returns its alerts.
+pub(crate) fn replayed(path: &Path, first: u64, group_by: &str) -> Vec<Value> {
     let output = Command::new(env!("CARGO_BIN_EXE_shewhart"))
         .arg("replay")
         .arg(path)
@@ -30,11 +34,11 @@ fn replay(name: &str, first: u64, group_by: &str) -> Option<Vec<Value>> {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    Some(report["alerts"].as_array().unwrap().clone())
+    report["alerts"].as_array().unwrap().clone()
 }
 
 /// The outputs of an agent's stream up to its first alert of that name.
-fn first(alerts: &[Value], alert: &str, agent: &str) -> Option<u64> {
+pub(crate) fn first(alerts: &[Value], alert: &str, agent: &str) -> Option<u64> {
     let of = |a: &&Value| a["alert"] == alert && a["stream"]["agent"] == agent;
     alerts.iter().find(of).and_then(|a| a["outputs"].as_u64())
 }
@@ -89,4 +93,15 @@ fn a_coding_agents_slowing_and_its_errors_are_found() {
     assert!(first(&alerts, "LatencyP95Exceeded", "aider").is_some());
     assert!(first(&alerts, "ErrorsRising", "aider").is_some());
     assert!(alerts.len() < 20, "{} alerts in 20 months", alerts.len());
+}
+
+#[test]
+fn a_decline_whose_verdicts_come_weeks_late_is_paged_once_outputs_are_old_enough() {
+    let Some(alerts) = replay("forecast_market_crowd", 1_000, "agent") else { return };
+    let pages: Vec<&Value> = alerts.iter().filter(|a| a["alert"] == "AccuracyDegraded").collect();
+    let [page] = pages[..] else { panic!("{pages:?}") };
+    // What resolves falls from 95.6 % in autumn to 80.9 % from March on; outputs are judged at 45 days.
+    let at = |name: &str| page[name].as_str().unwrap()[..10].to_owned();
+    assert!(("2026-04-15".."2026-06-30").contains(&at("at").as_str()), "{page}");
+    assert!(("2026-01-15".."2026-04-01").contains(&at("changed_at").as_str()), "{page}");
 }

@@ -51,15 +51,18 @@ fn same(row: &Value, standing: &Standing) {
     close("labels_low", labels.low);
     close("labels_high", labels.high);
     close("label_share", standing.label_share().unwrap());
+    assert_eq!(row["invalid"].as_str(), standing.invalid.as_deref());
     let (how, lambda) = match standing.how {
+        _ if standing.invalid.is_some() => ("invalid", 0.0),
         How::LabelsOnly => ("labels", 0.0),
         How::Powered { lambda } => ("powered", lambda),
         How::Stratified => ("differ", 0.0),
     };
     assert_eq!(row["how"], how, "{row}\n{standing:?}");
     close("lambda", lambda);
-    if how == "differ" {
+    if ["differ", "invalid"].contains(&how) {
         assert!(row["estimate"].is_null() && row["estimate_low"].is_null() && row["estimate_high"].is_null(), "{row}");
+        assert!(how == "differ" || number("effective") == Some(standing.labelled as f64), "{row}");
         return;
     }
     let estimate = standing.estimate.unwrap();
@@ -188,10 +191,24 @@ fn a_database_gives_what_the_lines_say() {
         }
     }
     let found = rows(&db(), "SELECT * FROM v_accuracy_estimates WHERE period = 'day' AND agent <> 'intake'");
+    // Since when labels contradict confidence, by stream.
+    let since: BTreeMap<i64, i64> = rows(&db(), "SELECT id, contradicted_ms AS since FROM streams")
+        .iter()
+        .filter_map(|row| Some((row["id"].as_i64()?, row["since"].as_i64()?)))
+        .collect();
+    let mut invalid = 0;
     for row in &found {
         let text = |name: &str| row[name].as_str().map(str::to_owned);
-        same(row, &days[&(text("agent").unwrap(), text("task"), row["start_ms"].as_i64().unwrap())].standing());
+        let start = row["start_ms"].as_i64().unwrap();
+        let standing = days[&(text("agent").unwrap(), text("task"), start)].standing();
+        let contradicted = since.get(&row["stream_id"].as_i64().unwrap()).is_some_and(|since| start + DAY > *since);
+        assert_eq!(row["how"] == "invalid", contradicted, "{row}");
+        invalid += usize::from(row["how"] == "invalid");
+        // A release that is worse in silence made labels contradict the confidence of the one agent.
+        let why = text("invalid").inspect(|_| assert_eq!(row["agent"], "invoice-triage"));
+        same(row, &why.map_or(standing.clone(), |why| standing.without_estimate(why)));
     }
+    assert!((2..found.len() / 2).contains(&invalid), "{invalid} of {}", found.len());
     assert_eq!(found.len(), days.values().filter(|day| day.verdicts.n > 0).count());
     assert!(found.iter().filter(|row| row["how"] == "powered").count() >= 15, "{found:#?}");
 }

@@ -44,7 +44,7 @@ pub fn last_days(db: &Connection, most: usize) -> rusqlite::Result<(Vec<LastDay>
         let memory: Memory = read(&row.get::<_, Vec<u8>>(5)?)?;
         let standing = Standing::of_pane(&pane);
         let standing = match contradicted(&memory) {
-            Some(why) => standing.without_estimate(why),
+            Some(found) => standing.without_estimate(found.told()),
             None => standing,
         };
         Ok(LastDay { agent: row.get(1)?, task: row.get(2)?, standing, baseline: row.get(4)? })
@@ -53,10 +53,10 @@ pub fn last_days(db: &Connection, most: usize) -> rusqlite::Result<(Vec<LastDay>
 }
 
 /// Why confidence cannot be gone by on a stream, where a chart of it says so.
-fn contradicted(memory: &Memory) -> Option<String> {
+pub(super) fn contradicted(memory: &Memory) -> Option<Contradiction> {
     memory.charts.values().find_map(|chart| match chart.validity()? {
         Validity::Valid => None,
-        Validity::Invalid { since, labels, shortfall, .. } => Some(Contradiction { since, labels, shortfall }.told()),
+        Validity::Invalid { since, labels, shortfall, .. } => Some(Contradiction { since, labels, shortfall }),
     })
 }
 

@@ -39,8 +39,8 @@ pub(super) fn write(db: &Transaction<'_>, stream: i64, case: &Case) -> rusqlite:
         case.share
     ])?;
     db.prepare_cached(
-        "DELETE FROM cases WHERE stream_id = ?1 AND at_ms <= (SELECT at_ms FROM cases WHERE stream_id = ?1
-         ORDER BY at_ms DESC LIMIT 1 OFFSET ?2)",
+        "DELETE FROM cases WHERE stream_id = ?1 AND (at_ms, key) <= (SELECT at_ms, key FROM cases WHERE stream_id = ?1
+         ORDER BY at_ms DESC, key DESC LIMIT 1 OFFSET ?2)",
     )?
     .execute(params![stream, CASES_MAX])
     .map(drop)

@@ -33,7 +33,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 const VIEWS: &str = include_str!("views.sql");
 
 /// The version of the tables. A file with a newer one is refused.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 5;
 
 /// The oldest SQLite that may write: 3.51.3 mended a corruption of the write-ahead log.
 const SQLITE_MIN: i32 = 3_051_003;

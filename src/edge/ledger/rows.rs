@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
+use super::accuracy::contradicted;
 use super::blob::{decode, encode};
 use super::write::stream_id;
 use crate::engine::Engine;
@@ -18,15 +19,17 @@ pub(super) fn write_stream(db: &Transaction<'_>, engine: &mut Engine, index: u32
     let Some(stream) = engine.stream_at_mut(index) else { return Ok(()) };
     let memory = &stream.memory;
     let label = |name: &str| stream.labels.get(name).cloned();
+    let contradiction = contradicted(memory);
     let promised = stream.promised(stream.memory.last_seen);
     db.prepare_cached(
         "INSERT INTO streams (id, partition, idx, agent, task, version, labels, outputs, labelled, first_seen_ms,
-         last_seen_ms, baseline, memory, newest_pane_ms, promised, promised_week, raised)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+         last_seen_ms, baseline, memory, newest_pane_ms, promised, promised_week, raised, contradicted_ms, contradicted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
          ON CONFLICT (id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
          version = excluded.version, last_seen_ms = excluded.last_seen_ms, baseline = excluded.baseline,
          memory = excluded.memory, newest_pane_ms = excluded.newest_pane_ms, promised = excluded.promised,
-         promised_week = excluded.promised_week, raised = excluded.raised",
+         promised_week = excluded.promised_week, raised = excluded.raised,
+         contradicted_ms = excluded.contradicted_ms, contradicted = excluded.contradicted",
     )?
     .execute(params![
         id,
@@ -45,7 +48,9 @@ pub(super) fn write_stream(db: &Transaction<'_>, engine: &mut Engine, index: u32
         stream.window.newest().map(crate::engine::units::Timestamp::as_millis),
         promised.so_far,
         promised.per_week,
-        promised.raised as i64
+        promised.raised as i64,
+        contradiction.map(|found| found.since.as_millis()),
+        contradiction.map(|found| found.told())
     ])?;
     if let Some(baseline) = stream.unwritten_baseline() {
         write_provisional(db, id, &baseline.profile)?;

@@ -31,6 +31,9 @@ CREATE TABLE streams (
   last_seen_ms  INTEGER NOT NULL,
   baseline      TEXT,
   newest_pane_ms INTEGER,
+  -- Since when labels contradict confidence, and in words; nothing while they do not.
+  contradicted_ms INTEGER,
+  contradicted  TEXT,
   memory        BLOB NOT NULL
 ) STRICT;
 CREATE INDEX streams_by_agent ON streams (agent, task);

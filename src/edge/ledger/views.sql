@@ -110,7 +110,8 @@ FROM (
 );
 
 -- Accuracy of all outputs by stream and hour and by stream and day, from few verdicts and all confidences (PPI++), beside that
--- of the labelled ones alone, both with 95 % intervals. Where the labelled are unlike all, there is no estimate here.
+-- of the labelled ones alone, both with 95 % intervals. Where the labelled are unlike all, there is no estimate here, nor is
+-- there one of a span that reaches into the time since which labels contradict confidence.
 -- The two walls keep SQLite from writing each formula out into the next, which takes it a second; filters on the span pass them.
 CREATE VIEW v_accuracy_estimates AS
 WITH spans AS (
@@ -211,13 +212,21 @@ SELECT r.stream_id, r.agent, r.task, r.period,
   r.y AS labels_accuracy,
   max(0.0, (r.correct + 1.920729410347062 - 1.959963984540054 * labels_root) / (r.labelled + 3.841458820694124)) AS labels_low,
   min(1.0, (r.correct + 1.920729410347062 + 1.959963984540054 * labels_root) / (r.labelled + 3.841458820694124)) AS labels_high,
-  value AS estimate,
-  max(0.0, (value * n + 1.920729410347062 - 1.959963984540054 * root) / (n + 3.841458820694124)) AS estimate_low,
-  min(1.0, (value * n + 1.920729410347062 + 1.959963984540054 * root) / (n + 3.841458820694124)) AS estimate_high,
-  how, CASE how WHEN 'powered' THEN lambda ELSE 0.0 END AS lambda, n AS effective,
+  CASE WHEN why IS NULL THEN value END AS estimate,
+  CASE WHEN why IS NULL THEN
+    max(0.0, (value * n + 1.920729410347062 - 1.959963984540054 * root) / (n + 3.841458820694124)) END AS estimate_low,
+  CASE WHEN why IS NULL THEN
+    min(1.0, (value * n + 1.920729410347062 + 1.959963984540054 * root) / (n + 3.841458820694124)) END AS estimate_high,
+  CASE WHEN why IS NULL THEN how ELSE 'invalid' END AS how, why AS invalid,
+  CASE WHEN why IS NULL AND how = 'powered' THEN lambda ELSE 0.0 END AS lambda,
+  CASE WHEN why IS NULL THEN n ELSE CAST(r.labelled AS REAL) END AS effective,
   confidence_labelled, centre AS confidence_all, escalated_labelled, escalated_all,
   b.baseline_accuracy, b.baseline_labelled
-FROM rooted r JOIN v_stream_baselines b ON b.stream_id = r.stream_id;
+FROM (
+  SELECT r.*, CASE WHEN r.start_ms + CASE r.period WHEN 'day' THEN 86400000 ELSE 3600000 END > s.contradicted_ms
+    THEN s.contradicted END AS why
+  FROM rooted r JOIN streams s ON s.id = r.stream_id
+) r JOIN v_stream_baselines b ON b.stream_id = r.stream_id;
 
 -- Stated confidence by stream and hour, beside the baseline.
 CREATE VIEW v_confidence AS

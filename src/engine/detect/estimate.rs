@@ -237,11 +237,6 @@ impl EstimateChart {
         }
     }
 
-    /// Changes the promise of the tripwire, in labels; its statistic stays.
-    pub const fn redesign_tripwire(&mut self, arl0: f64) {
-        self.tripwire.redesign(arl0);
-    }
-
     /// Gives the chart a head start of half its limit: a new version is a likely time for a change.
     pub fn head_start(&mut self) {
         match &mut self.inner {

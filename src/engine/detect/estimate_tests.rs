@@ -120,8 +120,7 @@ fn what_is_no_number_says_nothing() {
         chart.update_cell(&[(f64::NAN, 3, 1)], second(0));
         assert_eq!(chart, fresh);
         chart.redesign(50.0, &mut cache);
-        chart.redesign_tripwire(50.0);
-        assert!(chart.limit() < fresh.limit() && chart.tripwire().limit() == 50.0);
+        assert!(chart.limit() < fresh.limit() && chart.tripwire().limit() == fresh.tripwire().limit());
         chart.head_start();
         assert!(chart.statistic() > 0.0);
         let bytes = postcard::to_stdvec(&chart).unwrap();

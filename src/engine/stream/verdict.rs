@@ -33,7 +33,8 @@ impl Stream {
     /// Whether an output belongs to those that the agent is surest of lately, as many as it answered in the baseline; `draw`
     /// decides at the edge. Looked up once an hour, and only where a rule asks.
     pub(in super::super) fn covers(&mut self, place: Place, draw: f64, now: Timestamp) -> bool {
-        let Some(share) = self.coverage else { return false };
+        // Without a confidence on any output of the day there is nothing to keep, and it would be looked up every time.
+        let Some(share) = self.coverage.filter(|_| place.bin().is_some()) else { return false };
         let hour = now.floor(Span::HOUR);
         if self.memory.surest.is_none_or(|(at, _)| at != hour) {
             let mut lately = ConfidenceTable::default();
@@ -49,7 +50,11 @@ impl Stream {
             rules.rules.get(*at).is_some_and(|rule| rule.detect.measure == Measure::AccuracyAtCoverage)
         };
         let coverage = self.baseline.as_ref().and_then(|baseline| baseline.profile.coverage());
-        self.coverage = coverage.filter(|_| self.watched.iter().any(asks));
+        let coverage = coverage.filter(|_| self.watched.iter().any(asks));
+        if self.coverage.is_some() && self.coverage != coverage {
+            self.memory.surest = None;
+        }
+        self.coverage = coverage;
     }
 
     /// Counts what became known later about an output of this stream: at the time of the output, for the baseline while
@@ -72,25 +77,27 @@ impl Stream {
     }
 
     fn verdict(&mut self, label: &Label, right: bool, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        if label.came == Came::Picked {
+            return;
+        }
         let late = label.came != Came::AtOnce;
         let age = if late { ctx.now.since(label.at) } else { Span::ZERO };
         let task = task_of(&self.memory.tasks, label.task);
         if label.in_baseline {
             if let Some(open) = &mut self.memory.open.correct {
                 open.verdict((label.at, age), label.place, right, task);
-            } else if label.place != Place::NONE && self.baseline.as_ref().is_some_and(|baseline| baseline.provisional)
-            {
+            } else if label.joined && self.baseline.as_ref().is_some_and(|baseline| baseline.provisional) {
                 self.memory.pace.later(age, right);
             }
             return;
         }
         // While outputs are still being learnt this can only be about one that nobody remembers: not the baseline's.
-        if self.in_baseline() || label.came == Came::Picked {
+        if self.in_baseline() {
             return;
         }
         self.ripen(ctx, said);
         let wait = self.wait();
-        if label.place != Place::NONE && self.paced_from().is_some_and(|from| ctx.now >= from) {
+        if label.joined && self.paced_from().is_some_and(|from| ctx.now >= from) {
             self.memory.pace.add(age, right);
         }
         let at_once = !late && wait.at_once;
@@ -171,7 +178,8 @@ impl Stream {
     /// Whether the verdicts of the baseline are in. Where they are too few, those on later outputs are taken too.
     fn is_ripe(&self, open: &OpenCounts, now: Timestamp) -> bool {
         let outputs = self.baseline.as_ref().map_or(0, |baseline| baseline.profile.pane.outputs);
-        open.delays.within(self.wait().age).n >= LABELS_MIN && (open.counts.n >= outputs || self.has_waited(now))
+        let within = open.delays.within(self.wait().age);
+        within.n >= LABELS_MIN && within.hits > 0 && (open.counts.n >= outputs || self.has_waited(now))
     }
 
     fn has_waited(&self, now: Timestamp) -> bool {
@@ -182,12 +190,19 @@ impl Stream {
     /// waited for: what comes with its output may be all errors, or all of one kind. They are in once the last ones have, of
     /// which what comes with its output keeps no one waiting.
     fn waits_until(&self) -> Option<Timestamp> {
+        // While only wrong ones are known, confirmations have yet to come: a chart whose level is 100 % would never speak.
+        if self.memory.open.correct.as_ref().is_some_and(|open| open.delays.all().hits == 0) {
+            return None;
+        }
         let Profile { first, last, .. } = self.baseline.as_ref()?.profile;
         let (wait, known) = (self.wait(), first?.plus(USUAL_WAIT));
         if wait.at_once { Some(known) } else { Some(known.max(last?.plus(wait.age))) }
     }
 
     fn overridden(&mut self, label: &Label, bad: bool, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        if label.came == Came::Picked {
+            return;
+        }
         let task = task_of(&self.memory.tasks, label.task);
         let frozen = self.baseline.is_some();
         let take = OpenLabels::take(&mut self.memory.open.overridden, (bad, bad), (label, task), (frozen, CASES_MIN));
@@ -264,5 +279,95 @@ impl Stream {
                 draw(*definition, rule, chart, at, said);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::engine::baseline::BaselineSet;
+    use crate::engine::rule::RuleSet;
+    use crate::engine::stream::Stream;
+    use crate::engine::units::Partition;
+    use crate::engine::{Engine, Group, Input, Settings};
+
+    const MINUTE: i64 = 60_000;
+
+    fn engine(provisional_outputs: u64) -> Engine {
+        let settings = Settings { group_by: vec![Group::Agent], provisional_outputs, ..Settings::default() };
+        Engine::new(
+            Partition(0),
+            Arc::new(settings),
+            Arc::new(RuleSet::new(Vec::new())),
+            Arc::new(BaselineSet::default()),
+        )
+    }
+
+    fn only(engine: &Engine) -> &Stream {
+        engine.streams().next().unwrap()
+    }
+
+    /// Outputs without a confidence, a minute apart, and what the verdict says that comes so many minutes later.
+    fn run(engine: &mut Engine, outputs: i64, verdict: impl Fn(i64) -> Option<(i64, String)>) {
+        let mut records: Vec<(i64, String)> = Vec::new();
+        for nth in 0..outputs {
+            let (at, whose) = ((30_000_000 + nth) * MINUTE, format!(r#""event_id":"e{nth}","agent":"a""#));
+            records.push((at, format!(r#"{{"type":"output",{whose},"ts":{at}}}"#)));
+            if let Some((minutes, said)) = verdict(nth) {
+                let at = at + minutes * MINUTE;
+                records.push((at, format!(r#"{{"type":"feedback",{whose},"ts":{at},{said}}}"#)));
+            }
+        }
+        records.sort_by_key(|(at, _)| *at);
+        for (_, json) in records {
+            let offset = engine.position().next;
+            engine.step(Input::Record { offset, appended: None, payload: json.as_bytes() }, &mut Vec::new());
+            engine.forget_unwritten();
+        }
+    }
+
+    #[test]
+    fn what_was_picked_for_its_doubts_is_no_part_of_the_baseline() {
+        // One output in five is doubtful and wrong half of the time; it is picked ten times as often as others, which are right.
+        let verdict = |nth: i64| {
+            let doubtful = nth % 5 == 0;
+            let (sampled, right) = if doubtful { (0.5, nth % 2 == 0) } else { (0.05, true) };
+            let picked = nth * 7_919 % 1_000 < (1_000.0 * sampled) as i64;
+            picked.then(|| (60, format!(r#""correct":{right},"sampled":{sampled}"#)))
+        };
+        let mut engine = engine(10_000);
+        run(&mut engine, 15_000, verdict);
+        let found = only(&engine).baseline.as_ref().unwrap().profile.delays.all().complement();
+        assert!(found.n > 300 && (found.share().unwrap() - 0.1).abs() < 0.06, "{found:?}");
+    }
+
+    #[test]
+    fn another_pace_is_noticed_without_confidence() {
+        let verdict = |nth: i64| {
+            let right = nth % 10 > 0;
+            let sooner = !right && nth >= 10_000;
+            Some((if sooner { 10 } else { 120 }, format!(r#""correct":{right}"#)))
+        };
+        let mut engine = engine(5_000);
+        run(&mut engine, 16_000, verdict);
+        let stream = only(&engine);
+        let profile = &stream.baseline.as_ref().unwrap().profile;
+        let change = stream.memory.pace.change(&profile.delays).unwrap();
+        assert!(!change.right && change.now > 0.9, "{change:?}");
+    }
+
+    #[test]
+    fn errors_alone_close_no_baseline() {
+        // Wrong ones are reported after an hour, right ones confirmed after three days.
+        let verdict = |nth: i64| {
+            let right = nth % 10 > 0;
+            Some((if right { 3 * 1_440 - nth % 100 } else { 60 }, format!(r#""correct":{right}"#)))
+        };
+        let mut engine = engine(2_000);
+        run(&mut engine, 12_000, verdict);
+        let profile = &only(&engine).baseline.as_ref().unwrap().profile;
+        let found = profile.delays.within(profile.wait.age).complement();
+        assert!(found.n > 1_900 && (found.share().unwrap() - 0.1).abs() < 0.01, "{found:?} {:?}", profile.wait);
     }
 }
