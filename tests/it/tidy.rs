@@ -30,7 +30,7 @@ const ENGINE: [(&str, &[&str]); 36] = [
     ("confidence", &["units"]),
     ("verdicts", &["confidence", "units"]),
     ("pace", &["cause", "detect", "units", "verdicts"]),
-    ("picks", &["alert"]),
+    ("picks", &["alert", "confidence"]),
     ("standing", &["around", "confidence", "detect", "sketch", "units", "verdicts"]),
     ("event", &["text", "units"]),
     ("sketch", &["confidence", "event", "units"]),
