@@ -1,10 +1,10 @@
 //! The limit of a CUSUM whose steps have any distribution, from a promised in-control average run length (ARL).
 //!
 //! **Definition.** S <- max(0, S + w), alarm when S >= h. From 0 back to 0 is one cycle; with L its mean length, M the largest
-//! sum in it and P = P(M >= h), ARL = L / P - (what a cycle would go on after the alarm). L = E[end] / E[w] by Wald's
-//! identity, `end` the sum, at most 0, at which a cycle ends. P is rare: with theta > 0 such that E[e^(theta w)] = 1, steps are
+//! sum in it and P = P(M >= h), ARL = L / P - (what a cycle would go on after the alarm). L = E(end) / E(w) by Wald's
+//! identity, `end` the sum, at most 0, at which a cycle ends. P is rare: with theta > 0 such that E(e^(theta w)) = 1, steps are
 //! drawn with their chances times e^(theta w), under which sums go up, and P = E[e^(-theta S) at the first S >= h]. How many
-//! paths get away at all is most of the noise, and known better: by duality their share is E[w] / E[first sum above 0], both
+//! paths get away at all is most of the noise, and known better: by duality their share is E(w) / E(first sum above 0), both
 //! of tilted steps. One set of paths serves all limits side by side; between them ln ARL is taken as straight, as it is but
 //! for the grain.
 //!
