@@ -127,9 +127,7 @@ fn text(measure: &Measure, told: &Explained) -> String {
     if let (Some(limit), Some(arl0), Some(unit)) = (told.limit, told.arl0, told.unit) {
         let plural = match unit {
             "batch" => format!("batches of about {} outputs", digits(told.cases_per_sample, 2)),
-            "case" if measure.is_of_verdicts() && *measure != Measure::EstimatedAccuracy => {
-                "labelled outputs".to_owned()
-            }
+            "case" if measure.counts_verdicts() => "labelled outputs".to_owned(),
             "case" => "outputs".to_owned(),
             other => format!("{other}s of about {} outputs", digits(told.cases_per_sample, 2)),
         };

@@ -9,7 +9,7 @@
 use super::alert::Account;
 use super::around::{Around, Aspect, Beside, Course, CoursePoint, Kitagawa, Release, Standing};
 use super::baseline::{Profile, bad_in};
-use super::confidence::Place;
+use super::confidence::{ConfidenceTable, Place};
 use super::detect::{CalibrationMap, Dispersion};
 use super::rule::{Amount, Bound, Detect, Measure};
 use super::sketch::{Moments, Pane};
@@ -224,18 +224,16 @@ fn taken(detect: &Detect, pane: &Pane, yardstick: &Yardstick) -> Option<Taken> {
             let bins = &pane.latency_bins;
             Taken::Share(Counts { hits: bins.above(yardstick.bar?), n: bins.n() })
         }
-        Measure::EstimatedAccuracy => {
-            let map = yardstick.map.as_ref()?;
-            let said = table.cells().iter().map(|(place, cell)| (said(map, *place), cell.outputs));
-            Taken::Mean(said.fold(Moments::default(), several))
-        }
+        Measure::EstimatedAccuracy => Taken::Mean(said_of_all(table, yardstick.map.as_ref()?)),
         Measure::Calibration => {
             let map = yardstick.map.as_ref()?;
-            let gaps = table.cells().iter().flat_map(|(place, cell)| {
+            let mut gaps = Moments::default();
+            for (place, cell) in table.cells() {
                 let said = said(map, *place);
-                [(1.0 - said, cell.right), (-said, cell.labelled - cell.right)]
-            });
-            Taken::Mean(gaps.fold(Moments::default(), several))
+                gaps.add_equal(1.0 - said, cell.right.into());
+                gaps.add_equal(-said, (cell.labelled - cell.right).into());
+            }
+            Taken::Mean(gaps)
         }
         Measure::AccuracyAtCoverage => {
             let verdicts = table.cells().iter().map(|(place, cell)| {
@@ -257,13 +255,14 @@ fn taken(detect: &Detect, pane: &Pane, yardstick: &Yardstick) -> Option<Taken> {
 }
 
 /// The accuracy that the confidence of a place stands for.
-fn said(map: &CalibrationMap, place: Place) -> f64 {
+pub(super) fn said(map: &CalibrationMap, place: Place) -> f64 {
     map.accuracy(place.confidence().unwrap_or(f64::NAN))
 }
 
-/// So many equal values more.
-fn several(mut all: Moments, (value, n): (f64, u32)) -> Moments {
-    all.merge(&Moments { n: n.into(), mean: value, m2: 0.0, min: value, max: value });
+/// The accuracy that is said of all outputs of a table.
+pub(super) fn said_of_all(table: &ConfidenceTable, map: &CalibrationMap) -> Moments {
+    let mut all = Moments::default();
+    table.cells().iter().for_each(|(place, cell)| all.add_equal(said(map, *place), cell.outputs.into()));
     all
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::Id;
 use super::baseline::{Baseline, Bucket, log_of};
+use super::cause::Contradiction;
 use super::confidence::Place;
 use super::detect::{BurnChart, DesignCache, Detector, Direction, Form, Validity, Verdict};
 use super::event::{Output, Status};
@@ -260,6 +261,14 @@ impl Chart {
         match &self.detector {
             Some(Detector::Estimate(chart)) => Some(chart.validity()),
             _ => None,
+        }
+    }
+
+    /// What labels say against a chart of predicted accuracy, where they contradict it.
+    pub fn contradiction(&self) -> Option<Contradiction> {
+        match self.validity()? {
+            Validity::Valid => None,
+            Validity::Invalid { since, labels, shortfall, .. } => Some(Contradiction { since, labels, shortfall }),
         }
     }
 

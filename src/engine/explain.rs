@@ -143,7 +143,7 @@ pub fn explain(
         Design::Distance(_) | Design::Vector(..) => {}
     }
     told.findings.extend(plan.findings.iter().map(|finding| words(finding, &rule.detect.measure)));
-    let of_labels = rule.detect.measure.is_of_verdicts() && rule.detect.measure != Measure::EstimatedAccuracy;
+    let of_labels = rule.detect.measure.counts_verdicts();
     if let Some(wait) = baseline.map(|baseline| baseline.profile.wait).filter(|wait| of_labels && !wait.at_once) {
         let age = wait.age;
         told.findings
@@ -317,8 +317,7 @@ fn own_size(told: &mut Explained, delay: Delay, plan: &Plan) {
 
 /// A finding in words.
 pub fn words(finding: &Finding, measure: &Measure) -> String {
-    let labels = measure.is_of_verdicts() && *measure != Measure::EstimatedAccuracy;
-    let cases = if labels { "labelled outputs" } else { "outputs" };
+    let cases = if measure.counts_verdicts() { "labelled outputs" } else { "outputs" };
     match finding {
         Finding::BaselineTooSmall { have, needed } => {
             format!("the baseline has {have} {cases}; a change of this size needs {needed} to be promised honestly")

@@ -35,6 +35,11 @@ impl Moments {
         self.max = if self.n == 1 { x } else { self.max.max(x) };
     }
 
+    /// Adds so many equal values.
+    pub fn add_equal(&mut self, x: f64, n: u64) {
+        self.merge(&Self { n, mean: x, m2: 0.0, min: x, max: x });
+    }
+
     /// Adds all values of another.
     pub fn merge(&mut self, other: &Self) {
         if other.n == 0 {

@@ -188,14 +188,7 @@ impl Stream {
 
     fn redesign_all(&mut self, ctx: &mut Context<'_>) {
         self.take_coverage(ctx.rules);
-        for (at, definition) in &self.watched {
-            // Burn rates need no baseline: they go on where they were.
-            if let Some(rule) = ctx.rules.rules.get(*at).filter(|rule| rule.detect.burn().is_none()) {
-                let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
-                let before = self.memory.charts.insert(*definition, chart);
-                self.memory.promised += before.map_or(0.0, |chart| chart.promised());
-            }
-        }
+        self.redesign(ctx, |_| true);
         if let (None, Some(baseline)) = (self.memory.traffic.per_day(), &self.baseline) {
             let days = baseline.profile.span().as_days_f64();
             if days >= 1.0 {
@@ -291,16 +284,9 @@ impl Stream {
         if self.in_baseline() {
             self.learn(output, ctx, said);
         } else {
-            for (at, definition) in &self.watched {
-                if let (Some(rule), Some(chart)) = (ctx.rules.rules.get(*at), self.memory.charts.get_mut(definition)) {
-                    // Rules that differ only in grade share a chart: it is fed once, by the first of them.
-                    let first =
-                        self.watched.iter().find(|(_, d)| d == definition).is_some_and(|(first, _)| first == at);
-                    if first && chart.output(&rule.detect, (output, ctx.now), ctx.cache) {
-                        draw(*definition, rule, chart, output.ts, said);
-                    }
-                }
-            }
+            self.each_chart(ctx, said, output.ts, |rule, chart, ctx| {
+                chart.output(&rule.detect, (output, ctx.now), ctx.cache)
+            });
         }
         self.judge(ctx, said);
         kept

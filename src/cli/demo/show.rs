@@ -254,9 +254,7 @@ fn summary_row(story: &Story, db: &Connection, crossing: &Crossing) -> anyhow::R
     };
     let after = match story.truth().iter().rev().find(moved) {
         None => "no change was planted: a false alarm".to_owned(),
-        Some(planted)
-            if account.is_some_and(|a| a.measure.is_of_verdicts() && a.measure != Measure::EstimatedAccuracy) =>
-        {
+        Some(planted) if account.is_some_and(|a| a.measure.counts_verdicts()) => {
             let labels = story.labelled(&agent, planted.from, crossing.at);
             format!("{labels} (change planted {})", clock(planted.from))
         }

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::blob::decode;
 use crate::engine::cause::Contradiction;
-use crate::engine::detect::Validity;
+use crate::engine::chart::Chart;
 use crate::engine::memory::Memory;
 use crate::engine::sketch::Pane;
 use crate::engine::standing::Standing;
@@ -54,10 +54,7 @@ pub fn last_days(db: &Connection, most: usize) -> rusqlite::Result<(Vec<LastDay>
 
 /// Why confidence cannot be gone by on a stream, where a chart of it says so.
 pub(super) fn contradicted(memory: &Memory) -> Option<Contradiction> {
-    memory.charts.values().find_map(|chart| match chart.validity()? {
-        Validity::Valid => None,
-        Validity::Invalid { since, labels, shortfall, .. } => Some(Contradiction { since, labels, shortfall }),
-    })
+    memory.charts.values().find_map(Chart::contradiction)
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> rusqlite::Result<T> {

@@ -101,7 +101,7 @@ fn steepest(map: &CalibrationMap) -> f64 {
 fn moments(values: &[(f64, u64)]) -> Moments {
     let mut moments = Moments::default();
     for (value, n) in values {
-        moments.merge(&Moments { n: *n, mean: *value, m2: 0.0, min: *value, max: *value });
+        moments.add_equal(*value, *n);
     }
     moments
 }

@@ -179,6 +179,11 @@ impl Measure {
         matches!(self, Self::Accuracy | Self::AccuracyAtCoverage | Self::Calibration | Self::EstimatedAccuracy)
     }
 
+    /// Whether verdicts are what its chart counts, and no mere check of what confidence predicts.
+    pub const fn counts_verdicts(&self) -> bool {
+        self.is_of_verdicts() && !matches!(self, Self::EstimatedAccuracy)
+    }
+
     /// The charts that can watch it, where there is a choice.
     pub(super) const fn charts(&self) -> &'static [ChartKind] {
         match self {

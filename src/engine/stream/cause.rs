@@ -6,10 +6,11 @@
 
 use super::super::alert::{Id, Reason};
 use super::super::baseline::Profile;
+use super::super::beside::{said, said_of_all};
 use super::super::cause::{Cause, Contradiction, Masked, Side, Voice};
 use super::super::chart::Chart;
 use super::super::confidence::{Cell, ConfidenceTable, Place};
-use super::super::detect::{AdjustedChart, CalibrationMap, Detector, Direction, Validity};
+use super::super::detect::{AdjustedChart, CalibrationMap, Detector, Direction};
 use super::super::rule::{Measure, Rule, RuleSet};
 use super::super::sketch::Pane;
 use super::super::units::{Estimate, Span, Timestamp};
@@ -27,10 +28,7 @@ const ANSWERED: u32 = 30;
 impl Stream {
     /// What labels say against a chart of predicted accuracy, where they contradict it.
     pub(super) fn contradicted(&self, definition: &Id) -> Option<Contradiction> {
-        match self.memory.charts.get(definition)?.validity()? {
-            Validity::Valid => None,
-            Validity::Invalid { since, labels, shortfall, .. } => Some(Contradiction { since, labels, shortfall }),
-        }
+        self.memory.charts.get(definition)?.contradiction()
     }
 
     /// Ends suspicions that labels contradict.
@@ -95,7 +93,7 @@ impl Stream {
                 cause.masked = masked(profile, &since, map.as_ref());
                 if let Some(map) = &map {
                     cause.gap = gap(&since.by_confidence, map);
-                    let said = |table| said_of_all(table, map);
+                    let said = |table| Some(said_of_all(table, map)).filter(|said| said.n > 0).map(|said| said.mean);
                     cause.predicted =
                         said(&since.by_confidence).zip(said(&profile.pane.by_confidence)).map(|(now, then)| now - then);
                 }
@@ -133,23 +131,13 @@ fn louder(one: Voice, other: Voice) -> Voice {
 fn gap(table: &ConfidenceTable, map: &CalibrationMap) -> Option<Estimate> {
     let (mut n, mut sum, mut variance) = (0.0, 0.0, 0.0);
     for (place, cell) in table.cells() {
-        let (labelled, said) = (f64::from(cell.labelled), said_of(*place, Some(map)));
+        let (labelled, said) = (f64::from(cell.labelled), said(map, *place));
         n += labelled;
         sum += f64::from(cell.right) - labelled * said;
         variance += labelled * said * (1.0 - said);
     }
     let (mean, half) = (sum / n, 1.96 * variance.sqrt() / n);
     (n >= f64::from(ANSWERED)).then_some(Estimate { value: mean, low: mean - half, high: mean + half })
-}
-
-/// The mean accuracy that is said of all outputs.
-fn said_of_all(table: &ConfidenceTable, map: &CalibrationMap) -> Option<f64> {
-    let (mut n, mut sum) = (0.0, 0.0);
-    for (place, cell) in table.cells() {
-        n += f64::from(cell.outputs);
-        sum += f64::from(cell.outputs) * said_of(*place, Some(map));
-    }
-    (n > 0.0).then(|| sum / n)
 }
 
 /// What handing over hides in a stretch of time; nothing where the agent hands over no more than then.
@@ -200,8 +188,7 @@ fn masked(profile: &Profile, since: &Pane, map: Option<&CalibrationMap>) -> Opti
 
 /// The accuracy that a place stands for: by the map, or its own confidence where there is none.
 fn said_of(place: Place, map: Option<&CalibrationMap>) -> f64 {
-    let confidence = place.confidence().unwrap_or_default();
-    map.map_or(confidence, |map| map.accuracy(confidence))
+    map.map_or_else(|| place.confidence().unwrap_or_default(), |map| said(map, place))
 }
 
 #[cfg(test)]

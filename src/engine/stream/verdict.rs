@@ -235,8 +235,8 @@ impl Stream {
         said.push(Said::Learnt);
     }
 
-    /// Designs the charts of some measures anew.
-    fn redesign(&mut self, ctx: &mut Context<'_>, of: impl Fn(&Measure) -> bool) {
+    /// Designs the charts of some measures anew. Burn rates need no baseline: they go on where they were.
+    pub(super) fn redesign(&mut self, ctx: &mut Context<'_>, of: impl Fn(&Measure) -> bool) {
         for (at, definition) in &self.watched {
             let Some(rule) = ctx.rules.rules.get(*at) else { continue };
             if of(&rule.detect.measure) && rule.detect.burn().is_none() {
@@ -259,8 +259,9 @@ impl Stream {
         });
     }
 
-    /// Feeds every chart once, though several rules may share it, and draws those that took something.
-    fn each_chart(
+    /// Feeds every chart once, by the first of the rules that share it (they differ only in grade), and draws those that took
+    /// something.
+    pub(super) fn each_chart(
         &mut self,
         ctx: &mut Context<'_>,
         said: &mut Vec<Said>,
