@@ -302,7 +302,10 @@ mod tests {
         let places = BTreeMap::from([(of(0.5), counts(1, 9)), (of(0.8), counts(3, 20)), (of(0.95), counts(0, 7))]);
         assert_eq!(surest.counts(&places), counts(2, 17));
         let quantile = |q| table.quantile(q).map(bin);
-        assert_eq!([0.0, 0.1, 0.11, 0.7, 0.71, 1.0].map(quantile), [0.5, 0.5, 0.8, 0.8, 0.95, 0.95].map(|c| Some(bin(c))));
+        assert_eq!(
+            [0.0, 0.1, 0.11, 0.7, 0.71, 1.0].map(quantile),
+            [0.5, 0.5, 0.8, 0.8, 0.95, 0.95].map(|c| Some(bin(c)))
+        );
         assert_eq!(ConfidenceTable::default().quantile(0.5), None);
         assert_eq!((table.surest(1.0).unwrap().bin, ConfidenceTable::default().surest(0.5)), (bin(0.5), None));
     }

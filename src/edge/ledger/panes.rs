@@ -63,7 +63,8 @@ static SELECT: LazyLock<Statements> = LazyLock::new(|| {
 });
 
 /// What [`read`] needs of a row.
-pub(super) const PANE: &str = "outputs, labelled, correct, escalation_known, escalated, override_known, overridden, status_ok,
+pub(super) const PANE: &str =
+    "outputs, labelled, correct, escalation_known, escalated, override_known, overridden, status_ok,
   status_error, status_invalid_input, status_timeout, confidence_n, confidence_mean, confidence_min, confidence_max,
   latency_n, latency_mean_ms, latency_min_ms, latency_max_ms, cost_n, cost_mean_usd, cost_min_usd, cost_max_usd,
   tokens_n, tokens_mean, tokens_min, tokens_max, confidence_sketch, latency_sketch, rest";
@@ -171,9 +172,8 @@ fn flag(of: &Counts) -> serde_json::Value {
 /// A pane from the columns [`PANE`], the first of which is the row's first.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Pane> {
     let count = |at: usize| row.get::<_, i64>(at).map(|n| n.max(0) as u64);
-    let counts = |all: usize, hits: usize| -> rusqlite::Result<Counts> {
-        Ok(Counts { n: count(all)?, hits: count(hits)? })
-    };
+    let counts =
+        |all: usize, hits: usize| -> rusqlite::Result<Counts> { Ok(Counts { n: count(all)?, hits: count(hits)? }) };
     let rest: Rest = blob(row, 29)?.as_deref().map_or(Ok(Rest::default()), |bytes| decode(bytes).map_err(broken))?;
     let [of_confidence, of_latency, of_cost, of_tokens] = rest.squares;
     let moments = |at: usize, m2: f64| -> rusqlite::Result<Moments> {

@@ -173,8 +173,7 @@ impl Ledger {
     /// stream over a range would read every stream's rows.
     fn restore_window(&self, stream: i64, newest: Option<i64>) -> Result<Window, LedgerError> {
         let Some(newest) = newest.map(Timestamp::from_millis) else { return Ok(Window::default()) };
-        let minutes =
-            self.panes(Level::Minute, stream, (0..60).map(|back| newest.minus(Span::MINUTE.times(back))))?;
+        let minutes = self.panes(Level::Minute, stream, (0..60).map(|back| newest.minus(Span::MINUTE.times(back))))?;
         // The oldest hour that is still kept began less than a day before the newest minute.
         let hour = |back| newest.floor(Span::HOUR).minus(Span::HOUR.times(back));
         let hours = self.panes(Level::Hour, stream, (0..24).map(hour))?;

@@ -78,7 +78,8 @@ const OLD_POINTS: &str = "DELETE FROM chart_points WHERE (at_ms, stream_id, char
 /// No index knows how old cases are: the oldest of a stream come first in their table.
 const OLD_CASES: &str = "DELETE FROM cases WHERE (stream_id, at_ms, key) IN (
   SELECT c.stream_id, c.at_ms, c.key FROM streams s CROSS JOIN cases c ON c.stream_id = s.id AND c.at_ms < ?1 LIMIT ?2)";
-const OLD_REQUESTS: &str = "DELETE FROM label_requests WHERE id IN (SELECT id FROM label_requests WHERE at_ms < ?1 LIMIT ?2)";
+const OLD_REQUESTS: &str =
+    "DELETE FROM label_requests WHERE id IN (SELECT id FROM label_requests WHERE at_ms < ?1 LIMIT ?2)";
 /// Messages that are settled, and old.
 const OLD_MESSAGES: &str = "SELECT id FROM outbox WHERE state <> 'pending' AND done_at_ms < ?1
   ORDER BY done_at_ms LIMIT ?2";
@@ -184,10 +185,18 @@ fn forget(db: &Transaction<'_>, of: &str, ids: &[String]) -> rusqlite::Result<()
 
 #[cfg(test)]
 mod tests {
-    use super::super::Identity;
+    use super::super::{Identity, panes};
     use super::*;
+    use crate::engine::sketch::Pane;
+    use crate::engine::window::{Change, Level};
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_863_500_000);
+
+    /// Everything for 400 days, cases for 30.
+    fn keep() -> Retention {
+        let year = Some(Span::DAY.times(400));
+        Retention { alerts: year, messages: year, rule_sets: year, label_requests: year, ..Retention::default() }
+    }
 
     fn day(days: i64) -> i64 {
         NOW.minus(Span::DAY.times(days)).as_millis()
@@ -251,7 +260,7 @@ mod tests {
         }
         // The second time nothing is left to do.
         for _ in 0..2 {
-            ledger.retire(NOW).unwrap();
+            assert!(!ledger.retire(&keep(), NOW).unwrap());
             let stays = ["old and open", "old and waited for", "young"];
             assert_eq!(list(&ledger, "SELECT id FROM alerts ORDER BY id"), stays);
             assert_eq!(list(&ledger, "SELECT alert_id FROM alert_events ORDER BY 1"), stays);
@@ -272,7 +281,7 @@ mod tests {
             message(&ledger, &format!("m{at}"), "delivered", 500, &format!("a{at}"));
         }
         for left in [1, 0] {
-            ledger.retire(NOW).unwrap();
+            assert_eq!(ledger.retire(&keep(), NOW).unwrap(), left > 0);
             let counts =
                 "SELECT CAST(count(*) AS TEXT) FROM outbox UNION ALL SELECT CAST(count(*) AS TEXT) FROM alerts";
             assert_eq!(list(&ledger, counts), [left.to_string(), left.to_string()]);
@@ -283,7 +292,12 @@ mod tests {
             "DELETE FROM alerts WHERE id = ?1",
             OLD_MESSAGES,
             OLD_ALERTS,
-            "DELETE FROM label_requests WHERE id IN (SELECT id FROM label_requests WHERE at_ms < ?1 LIMIT ?2)",
+            OLD_REQUESTS,
+            OLD_MINUTES,
+            OLD_HOURS,
+            OLD_DAYS,
+            OLD_ARRIVALS,
+            OLD_POINTS,
         ] {
             let plan = format!("EXPLAIN QUERY PLAN {delete}");
             let mut plan = ledger.db.prepare(&plan).unwrap();
@@ -313,9 +327,54 @@ mod tests {
                 why) VALUES (?1, '', 1, 0, 0, 'a', ?2, 0.5, 1.0, '')";
             ledger.db.execute(request, params![day(days), days.to_string()]).unwrap();
         }
-        ledger.retire(NOW).unwrap();
+        ledger.retire(&keep(), NOW).unwrap();
         assert_eq!(list(&ledger, "SELECT event_id FROM cases"), ["29"]);
         assert_eq!(list(&ledger, "SELECT event_id FROM label_requests"), ["399"]);
+    }
+
+    #[test]
+    fn rollups_go_by_their_age_and_the_file_shrinks() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = ledger(&folder);
+        let stream = "INSERT INTO streams (id, partition, idx, labels, outputs, labelled, promised, promised_week, raised,
+            first_seen_ms, last_seen_ms, newest_pane_ms, memory) VALUES (?1, 0, ?1, '{}', 0, 0, 0, 0, 0, 0, 0, ?2, x'')";
+        // One fell silent long ago.
+        ledger.db.execute(stream, [1, day(0)]).unwrap();
+        ledger.db.execute(stream, [2, day(500)]).unwrap();
+        let transaction = ledger.db.transaction().unwrap();
+        let pane = |level, start, stream| {
+            let change =
+                Change { level, start: Timestamp::from_millis(start), pane: Pane { outputs: 1, ..Pane::default() } };
+            panes::write(&transaction, stream, &change).unwrap();
+        };
+        for minute in 0..ROWS + 10 {
+            pane(Level::Minute, day(20) + minute, 1);
+        }
+        for (level, days) in [(Level::Minute, 13), (Level::Hour, 399), (Level::Hour, 401), (Level::Day, 4_000)] {
+            pane(level, day(days), 1);
+        }
+        pane(Level::Minute, day(500), 2);
+        transaction.commit().unwrap();
+        let pages =
+            |ledger: &Ledger| -> i64 { ledger.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap() };
+        let before = pages(&ledger);
+        assert!(ledger.retire(&keep(), NOW).unwrap(), "more minutes than go in one round");
+        assert!(!ledger.retire(&keep(), NOW).unwrap());
+        let ages = |table: &str| {
+            list(
+                &ledger,
+                &format!("SELECT CAST(({} - start_ms) / 86400000 AS TEXT) FROM {table} ORDER BY start_ms", day(0)),
+            )
+        };
+        assert_eq!(
+            (ages("rollup_minute"), ages("rollup_hour")),
+            (vec!["500".to_owned(), "13".to_owned()], vec!["399".to_owned()])
+        );
+        assert_eq!(ages("rollup_day"), ["4000"], "days are kept for ever");
+        assert!(pages(&ledger) * 4 < before, "{} of {before} pages", pages(&ledger));
+        let months = Retention { days: Some(Span::DAY.times(90)), ..keep() };
+        ledger.retire(&months, NOW).unwrap();
+        assert_eq!(list(&ledger, "SELECT 'x' FROM rollup_day"), [""; 0]);
     }
 
     #[test]
@@ -324,7 +383,7 @@ mod tests {
         let mut ledger = ledger(&folder);
         alert(&ledger, "known", "resolved", 401);
         alert(&ledger, "unknown", "resolved", 401);
-        delete(&mut ledger.db, "[\"known\"]", NOW, NOW).unwrap();
+        delete(&mut ledger.db, &keep(), "[\"known\"]", (NOW, NOW)).unwrap();
         assert_eq!(list(&ledger, "SELECT id FROM alerts"), ["known"]);
     }
 }

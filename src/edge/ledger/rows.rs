@@ -1,5 +1,7 @@
 //! Streams, panes and alerts as rows.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Transaction, params};
 
 use super::accuracy::contradicted;
@@ -9,6 +11,7 @@ use super::write::stream_id;
 use crate::engine::Engine;
 use crate::engine::alert::{Account, Crossing, State};
 use crate::engine::baseline::Profile;
+use crate::engine::levels::Level;
 use crate::engine::units::{Counts, Span};
 use crate::engine::window::{Arrival, Changes};
 
@@ -85,10 +88,11 @@ fn write_provisional(db: &Transaction<'_>, stream: i64, profile: &Profile) -> ru
     let summary = ProfileSummary::of(profile);
     db.execute(
         "INSERT INTO provisional_baselines (stream_id, outputs, labelled, correct, first_ms, last_ms, confidence_mean,
-         latency_p95_ms, profile) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         latency_p95_ms, profile, levels) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (stream_id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
          correct = excluded.correct, first_ms = excluded.first_ms, last_ms = excluded.last_ms,
-         confidence_mean = excluded.confidence_mean, latency_p95_ms = excluded.latency_p95_ms, profile = excluded.profile",
+         confidence_mean = excluded.confidence_mean, latency_p95_ms = excluded.latency_p95_ms, profile = excluded.profile,
+         levels = excluded.levels",
         params![
             stream,
             summary.outputs,
@@ -98,7 +102,8 @@ fn write_provisional(db: &Transaction<'_>, stream: i64, profile: &Profile) -> ru
             summary.last_ms,
             summary.confidence_mean,
             summary.latency_p95_ms,
-            encode(profile)
+            encode(profile),
+            summary.levels
         ],
     )
     .map(drop)
@@ -113,6 +118,8 @@ pub(super) struct ProfileSummary {
     pub(super) last_ms: Option<i64>,
     pub(super) confidence_mean: Option<f64>,
     pub(super) latency_p95_ms: Option<f64>,
+    /// What classical charts are drawn against, as JSON by measure.
+    pub(super) levels: String,
 }
 
 impl ProfileSummary {
@@ -126,6 +133,7 @@ impl ProfileSummary {
             last_ms: profile.last.map(crate::engine::units::Timestamp::as_millis),
             confidence_mean: (pane.confidence.n > 0).then_some(pane.confidence.mean),
             latency_p95_ms: pane.latency_quantile_ms(0.95),
+            levels: json(&Level::all(profile).into_iter().collect::<BTreeMap<_, _>>()),
         }
     }
 }
