@@ -38,44 +38,16 @@ CREATE TABLE streams (
 ) STRICT;
 CREATE INDEX streams_by_agent ON streams (agent, task);
 
--- What happened in each minute and hour of event time, by the time of the output. Key order: time first, so that a
--- commit writes neighbouring pages.
-CREATE TABLE rollup_minute (
-  start_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL,
-  outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
-  escalation_known INTEGER NOT NULL, escalated INTEGER NOT NULL,
-  override_known INTEGER NOT NULL, overridden INTEGER NOT NULL,
-  status_ok INTEGER NOT NULL, status_error INTEGER NOT NULL,
-  status_invalid_input INTEGER NOT NULL, status_timeout INTEGER NOT NULL,
-  confidence_n INTEGER NOT NULL, confidence_mean REAL, confidence_sd REAL,
-  -- What an estimate of accuracy from few verdicts needs: sums over outputs with a confidence, each at the middle of its bin,
-  -- then over those of them that have a verdict.
-  confidence_sum REAL NOT NULL, confidence_squares REAL NOT NULL, confidence_escalated INTEGER NOT NULL,
-  paired_n INTEGER NOT NULL, paired_right INTEGER NOT NULL, paired_sum REAL NOT NULL, paired_squares REAL NOT NULL,
-  paired_right_sum REAL NOT NULL, paired_escalated INTEGER NOT NULL,
-  latency_n INTEGER NOT NULL, latency_mean_ms REAL, latency_p50_ms REAL, latency_p95_ms REAL, latency_p99_ms REAL,
-  latency_max_ms REAL,
-  cost_n INTEGER NOT NULL, cost_usd REAL NOT NULL, tokens REAL NOT NULL,
-  pane BLOB NOT NULL,
-  PRIMARY KEY (start_ms, stream_id)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE rollup_hour (
-  start_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL,
-  outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
-  escalation_known INTEGER NOT NULL, escalated INTEGER NOT NULL,
-  override_known INTEGER NOT NULL, overridden INTEGER NOT NULL,
-  status_ok INTEGER NOT NULL, status_error INTEGER NOT NULL,
-  status_invalid_input INTEGER NOT NULL, status_timeout INTEGER NOT NULL,
-  confidence_n INTEGER NOT NULL, confidence_mean REAL, confidence_sd REAL,
-  confidence_sum REAL NOT NULL, confidence_squares REAL NOT NULL, confidence_escalated INTEGER NOT NULL,
-  paired_n INTEGER NOT NULL, paired_right INTEGER NOT NULL, paired_sum REAL NOT NULL, paired_squares REAL NOT NULL,
-  paired_right_sum REAL NOT NULL, paired_escalated INTEGER NOT NULL,
-  latency_n INTEGER NOT NULL, latency_mean_ms REAL, latency_p50_ms REAL, latency_p95_ms REAL, latency_p99_ms REAL,
-  latency_max_ms REAL,
-  cost_n INTEGER NOT NULL, cost_usd REAL NOT NULL, tokens REAL NOT NULL,
-  pane BLOB NOT NULL,
-  PRIMARY KEY (start_ms, stream_id)
+-- When verdicts came, by hour of event time, and on outputs of which day and age: the second clock of labels.
+-- @hour_ms | ms since 1970-01-01 UTC | Beginning of the hour in which they came.
+-- @stream_id | integer | The stream.
+-- @day_ms | ms since 1970-01-01 UTC | Beginning of the day (UTC) of their outputs; of the verdicts, where the outputs are not remembered.
+-- @within_ms | milliseconds, 0 or more, or -1 | How old the outputs were at most: one of 15 steps from 0 to 365 days, 730 days for all later ones, -1 where the outputs are not remembered.
+-- @labels | count, 1 or more | Verdicts.
+-- @correct | count, 0 or more, at most `labels` | How many said that the output was right.
+CREATE TABLE label_arrivals (
+  hour_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL, day_ms INTEGER NOT NULL, within_ms INTEGER NOT NULL,
+  labels INTEGER NOT NULL, correct INTEGER NOT NULL, PRIMARY KEY (hour_ms, stream_id, day_ms, within_ms)
 ) STRICT, WITHOUT ROWID;
 
 -- The memory that joins feedback to outputs, as the list of its changes.
@@ -95,6 +67,7 @@ CREATE TABLE baseline_streams (
   baseline TEXT NOT NULL REFERENCES baselines (id), stream_key TEXT NOT NULL, labels TEXT NOT NULL,
   outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
   first_ms INTEGER, last_ms INTEGER, confidence_mean REAL, latency_p95_ms REAL, profile BLOB NOT NULL,
+  levels TEXT NOT NULL DEFAULT '{}',
   PRIMARY KEY (baseline, stream_key)
 ) STRICT, WITHOUT ROWID;
 -- How the views find a stream's baseline.
@@ -108,7 +81,8 @@ CREATE TABLE baseline_events (
 -- What streams without a promoted baseline learnt from their own first outputs.
 CREATE TABLE provisional_baselines (
   stream_id INTEGER PRIMARY KEY, outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
-  first_ms INTEGER, last_ms INTEGER, confidence_mean REAL, latency_p95_ms REAL, profile BLOB NOT NULL
+  first_ms INTEGER, last_ms INTEGER, confidence_mean REAL, latency_p95_ms REAL, profile BLOB NOT NULL,
+  levels TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 
 -- Every rule set that was offered: accepted or refused, with its text and what was found in it.
