@@ -58,18 +58,18 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<u8> {
         target.rows = write(&db, target).map_err(|error| explain(error, target, args))?;
     }
     drop(db);
-    let mut done = String::new();
+    let mut done = Vec::new();
     for target in &targets {
         refuse_existing(&target.path)?;
         std::fs::rename(&target.partial, &target.path)
             .with_context(|| format!("cannot name a file {}", target.path.display()))?;
         let bytes = target.path.metadata().map_or(0, |file| file.len());
-        done.push_str(&format!("{}: {} rows, {bytes} bytes\n", target.path.display(), target.rows));
+        done.push(format!("{}: {} rows, {bytes} bytes\n", target.path.display(), target.rows));
     }
     if let Some(target) = targets.first() {
         sync_folder(&target.path)?;
     }
-    print(&done);
+    print(&done.concat());
     Ok(OK)
 }
 
