@@ -6,6 +6,7 @@ pub mod baselines;
 mod blob;
 mod cases;
 mod confidence;
+pub mod describe;
 mod outbox;
 pub mod query;
 mod restore;
@@ -254,7 +255,8 @@ impl Ledger {
     fn renew_views(&mut self) -> Result<(), LedgerError> {
         let path = self.path.clone();
         let renew = |db: &mut Connection| -> rusqlite::Result<()> {
-            let hash = blake3::hash(VIEWS.as_bytes()).to_hex();
+            // The comments of the tables are in `v_columns`, in the form that this release gives it.
+            let hash = blake3::hash([schema().as_str(), env!("CARGO_PKG_VERSION")].concat().as_bytes()).to_hex();
             let known: Option<String> =
                 db.query_row("SELECT value FROM meta WHERE key = 'views'", [], |row| row.get(0)).optional()?;
             if known.as_deref() == Some(hash.as_str()) {
@@ -269,7 +271,7 @@ impl Ledger {
                 // Names of views come from our own file; a quote in one would be an attack on ourselves.
                 transaction.execute_batch(&format!("DROP VIEW \"{}\"", name.replace('"', "\"\"")))?;
             }
-            transaction.execute_batch(VIEWS)?;
+            transaction.execute_batch(&describe::Dictionary::read(&schema())?.put_into(VIEWS))?;
             let upsert = "INSERT INTO meta (key, value) VALUES ('views', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
             transaction.execute(upsert, [hash.as_str()])?;
             transaction.commit()
@@ -328,7 +330,7 @@ pub fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
     Ok(db)
 }
 
-/// The text of the tables and views, for `db schema` and for the tests of the documentation.
+/// The text of the tables and views, for `db schema` and the documentation. In a database `v_columns` has rows as well.
 pub fn schema() -> String {
     format!("{SCHEMA}\n{VIEWS}")
 }
