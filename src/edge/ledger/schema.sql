@@ -40,8 +40,8 @@
 -- @@status_timeout | count, 0 or more | Outputs with status `timeout`.
 -- @@confidence_n | count, 0 or more | Outputs that stated a confidence.
 -- @@confidence_mean | share, 0 to 1 | Mean of the stated confidences.
--- @@confidence_sd | 0 to 0.71 | Standard deviation of the stated confidences (n - 1); empty below two values and while the hour
---   is not complete.
+-- @@confidence_sd | 0 to 0.71 | Standard deviation of the stated confidences (n - 1); empty below two values
+--   and where the span is not complete.
 -- @@latency_n | count, 0 or more | Outputs that said how long they took.
 -- @@latency_mean_ms | milliseconds, 0 or more | Mean latency.
 -- @@latency_p50_ms | milliseconds, 0 or more | Median latency, within 0.1 %.
@@ -61,6 +61,27 @@
 -- @@paired_squares | 0 or more | Sum of the squares of those confidences.
 -- @@paired_right_sum | 0 or more | Sum of the confidences of outputs that were right.
 -- @@paired_escalated | count, 0 or more, at most `paired_n` | Outputs with a confidence and a verdict that were escalated.
+-- @@confidence_min | share, 0 to 1 | The lowest.
+-- @@confidence_max | share, 0 to 1 | The highest.
+-- @@confidence_p10 | share, 0 to 1 | 10th percentile, as the middle of its bin.
+-- @@confidence_p50 | share, 0 to 1 | Median, likewise.
+-- @@confidence_p90 | share, 0 to 1 | 90th percentile, likewise.
+-- @@confidence_p95 | share, 0 to 1 | 95th percentile, likewise.
+-- @@confidence_p99 | share, 0 to 1 | 99th percentile, likewise.
+-- @@latency_sd_ms | milliseconds, 0 or more | Their standard deviation (n - 1); empty below two values.
+-- @@latency_min_ms | milliseconds, 0 or more | The fastest.
+-- @@latency_p90_ms | milliseconds, 0 or more | 90th percentile, within 0.1 %.
+-- @@cost_mean_usd | USD, 0 or more | What they cost on average.
+-- @@cost_sd_usd | USD, 0 or more | Their standard deviation (n - 1); empty below two values.
+-- @@cost_min_usd | USD, 0 or more | The cheapest.
+-- @@cost_max_usd | USD, 0 or more | The dearest.
+-- @@tokens_n | count, 0 or more | Outputs that said how many tokens went in or out.
+-- @@tokens_mean | count, 0 or more | Tokens in and out of one output, on average.
+-- @@tokens_sd | count, 0 or more | Their standard deviation (n - 1); empty below two values.
+-- @@tokens_min | count, 0 or more | The fewest of one output.
+-- @@tokens_max | count, 0 or more | The most of one output.
+-- @@confidence_sketch | blob | Outputs and verdicts by confidence, for `conf_hist` and `conf_merge`; empty without confidence.
+-- @@latency_sketch | blob | Histogram of latency in nanoseconds (HdrHistogram V2, compressed), for `hdr_quantile` and `hdr_merge`; empty without latency.
 -- @@labels_low | share, 0 to 1 | Lower end of its 95 % interval (Wilson).
 -- @@estimate | the measure's unit | The level since the change; empty for `silence`.
 -- @@estimate_low | the measure's unit | Lower end of its 95 % interval.
@@ -202,53 +223,18 @@ CREATE TABLE streams (
 ) STRICT;
 CREATE INDEX streams_by_agent ON streams (agent, task);
 
--- What happened in each minute of event time, by the time of the output; 14 days. Key order: time first, so that a commit
--- writes neighbouring pages. Late labels change the minute in which the output happened.
--- @start_ms | ms since 1970-01-01 UTC | Beginning of the minute.
--- @confidence_sd | 0 to 0.71 | Standard deviation of the stated confidences (n - 1); empty below two values.
--- @pane | blob | Everything counted, with all histograms, in the daemon's own format.
-CREATE TABLE rollup_minute (
-  start_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL,
-  outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
-  escalation_known INTEGER NOT NULL, escalated INTEGER NOT NULL,
-  override_known INTEGER NOT NULL, overridden INTEGER NOT NULL,
-  status_ok INTEGER NOT NULL, status_error INTEGER NOT NULL,
-  status_invalid_input INTEGER NOT NULL, status_timeout INTEGER NOT NULL,
-  confidence_n INTEGER NOT NULL, confidence_mean REAL, confidence_sd REAL,
-  -- What an estimate of accuracy from few verdicts needs: sums over outputs with a confidence, each at the middle of its bin,
-  -- then over those of them that have a verdict.
-  confidence_sum REAL NOT NULL, confidence_squares REAL NOT NULL, confidence_escalated INTEGER NOT NULL,
-  paired_n INTEGER NOT NULL, paired_right INTEGER NOT NULL, paired_sum REAL NOT NULL, paired_squares REAL NOT NULL,
-  paired_right_sum REAL NOT NULL, paired_escalated INTEGER NOT NULL,
-  latency_n INTEGER NOT NULL, latency_mean_ms REAL, latency_p50_ms REAL, latency_p95_ms REAL, latency_p99_ms REAL,
-  latency_max_ms REAL,
-  cost_n INTEGER NOT NULL, cost_usd REAL NOT NULL, tokens REAL NOT NULL,
-  pane BLOB NOT NULL,
-  PRIMARY KEY (start_ms, stream_id)
+-- When verdicts came, by hour of event time, and on outputs of which day and age: the second clock of labels.
+-- @hour_ms | ms since 1970-01-01 UTC | Beginning of the hour in which they came.
+-- @stream_id | integer | The stream.
+-- @day_ms | ms since 1970-01-01 UTC | Beginning of the day (UTC) of their outputs; of the verdicts, where the outputs are not remembered.
+-- @within_ms | milliseconds, 0 or more, or -1 | How old the outputs were at most: one of 15 steps from 0 to 365 days, 730 days for all later ones, -1 where the outputs are not remembered.
+-- @labels | count, 1 or more | Verdicts.
+-- @correct | count, 0 or more, at most `labels` | How many said that the output was right.
+CREATE TABLE label_arrivals (
+  hour_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL, day_ms INTEGER NOT NULL, within_ms INTEGER NOT NULL,
+  labels INTEGER NOT NULL, correct INTEGER NOT NULL, PRIMARY KEY (hour_ms, stream_id, day_ms, within_ms)
 ) STRICT, WITHOUT ROWID;
-
--- What happened in each hour of event time, as `rollup_minute`; 400 days. An hour's row is written as its minutes leave memory;
--- `v_hours` completes it from the minutes until then.
--- @start_ms | ms since 1970-01-01 UTC | Beginning of the hour.
--- @confidence_sd | 0 to 0.71 | Standard deviation of the stated confidences (n - 1); empty below two values.
--- @pane | blob | Everything counted, with all histograms, in the daemon's own format.
-CREATE TABLE rollup_hour (
-  start_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL,
-  outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
-  escalation_known INTEGER NOT NULL, escalated INTEGER NOT NULL,
-  override_known INTEGER NOT NULL, overridden INTEGER NOT NULL,
-  status_ok INTEGER NOT NULL, status_error INTEGER NOT NULL,
-  status_invalid_input INTEGER NOT NULL, status_timeout INTEGER NOT NULL,
-  confidence_n INTEGER NOT NULL, confidence_mean REAL, confidence_sd REAL,
-  confidence_sum REAL NOT NULL, confidence_squares REAL NOT NULL, confidence_escalated INTEGER NOT NULL,
-  paired_n INTEGER NOT NULL, paired_right INTEGER NOT NULL, paired_sum REAL NOT NULL, paired_squares REAL NOT NULL,
-  paired_right_sum REAL NOT NULL, paired_escalated INTEGER NOT NULL,
-  latency_n INTEGER NOT NULL, latency_mean_ms REAL, latency_p50_ms REAL, latency_p95_ms REAL, latency_p99_ms REAL,
-  latency_max_ms REAL,
-  cost_n INTEGER NOT NULL, cost_usd REAL NOT NULL, tokens REAL NOT NULL,
-  pane BLOB NOT NULL,
-  PRIMARY KEY (start_ms, stream_id)
-) STRICT, WITHOUT ROWID;
+CREATE INDEX label_arrivals_by_day ON label_arrivals (stream_id, day_ms);
 
 -- The memory that joins feedback to outputs, as the list of its changes.
 -- @seq | 1 or more | Order of the changes within the partition.
@@ -282,10 +268,12 @@ CREATE TABLE baselines (
 -- @confidence_mean | share, 0 to 1 | Mean stated confidence; empty where none was stated.
 -- @latency_p95_ms | milliseconds, 0 or more | 95th percentile of latency; empty where none was said.
 -- @profile | blob | The profile: histograms, batches, moments.
+-- @levels | JSON | Centre and variances of each measure, for `v_control_charts`.
 CREATE TABLE baseline_streams (
   baseline TEXT NOT NULL REFERENCES baselines (id), stream_key TEXT NOT NULL, labels TEXT NOT NULL,
   outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
   first_ms INTEGER, last_ms INTEGER, confidence_mean REAL, latency_p95_ms REAL, profile BLOB NOT NULL,
+  levels TEXT NOT NULL DEFAULT '{}',
   PRIMARY KEY (baseline, stream_key)
 ) STRICT, WITHOUT ROWID;
 -- How the views find a stream's baseline.
@@ -311,9 +299,11 @@ CREATE TABLE baseline_events (
 -- @confidence_mean | share, 0 to 1 | Mean stated confidence; empty where none was stated.
 -- @latency_p95_ms | milliseconds, 0 or more | 95th percentile of latency; empty where none was said.
 -- @profile | blob | The profile: histograms, batches, moments.
+-- @levels | JSON | Centre and variances of each measure, for `v_control_charts`.
 CREATE TABLE provisional_baselines (
   stream_id INTEGER PRIMARY KEY, outputs INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
-  first_ms INTEGER, last_ms INTEGER, confidence_mean REAL, latency_p95_ms REAL, profile BLOB NOT NULL
+  first_ms INTEGER, last_ms INTEGER, confidence_mean REAL, latency_p95_ms REAL, profile BLOB NOT NULL,
+  levels TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 
 -- Every rule set that was offered within 400 days, accepted or refused, with its text and what was found in it, and the one in

@@ -23,42 +23,6 @@ JOIN streams s ON s.partition = a.partition AND s.agent IS json_extract(a.labels
   AND json_extract(s.labels, '$.version') IS json_extract(a.labels, '$.version')
 WHERE a.state IN ('pending', 'firing');
 
--- An hour is taken from the hours' table once all its minutes have left memory, and from the minutes' table before (at most the
--- newest two hours of a stream); percentiles cannot be made from the minutes' percentiles, so they are empty until the hour is
--- complete.
-
--- Everything counted, by stream and hour of event time. The other hourly views are cuts of this one.
-CREATE VIEW v_hours AS
-WITH RECURSIVE back (minutes) AS (SELECT 0 UNION ALL SELECT minutes + 1 FROM back WHERE minutes < 119)
-SELECT s.id AS stream_id, s.agent, s.task,
-  strftime('%Y-%m-%dT%H:00:00Z', h.start_ms / 1000, 'unixepoch') AS hour, h.start_ms AS hour_ms, 1 AS complete,
-  h.outputs, h.labelled, h.correct, h.escalation_known, h.escalated, h.override_known, h.overridden,
-  h.status_ok, h.status_error, h.status_invalid_input, h.status_timeout,
-  h.confidence_n, h.confidence_mean, h.confidence_sd,
-  h.latency_n, h.latency_mean_ms, h.latency_p50_ms, h.latency_p95_ms, h.latency_p99_ms, h.latency_max_ms,
-  h.cost_n, h.cost_usd, h.tokens,
-  h.confidence_sum, h.confidence_squares, h.confidence_escalated, h.paired_n,
-  h.paired_right, h.paired_sum, h.paired_squares, h.paired_right_sum, h.paired_escalated
-FROM rollup_hour h JOIN streams s ON s.id = h.stream_id
-WHERE h.start_ms + 7140000 <= s.newest_pane_ms
-UNION ALL
-SELECT stream_id, agent, task, strftime('%Y-%m-%dT%H:00:00Z', hour_ms / 1000, 'unixepoch'), hour_ms, 0,
-  sum(outputs), sum(labelled), sum(correct), sum(escalation_known), sum(escalated), sum(override_known),
-  sum(overridden), sum(status_ok), sum(status_error), sum(status_invalid_input), sum(status_timeout),
-  sum(confidence_n), sum(confidence_n * confidence_mean) / nullif(sum(confidence_n), 0), NULL,
-  sum(latency_n), sum(latency_n * latency_mean_ms) / nullif(sum(latency_n), 0), NULL, NULL, NULL, max(latency_max_ms),
-  sum(cost_n), sum(cost_usd), sum(tokens),
-  sum(confidence_sum), sum(confidence_squares), sum(confidence_escalated), sum(paired_n),
-  sum(paired_right), sum(paired_sum), sum(paired_squares), sum(paired_right_sum), sum(paired_escalated)
-FROM (
-  -- One search for each minute: the table's key begins with the time, so a range would read the rows of all streams.
-  SELECT s.id AS stream_id, s.agent, s.task, s.newest_pane_ms, m.start_ms - m.start_ms % 3600000 AS hour_ms, m.*
-  FROM streams s CROSS JOIN back
-  CROSS JOIN rollup_minute m ON m.start_ms = s.newest_pane_ms - back.minutes * 60000 AND m.stream_id = s.id
-)
-WHERE hour_ms + 7140000 > newest_pane_ms
-GROUP BY stream_id, hour_ms;
-
 -- What each stream is compared with.
 -- @baseline_outputs | count, 0 or more | Outputs the baseline was learnt from.
 -- @baseline_correct | count, 0 or more | Right ones among `baseline_labelled`.
@@ -282,7 +246,9 @@ FROM (
 -- @difference | -1 to 1 | `confidence_mean - baseline_confidence_mean`.
 CREATE VIEW v_confidence AS
 SELECT h.stream_id, h.agent, h.task, h.hour, h.hour_ms, h.confidence_n, h.confidence_mean, h.confidence_sd,
-  b.baseline_confidence_mean, h.confidence_mean - b.baseline_confidence_mean AS difference
+  b.baseline_confidence_mean, h.confidence_mean - b.baseline_confidence_mean AS difference,
+  h.confidence_min, h.confidence_max, h.confidence_p10, h.confidence_p50, h.confidence_p90, h.confidence_p95, h.confidence_p99,
+  h.confidence_sketch
 FROM v_hours h JOIN v_stream_baselines b ON b.stream_id = h.stream_id
 WHERE h.confidence_n > 0;
 
@@ -318,11 +284,12 @@ FROM (
 );
 
 -- Latency by stream and hour. Percentiles come from the hour's own histogram and are empty while the hour is not complete.
--- **Never average percentiles**: the mean of hourly p95s is not the p95 of the day. Compare hours with hours, or take the mean,
--- which does add up (weighted by `latency_n`).
+-- **Never average percentiles**: the mean of hourly p95s is not the p95 of the day. That of any span is
+-- `hdr_quantile(hdr_merge(latency_sketch), 0.95)` over `v_pieces`, with the functions of [sql.md](sql.md).
 CREATE VIEW v_latency AS
 SELECT h.stream_id, h.agent, h.task, h.hour, h.hour_ms, h.complete, h.latency_n, h.latency_mean_ms,
-  h.latency_p50_ms, h.latency_p95_ms, h.latency_p99_ms, h.latency_max_ms, b.baseline_latency_p95_ms
+  h.latency_p50_ms, h.latency_p95_ms, h.latency_p99_ms, h.latency_max_ms, b.baseline_latency_p95_ms,
+  h.latency_sd_ms, h.latency_min_ms, h.latency_p90_ms, h.latency_sketch
 FROM v_hours h JOIN v_stream_baselines b ON b.stream_id = h.stream_id
 WHERE h.latency_n > 0;
 
@@ -332,15 +299,15 @@ WHERE h.latency_n > 0;
 CREATE VIEW v_latency_minute AS
 SELECT s.id AS stream_id, s.agent, s.task,
   strftime('%Y-%m-%dT%H:%M:00Z', m.start_ms / 1000, 'unixepoch') AS minute, m.start_ms AS minute_ms,
-  m.latency_n, m.latency_mean_ms, m.latency_p50_ms, m.latency_p95_ms, m.latency_p99_ms, m.latency_max_ms
+  m.latency_n, m.latency_mean_ms, m.latency_p50_ms, m.latency_p95_ms, m.latency_p99_ms, m.latency_max_ms,
+  m.latency_sd_ms, m.latency_min_ms, m.latency_p90_ms
 FROM rollup_minute m JOIN streams s ON s.id = m.stream_id
 WHERE m.latency_n > 0;
 
 -- Cost and tokens by stream and hour.
--- @cost_mean_usd | USD, 0 or more | `cost_usd / cost_n`.
 CREATE VIEW v_cost AS
-SELECT stream_id, agent, task, hour, hour_ms, outputs, cost_n, cost_usd, cost_usd / nullif(cost_n, 0) AS cost_mean_usd,
-  tokens
+SELECT stream_id, agent, task, hour, hour_ms, outputs, cost_n, cost_usd, cost_mean_usd, tokens, cost_sd_usd, cost_min_usd, cost_max_usd,
+  tokens_n, tokens_mean, tokens_sd, tokens_min, tokens_max
 FROM v_hours WHERE cost_n > 0 OR tokens > 0;
 
 -- Statuses by stream and hour.
@@ -357,14 +324,31 @@ SELECT stream_id, agent, task, hour, hour_ms, outputs,
     / (status_ok + status_error + status_invalid_input + status_timeout) AS availability
 FROM v_hours WHERE status_ok + status_error + status_invalid_input + status_timeout > 0;
 
--- How much of each stream is labelled, by day of the output.
+-- How much of each stream is labelled, by day of the output, and how soon the verdicts came. Verdicts are in `v_label_delays` by the
+-- time of their arrival.
 -- @day | text, YYYY-MM-DD | The day, UTC.
 -- @day_ms | ms since 1970-01-01 UTC | Its beginning.
+-- @within_hour | count, 0 or more | Verdicts that came within an hour of their output. Empty in all four columns where no verdict
+--   came, or only to an older shewhart that did not keep it.
+-- @within_day | count, 0 or more | Within a day, those included.
+-- @within_week | count, 0 or more | Within a week, those included.
+-- @came | count, 0 or more | All that came on outputs that were remembered.
+-- @delay_p50_ms | milliseconds, 0 or more | The step (see `v_label_delays`) within which half of them had come.
 CREATE VIEW v_labels AS
-SELECT stream_id, agent, task, strftime('%Y-%m-%d', hour_ms / 1000, 'unixepoch') AS day,
-  hour_ms - hour_ms % 86400000 AS day_ms, sum(outputs) AS outputs, sum(labelled) AS labelled,
-  CAST(sum(labelled) AS REAL) / nullif(sum(outputs), 0) AS label_share, sum(correct) AS correct
-FROM v_hours GROUP BY stream_id, day_ms;
+SELECT d.stream_id, d.agent, d.task, d.day, d.day_ms, d.outputs, d.labelled,
+  CAST(d.labelled AS REAL) / nullif(d.outputs, 0) AS label_share, d.correct,
+  a.within_hour, a.within_day, a.within_week, a.came, a.delay_p50_ms
+FROM v_days d LEFT JOIN (
+  SELECT stream_id, day_ms, sum(labels) FILTER (WHERE within_ms <= 3600000) AS within_hour,
+    sum(labels) FILTER (WHERE within_ms <= 86400000) AS within_day, sum(labels) FILTER (WHERE within_ms <= 604800000) AS within_week,
+    sum(labels) AS came, min(within_ms) FILTER (WHERE 2 * so_far >= of_day) AS delay_p50_ms
+  FROM (
+    SELECT stream_id, day_ms, within_ms, sum(labels) AS labels,
+      sum(sum(labels)) OVER (PARTITION BY stream_id, day_ms ORDER BY within_ms) AS so_far,
+      sum(sum(labels)) OVER (PARTITION BY stream_id, day_ms) AS of_day
+    FROM label_arrivals WHERE within_ms >= 0 GROUP BY stream_id, day_ms, within_ms
+  ) GROUP BY stream_id, day_ms
+) a ON a.stream_id = d.stream_id AND a.day_ms = d.day_ms;
 
 -- Cases that people were asked to judge by `shewhart label-queue`: with which chance each was picked, and whether its verdict
 -- came.
@@ -391,11 +375,16 @@ FROM label_requests r LEFT JOIN streams s ON s.id = r.stream_id;
 -- grows; the chart is out of control where it passes `limit_value`. `centre` is the baseline's level and not in the unit of
 -- `statistic`.
 -- @at | text, ISO 8601 UTC | Event time of the sample.
+-- @version | text | The version that ran then; empty where events name none.
+-- @phase | `baseline`, `monitoring` | Phase I: within the span from which the stream's own baseline was learnt; Phase II: everything else.
 CREATE VIEW v_chart_points AS
 SELECT c.stream_id, s.agent, s.task, c.chart, c.measure,
   strftime('%Y-%m-%dT%H:%M:%fZ', c.at_ms / 1000.0, 'unixepoch') AS at, c.at_ms,
-  c.statistic, c.limit_value, c.centre, c.samples, c.out_of_control, c.method
-FROM chart_points c JOIN streams s ON s.id = c.stream_id;
+  c.statistic, c.limit_value, c.centre, c.samples, c.out_of_control, c.method,
+  (SELECT v.to_version FROM versions v WHERE v.stream_id = c.stream_id AND v.at_ms <= c.at_ms
+    ORDER BY v.at_ms DESC, v.to_version DESC LIMIT 1) AS version,
+  CASE WHEN s.baseline = 'provisional' AND c.at_ms BETWEEN p.first_ms AND p.last_ms THEN 'baseline' ELSE 'monitoring' END AS phase
+FROM chart_points c JOIN streams s ON s.id = c.stream_id LEFT JOIN provisional_baselines p ON p.stream_id = c.stream_id;
 
 -- False alarms that the charts of every stream promise, beside the alerts that fired, whatever was behind those. The first is a
 -- mean: while nothing is wrong, the alerts of many streams together come to at most about that many. Rules about silence

@@ -3,6 +3,7 @@
 
 use super::chart;
 use super::page::{Block, Page, Row};
+pub use crate::edge::markup::escape;
 use crate::engine::route::Message;
 
 /// Inline where mail programs drop style sheets; the rest is comfort.
@@ -106,20 +107,4 @@ fn is_link(value: &str) -> bool {
         rest.starts_with(|c: char| c.is_ascii_alphanumeric())
             && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/?#[]!$&()*+,;=%".contains(&b))
     })
-}
-
-/// The one place where text becomes HTML, good for element content and for quoted attributes.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }

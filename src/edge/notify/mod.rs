@@ -6,14 +6,12 @@
 
 pub mod address;
 pub mod alertmanager;
-mod canvas;
 pub mod chart;
 pub mod clean;
 mod email;
 mod eml;
 mod exec;
 mod facts;
-mod figures;
 mod folder;
 pub mod html;
 mod http;
@@ -44,6 +42,7 @@ pub use self::settings::{
     EmailSettings, FolderSettings, HttpTimeouts, MailSettings, Receiver, Security, SettingsError, Url, WebhookSettings,
 };
 pub use self::slack::SlackSettings;
+use super::figures;
 use crate::engine::alert::{Crossing, Id};
 use crate::engine::route::Message;
 use crate::engine::units::Timestamp;

@@ -12,55 +12,71 @@ enum Unit {
     /// Percent of what is usual: a change is a share of that, not points.
     Usual,
     Dollars,
+    Millis,
     Tokens,
     Plain,
 }
 
 /// How the numbers of one alert are written: one unit and one number of decimals, so that level and baseline compare.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::edge) struct Scale {
     unit: Unit,
     decimals: usize,
 }
 
 impl Scale {
     /// The scale for a measure whose numbers are these.
-    pub(super) fn of(measure: &Measure, shown: &[Estimate]) -> Self {
+    pub(in crate::edge) fn of(measure: &Measure, shown: &[Estimate]) -> Self {
         let unit = unit(measure);
         let decimals = match unit {
             Unit::Percent | Unit::Usual => {
                 let fine = |e: &Estimate| e.high - e.low < 0.004 || e.value >= 0.99 || e.value <= 0.01;
                 if shown.iter().any(fine) { 2 } else { 1 }
             }
-            Unit::Dollars | Unit::Tokens | Unit::Plain => {
+            Unit::Dollars | Unit::Millis | Unit::Tokens | Unit::Plain => {
                 let largest = shown.iter().map(|e| e.value.abs()).fold(0.0, f64::max);
-                // Three significant digits of the largest number; a cost of $0.0131 must not read $0.01.
-                if largest > 0.0 { (2.0 - largest.log10().floor()).clamp(0.0, 8.0) as usize } else { 0 }
+                significant(largest)
             }
         };
         Self { unit, decimals }
     }
 
+    /// Shares, with so many decimals of a percent.
+    pub(in crate::edge) const fn percent(decimals: usize) -> Self {
+        Self { unit: Unit::Percent, decimals }
+    }
+
+    /// Dollars of which this is about the largest.
+    pub(in crate::edge) fn dollars(largest: f64) -> Self {
+        Self { unit: Unit::Dollars, decimals: significant(largest) }
+    }
+
+    /// Milliseconds.
+    pub(in crate::edge) const fn millis() -> Self {
+        Self { unit: Unit::Millis, decimals: 0 }
+    }
+
     /// A value with its unit.
-    pub(super) fn value(self, value: f64) -> String {
+    pub(in crate::edge) fn value(self, value: f64) -> String {
         let number = self.number(value);
         match self.unit {
             Unit::Percent | Unit::Usual => format!("{number} %"),
             Unit::Dollars => format!("${number}"),
+            Unit::Millis => format!("{number} ms"),
             Unit::Tokens => format!("{number} tokens"),
             Unit::Plain => number,
         }
     }
 
     /// The ends of an interval, without the unit.
-    pub(super) fn interval(self, estimate: Estimate) -> String {
+    pub(in crate::edge) fn interval(self, estimate: Estimate) -> String {
         format!("{} to {}", self.number(estimate.low), self.number(estimate.high))
     }
 
     /// How far a level lies from its baseline, with the interval of that, signed, where it is known: `4.9 points (3.6 to 6.2)
     /// below`, `38 % above`, or nothing where they read the same. In the interval, what lies on the other side is negative.
     /// Of dollars, tokens and volume the change is a share, of everything else a difference.
-    pub(super) fn distance(self, level: f64, baseline: f64, change: Option<Estimate>) -> Option<String> {
+    pub(in crate::edge) fn distance(self, level: f64, baseline: f64, change: Option<Estimate>) -> Option<String> {
         let side = if level < baseline { "below" } else { "above" };
         let away = (level - baseline).abs();
         if !away.is_finite() || self.number(level) == self.number(baseline) {
@@ -86,12 +102,12 @@ impl Scale {
     }
 
     /// Whether values are shares, shown in percent.
-    pub(super) const fn is_percent(self) -> bool {
+    pub(in crate::edge) const fn is_percent(self) -> bool {
         matches!(self.unit, Unit::Percent | Unit::Usual)
     }
 
     /// A round value on an axis, percent already in percent.
-    pub(super) fn tick(self, value: f64, decimals: usize) -> String {
+    pub(in crate::edge) fn tick(self, value: f64, decimals: usize) -> String {
         // Room beside an axis is scarce.
         let short = |unit: f64, mark: &str| {
             let text = grouped(value / unit, 2);
@@ -106,7 +122,7 @@ impl Scale {
         match self.unit {
             Unit::Percent | Unit::Usual => format!("{number} %"),
             Unit::Dollars => format!("${number}"),
-            Unit::Tokens | Unit::Plain => number,
+            Unit::Millis | Unit::Tokens | Unit::Plain => number,
         }
     }
 
@@ -114,6 +130,11 @@ impl Scale {
         let value = if self.is_percent() { value * 100.0 } else { value };
         grouped(value, self.decimals)
     }
+}
+
+/// Decimals with which a number has three significant digits; a cost of $0.0131 must not read $0.01.
+fn significant(largest: f64) -> usize {
+    if largest > 0.0 { (2.0 - largest.log10().floor()).clamp(0.0, 8.0) as usize } else { 0 }
 }
 
 fn unit(measure: &Measure) -> Unit {
@@ -137,7 +158,7 @@ fn unit(measure: &Measure) -> Unit {
 }
 
 /// What a measure is called in a sentence. Names of metrics and flags are not cleaned here.
-pub(super) fn measure_name(measure: &Measure) -> String {
+pub(in crate::edge) fn measure_name(measure: &Measure) -> String {
     match measure {
         Measure::Accuracy => "accuracy".to_owned(),
         Measure::EstimatedAccuracy => "accuracy predicted by confidence".to_owned(),
@@ -171,7 +192,7 @@ pub(super) fn measure_name(measure: &Measure) -> String {
 }
 
 /// A level of something that moved beside the measure, with its unit.
-pub(super) fn aspect_value(what: Aspect, level: f64) -> String {
+pub(in crate::edge) fn aspect_value(what: Aspect, level: f64) -> String {
     match what {
         Aspect::Accuracy | Aspect::Confidence | Aspect::Escalation | Aspect::Overrides | Aspect::Errors => {
             format!("{} %", grouped(level * 100.0, 1))
@@ -183,29 +204,29 @@ pub(super) fn aspect_value(what: Aspect, level: f64) -> String {
 }
 
 /// A signed number of percentage points: `-4.1 points`.
-pub(super) fn points(change: f64) -> String {
+pub(in crate::edge) fn points(change: f64) -> String {
     format!("{} points", signed(change))
 }
 
 /// A change of a share in percentage points, with its sign and without a unit: `-4.1`, `+0.3`, `0.0`.
-pub(super) fn signed(change: f64) -> String {
+pub(in crate::edge) fn signed(change: f64) -> String {
     let text = grouped(change * 100.0, 1);
     if change > 0.0 && text != "0.0" { format!("+{text}") } else { text }
 }
 
 /// A share in whole percent: `12 %`.
-pub(super) fn percent(share: f64) -> String {
+pub(in crate::edge) fn percent(share: f64) -> String {
     format!("{} %", grouped(share * 100.0, 0))
 }
 
 /// Whether the chart grades the size of a change of this measure: it does so for shares of outputs only.
-pub(super) fn is_graded(measure: &Measure) -> bool {
+pub(in crate::edge) fn is_graded(measure: &Measure) -> bool {
     let mean = matches!(measure, Measure::Confidence | Measure::EstimatedAccuracy | Measure::Calibration);
     unit(measure) == Unit::Percent && !mean
 }
 
 /// What the samples of a measure are, one by one.
-pub(super) const fn cases(measure: &Measure) -> &'static str {
+pub(in crate::edge) const fn cases(measure: &Measure) -> &'static str {
     match measure {
         Measure::Accuracy | Measure::AccuracyAtCoverage | Measure::Calibration => "labelled events",
         Measure::EstimatedAccuracy | Measure::Confidence | Measure::Cost | Measure::Tokens | Measure::Metric(_) => {
@@ -218,7 +239,7 @@ pub(super) const fn cases(measure: &Measure) -> &'static str {
 }
 
 /// What a promise counts.
-pub(super) const fn promised(measure: &Measure, unit: Option<SampleUnit>) -> &'static str {
+pub(in crate::edge) const fn promised(measure: &Measure, unit: Option<SampleUnit>) -> &'static str {
     match unit {
         Some(SampleUnit::Batch) => "batches",
         Some(SampleUnit::Bucket) => "buckets",
@@ -229,7 +250,7 @@ pub(super) const fn promised(measure: &Measure, unit: Option<SampleUnit>) -> &'s
 }
 
 /// A whole number with commas: `20,000`.
-pub(super) fn count(n: u64) -> String {
+pub(in crate::edge) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -258,7 +279,7 @@ fn grouped(value: f64, decimals: usize) -> String {
 }
 
 /// A mean number of samples, rounded to three digits: nobody plans with `19,987.3`.
-pub(super) fn rounded(n: f64) -> Option<String> {
+pub(in crate::edge) fn rounded(n: f64) -> Option<String> {
     if !n.is_finite() || n < 1.0 {
         return None;
     }
@@ -267,20 +288,20 @@ pub(super) fn rounded(n: f64) -> Option<String> {
 }
 
 /// A moment to the minute, in UTC.
-pub(super) fn moment(at: Timestamp) -> String {
+pub(in crate::edge) fn moment(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis())
         .map_or_else(|_| at.to_string(), |t| t.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 /// A moment that is told after another: without the date where it is the same.
-pub(super) fn moment_after(before: Timestamp, at: Timestamp) -> String {
+pub(in crate::edge) fn moment_after(before: Timestamp, at: Timestamp) -> String {
     let whole = moment(at);
     let same_day = before.floor(Span::DAY) == at.floor(Span::DAY);
     whole.split_once(' ').filter(|_| same_day).map_or(whole.clone(), |(_, time)| time.to_owned())
 }
 
 /// An interval of moments about another: without dates where all three lie on one day.
-pub(super) fn moments(about: Timestamp, (earliest, latest): (Timestamp, Timestamp)) -> String {
+pub(in crate::edge) fn moments(about: Timestamp, (earliest, latest): (Timestamp, Timestamp)) -> String {
     let day = |at: Timestamp| at.floor(Span::DAY);
     let same_day = day(about) == day(earliest) && day(about) == day(latest);
     let told = |at: Timestamp| {
@@ -292,7 +313,7 @@ pub(super) fn moments(about: Timestamp, (earliest, latest): (Timestamp, Timestam
 }
 
 /// A length of time in its two largest units.
-pub(super) fn duration(span: Span) -> String {
+pub(in crate::edge) fn duration(span: Span) -> String {
     let seconds = span.as_millis().max(0) / 1_000;
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
