@@ -75,42 +75,57 @@ pub fn profile_of(db: &Connection, stream: i64) -> rusqlite::Result<Option<Profi
 /// that begins before `to`. Hours without outputs are left out.
 ///
 /// # Errors
-/// What SQLite says; a pane that cannot be read counts as damage.
+/// As [`each_pane`].
 pub fn confidence_by_hour(
     db: &Connection,
     streams: &[CountedStream],
-    (from, to): (Timestamp, Timestamp),
+    span: (Timestamp, Timestamp),
 ) -> rusqlite::Result<BTreeMap<Timestamp, ConfidenceTable>> {
     let mut hours: BTreeMap<Timestamp, ConfidenceTable> = BTreeMap::new();
-    let mut add = |hour: Timestamp, bytes: &[u8]| -> rusqlite::Result<()> {
-        let pane: Pane = decode(bytes).map_err(|e| broken(0, e))?;
-        hours.entry(hour).or_default().merge(&pane.by_confidence);
-        Ok(())
-    };
+    let add = |_: &CountedStream, hour, pane: &Pane| hours.entry(hour).or_default().merge(&pane.by_confidence);
+    each_pane(db, streams, span, add)?;
+    Ok(hours)
+}
+
+/// Calls `each` with everything counted of these streams, as `v_hours` has it: the stream, the hour of the outputs, a pane of that
+/// hour or of a part of it. Hours from the one that holds `from` on that begin before `to`.
+///
+/// # Errors
+/// What SQLite says; a pane that cannot be read counts as damage.
+pub fn each_pane(
+    db: &Connection,
+    streams: &[CountedStream],
+    (from, to): (Timestamp, Timestamp),
+    mut each: impl FnMut(&CountedStream, Timestamp, &Pane),
+) -> rusqlite::Result<()> {
     // One search for each hour and minute: the tables' keys begin with the time, so a range would read the rows of all streams.
     let mut hour_of = db.prepare("SELECT pane FROM rollup_hour WHERE start_ms = ?1 AND stream_id = ?2")?;
     let mut minute_of = db.prepare("SELECT pane FROM rollup_minute WHERE start_ms = ?1 AND stream_id = ?2")?;
-    let mut find = |select: &mut Statement<'_>, at: Timestamp, stream: i64| -> rusqlite::Result<()> {
-        let found: Option<Vec<u8>> = select.query_row(params![at.as_millis(), stream], |row| row.get(0)).optional()?;
-        found.map_or(Ok(()), |bytes| add(at.floor(Span::HOUR), &bytes))
+    let mut find = |select: &mut Statement<'_>, at: Timestamp, stream: &CountedStream| -> rusqlite::Result<()> {
+        let found: Option<Vec<u8>> =
+            select.query_row(params![at.as_millis(), stream.id], |row| row.get(0)).optional()?;
+        if let Some(bytes) = found {
+            each(stream, at.floor(Span::HOUR), &decode(&bytes).map_err(|e| broken(0, e))?);
+        }
+        Ok(())
     };
     for stream in streams {
         let end = to.min(stream.newest.plus(Span::HOUR));
         let mut hour = from.max(stream.first.minus(LATE)).floor(Span::HOUR);
         while hour < end {
             if whole(hour, stream) {
-                find(&mut hour_of, hour, stream.id)?;
+                find(&mut hour_of, hour, stream)?;
             }
             hour = hour.plus(Span::HOUR);
         }
         for at in (0..120).map(|back| stream.newest.minus(Span::MINUTE.times(back))) {
             let hour = at.floor(Span::HOUR);
             if !whole(hour, stream) && hour >= from && hour < to {
-                find(&mut minute_of, at, stream.id)?;
+                find(&mut minute_of, at, stream)?;
             }
         }
     }
-    Ok(hours)
+    Ok(())
 }
 
 /// Whether all minutes of an hour have moved on into it.
