@@ -1,5 +1,6 @@
 //! Daemon settings: raw -> typed, all faults at once.
 
+mod retention;
 mod route;
 
 use std::collections::BTreeMap;
@@ -9,8 +10,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::retention::RawRetention;
 use self::route::{RawInhibition, RawNamedInterval, RawPolicy, RawRoute};
 use crate::edge::kafka::KafkaSettings;
+use crate::edge::ledger::Retention;
 use crate::edge::notify::{
     AlertmanagerSettings, EmailSettings, ExecSettings, FolderSettings, PagerdutySettings, Receiver, Secret,
     SettingsError, SlackSettings, WebhookSettings,
@@ -39,6 +42,8 @@ pub struct Config {
     pub kafka: KafkaSettings,
     /// Where the database lies.
     pub data_dir: PathBuf,
+    /// How long what is in it is kept.
+    pub retention: Retention,
     /// Rule files, and folders of them.
     pub rules: Vec<PathBuf>,
     /// What the engine must know.
@@ -85,6 +90,8 @@ struct RawConfig {
     kafka: KafkaSettings,
     #[serde(default = "default_data_dir")]
     data_dir: PathBuf,
+    #[serde(default)]
+    retention: RawRetention,
     #[serde(default)]
     rules: Vec<PathBuf>,
     #[serde(default = "default_group_by")]
@@ -264,6 +271,7 @@ impl RawConfig {
             faults.push(format!("kafka: {fault}"));
         }
         let engine = self.engine_settings(faults);
+        let retention = self.retention.check(faults);
         let listen = self.http.check(faults);
         let mut token = self.http.token_file.clone();
         if let Some(token) = &mut token {
@@ -301,6 +309,7 @@ impl RawConfig {
         Config {
             kafka,
             data_dir: base.join(self.data_dir),
+            retention,
             rules: self.rules.into_iter().map(|path| base.join(path)).collect(),
             engine,
             budget,

@@ -13,3 +13,5 @@ pub mod engine;
 pub mod replay;
 #[cfg(feature = "edge")]
 pub mod simulate;
+#[cfg(feature = "sql")]
+pub mod sql;

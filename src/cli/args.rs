@@ -582,7 +582,7 @@ pub enum DbCommand {
         output: QueryFormat,
     },
     /// Print the tables and views
-    Schema,
+    Schema(super::db::SchemaArgs),
 }
 
 /// How rows are printed.

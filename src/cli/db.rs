@@ -4,12 +4,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::{Args, ValueEnum};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, Statement};
 
 use super::args::{DbArgs, DbCommand, QueryFormat};
 use super::table::{table, visible};
 use super::{INVALID, Invalid, OK, print, say};
+use crate::edge::ledger::describe::Dictionary;
 use crate::edge::ledger::{open_read_only, query, schema};
 
 /// The most characters of a cell that a table shows.
@@ -22,6 +24,25 @@ const SPOOL_BYTES: usize = 64 << 20;
 /// What is said to everything else.
 const ONLY_READS: &str = "db query only reads: SELECT, WITH, VALUES, EXPLAIN, and pragmas that tell something. \
                           Baselines are changed by `shewhart baseline`; the rest is written by the daemon alone";
+
+/// `db schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = SchemaFormat::Sql)]
+    output: SchemaFormat,
+}
+
+/// How tables and views are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// The statements that make them, with comments.
+    Sql,
+    /// The reference of docs/schema.md.
+    Markdown,
+    /// A list of objects with their columns.
+    Json,
+}
 
 pub(super) fn db(args: &DbArgs) -> anyhow::Result<u8> {
     match &args.command {
@@ -36,11 +57,18 @@ pub(super) fn db(args: &DbArgs) -> anyhow::Result<u8> {
                 done => done.map(|()| OK),
             }
         }
-        DbCommand::Schema => {
-            print(&schema());
-            Ok(OK)
-        }
+        DbCommand::Schema(args) => print_schema(args.output),
     }
+}
+
+fn print_schema(format: SchemaFormat) -> anyhow::Result<u8> {
+    let ddl = schema();
+    print(&match format {
+        SchemaFormat::Sql => ddl,
+        SchemaFormat::Markdown => Dictionary::read(&ddl)?.markdown(),
+        SchemaFormat::Json => serde_json::to_string_pretty(&Dictionary::read(&ddl)?.objects)? + "\n",
+    });
+    Ok(OK)
 }
 
 /// Opens a database for reading; a wrong name is told apart from a file that cannot be read.

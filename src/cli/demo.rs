@@ -18,7 +18,7 @@ use super::{Invalid, OK, print, say};
 use crate::config::{Access, Config, REFRESH_EVERY};
 use crate::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
 use crate::edge::kafka::{KafkaSettings, Tuning};
-use crate::edge::ledger::{Act, Baselines};
+use crate::edge::ledger::{Act, Baselines, Retention};
 use crate::edge::mock::MockBroker;
 use crate::edge::notify::{FolderSettings, Receiver};
 use crate::edge::telemetry::Board;
@@ -136,6 +136,7 @@ fn config(brokers: &str, folder: &Path, port: u16) -> Config {
     let pace = Pace { wait: Span::from_millis(500), interval: Span::SECOND, ..Pace::default() };
     Config {
         budget: None,
+        retention: Retention::default(),
         kafka: KafkaSettings {
             brokers: brokers.to_owned(),
             topic: TOPIC.to_owned(),

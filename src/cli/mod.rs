@@ -8,7 +8,7 @@ mod chart;
 pub mod check;
 mod console;
 mod daemon;
-mod db;
+pub mod db;
 mod demo;
 pub mod design;
 mod explain;

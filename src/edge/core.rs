@@ -69,7 +69,7 @@ pub(super) struct Core {
     /// When the ends of the partitions were last known.
     progress_at: Option<Instant>,
     promotion_at: Instant,
-    housekeeping_at: Instant,
+    housekeeping_due: Instant,
     published_at: Option<Instant>,
     /// When each receiver that keeps alerts was last told how things stand.
     refreshed_at: BTreeMap<String, Instant>,
@@ -112,7 +112,7 @@ impl Core {
             heard_at: BTreeMap::new(),
             progress_at: None,
             promotion_at: now,
-            housekeeping_at: now,
+            housekeeping_due: now + tick::HOUSEKEEPING_EVERY,
             published_at: None,
             refreshed_at: BTreeMap::new(),
             shares,

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::sketch::nearest_rank;
 use super::units::Counts;
 
 /// Bins of confidence.
@@ -187,6 +188,17 @@ impl ConfidenceTable {
         None
     }
 
+    /// The q-quantile of the stated confidences (nearest rank), as the middle of its bin; nothing where there are none.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let rank = nearest_rank(q, self.cells.iter().map(|(_, cell)| u64::from(cell.outputs)).sum());
+        let mut seen = 0;
+        let place = self.cells.iter().find(|(_, cell)| {
+            seen += u64::from(cell.outputs);
+            seen >= rank
+        });
+        place.and_then(|(place, _)| place.confidence())
+    }
+
     /// Outputs by hundredths of confidence: 100 counts.
     pub fn hundredths(&self) -> Vec<u64> {
         let mut counts = vec![0; 100];
@@ -289,6 +301,12 @@ mod tests {
         let counts = |hits, n| Counts { hits, n };
         let places = BTreeMap::from([(of(0.5), counts(1, 9)), (of(0.8), counts(3, 20)), (of(0.95), counts(0, 7))]);
         assert_eq!(surest.counts(&places), counts(2, 17));
+        let quantile = |q| table.quantile(q).map(bin);
+        assert_eq!(
+            [0.0, 0.1, 0.11, 0.7, 0.71, 1.0].map(quantile),
+            [0.5, 0.5, 0.8, 0.8, 0.95, 0.95].map(|c| Some(bin(c)))
+        );
+        assert_eq!(ConfidenceTable::default().quantile(0.5), None);
         assert_eq!((table.surest(1.0).unwrap().bin, ConfidenceTable::default().surest(0.5)), (bin(0.5), None));
     }
 

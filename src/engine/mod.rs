@@ -21,6 +21,7 @@ pub mod detect;
 pub mod event;
 pub mod explain;
 pub mod labels;
+pub mod levels;
 pub mod memory;
 pub mod pace;
 pub mod picks;

@@ -27,6 +27,8 @@ pub struct Moments {
 impl Moments {
     /// Adds one finite value.
     pub fn add(&mut self, x: f64) {
+        // Zero has one sign in the database.
+        let x = x + 0.0;
         self.n += 1;
         let delta = x - self.mean;
         self.mean += delta / self.n as f64;
@@ -123,7 +125,7 @@ impl Histogram {
 }
 
 /// The rank of the q-quantile of n values, the smallest being 1: the least one with at least q n values up to it.
-fn nearest_rank(q: f64, n: u64) -> u64 {
+pub(super) fn nearest_rank(q: f64, n: u64) -> u64 {
     ((q * n as f64).ceil() as u64).clamp(1, n.max(1))
 }
 

@@ -46,6 +46,11 @@ pub(super) fn class(age: Span) -> u8 {
     AGES.iter().take_while(|limit| **limit < age).count() as u8
 }
 
+/// The shortest of [`AGES`] that an age does not exceed; twice the longest of them for all later ones.
+pub fn at_most(age: Span) -> Span {
+    longest(class(age))
+}
+
 /// An age of that class: the longest, where it has one.
 pub(super) fn longest(class: u8) -> Span {
     let [.., last] = AGES;

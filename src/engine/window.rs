@@ -3,16 +3,22 @@
 //! A sample lies in exactly one pane. When a minute leaves the ring it is merged into its hour, so the 5-minute and 1-hour
 //! views move by minutes and the 24-hour view's far end by an hour. Panes move on only when an event comes, so reading a
 //! window never changes it.
+//!
+//! What is written down is a rollup by minute, hour and day. A day is kept nowhere in memory: an hour is added to its day once it
+//! is *whole*, when its last minute has left the ring, and what comes later for it is added on its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sketch::Pane;
-use super::units::{Span, Timestamp};
+use super::units::{Counts, Span, Timestamp};
+use super::verdicts;
 
 /// How long minutes are kept as minutes.
 const MINUTES: Span = Span::HOUR;
 /// How long hours are kept.
 const HOURS: Span = Span::DAY;
+/// From the beginning of an hour until its last minute has left the ring.
+const WHOLE: Span = Span::MINUTE.times(119);
 
 /// The rolling panes of one stream, and what of them still has to be written down.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +35,34 @@ struct Unwritten {
     minutes: BTreeSet<Timestamp>,
     hours: BTreeSet<Timestamp>,
     left: Vec<Change>,
+    /// Outputs and whole hours, one by one: sums of floats must not depend on where a batch ends.
     late: Vec<Change>,
+    /// Verdicts on older outputs. They are whole numbers, so those of one row are added together.
+    labels: BTreeMap<(Level, Timestamp), Pane>,
+    arrivals: BTreeMap<Arrival, Counts>,
+}
+
+/// When a verdict came, and on what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival {
+    /// The hour of event time in which it came.
+    pub hour: Timestamp,
+    /// The day of its output; of the verdict, where the output is not remembered.
+    pub day: Timestamp,
+    /// How old its output was at most, one of [`verdicts::AGES`], or twice the longest of them for all later ones; nothing where
+    /// the output is not remembered.
+    pub within: Option<Span>,
+}
+
+/// What has to be written down of a window.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Panes that replace their rows, in the order in which they must be written.
+    pub whole: Vec<Change>,
+    /// What must be added to rows of panes that are not here, after those, in this order.
+    pub late: Vec<Change>,
+    /// Verdicts that came, right ones of all.
+    pub arrivals: Vec<(Arrival, Counts)>,
 }
 
 /// Which rollup a pane belongs to.
@@ -39,6 +72,8 @@ pub enum Level {
     Minute,
     /// Panes of an hour.
     Hour,
+    /// Panes of a day, in UTC.
+    Day,
 }
 
 /// A pane that has to be written down.
@@ -68,8 +103,8 @@ impl Window {
         let minute = ts.floor(Span::MINUTE);
         let newest = self.newest.map_or(minute, |newest| newest.max(minute));
         if self.newest != Some(newest) {
-            self.newest = Some(newest);
-            self.roll(newest);
+            let before = self.newest.replace(newest);
+            self.roll(before, newest);
         }
         if minute > newest.minus(MINUTES) {
             change(self.minutes.entry(minute).or_default());
@@ -79,19 +114,32 @@ impl Window {
         let mut pane = Pane::default();
         change(&mut pane);
         let hour = ts.floor(Span::HOUR);
+        if hour.plus(WHOLE) <= newest {
+            self.unwritten.add(Level::Day, ts, pane.clone());
+        }
         if hour > newest.minus(HOURS) {
             change(self.hours.entry(hour).or_default());
             self.unwritten.hours.insert(hour);
         } else {
-            self.unwritten.late.push(Change { level: Level::Hour, start: hour, pane: pane.clone() });
+            self.unwritten.add(Level::Hour, ts, pane.clone());
         }
-        // One addition for each event, never summed first: sums of floats must not depend on where a batch ends.
-        self.unwritten.late.push(Change { level: Level::Minute, start: minute, pane });
+        self.unwritten.add(Level::Minute, ts, pane);
         false
     }
 
-    /// Merges minutes that left the ring into their hours and forgets hours that left theirs.
-    fn roll(&mut self, newest: Timestamp) {
+    /// Notes that a verdict came at `now` on an output of `at`, where that is remembered.
+    pub fn arrived(&mut self, at: Option<Timestamp>, now: Timestamp, right: bool) {
+        let arrival = Arrival {
+            hour: now.floor(Span::HOUR),
+            day: at.unwrap_or(now).floor(Span::DAY),
+            within: at.map(|at| verdicts::at_most(now.since(at))),
+        };
+        self.unwritten.arrivals.entry(arrival).or_default().add(right);
+    }
+
+    /// Merges minutes that left the ring into their hours, adds hours that became whole to their days, and forgets hours that
+    /// left their ring.
+    fn roll(&mut self, before: Option<Timestamp>, newest: Timestamp) {
         let oldest = newest.minus(MINUTES);
         while let Some(first) = self.minutes.first_entry().filter(|entry| *entry.key() <= oldest) {
             let (start, pane) = first.remove_entry();
@@ -101,6 +149,10 @@ impl Window {
             if self.unwritten.minutes.remove(&start) {
                 self.unwritten.left.push(Change { level: Level::Minute, start, pane });
             }
+        }
+        let known = before.map_or(Timestamp::MIN, |before| before.minus(WHOLE));
+        for (start, pane) in self.hours.range(..=newest.minus(WHOLE)).filter(|(start, _)| **start > known) {
+            self.unwritten.add(Level::Day, *start, pane.clone());
         }
         let oldest = newest.minus(HOURS);
         while let Some(first) = self.hours.first_entry().filter(|entry| *entry.key() <= oldest) {
@@ -159,20 +211,43 @@ impl Window {
 
     /// Whether anything changed since the last commit.
     pub fn is_unwritten(&self) -> bool {
-        let Unwritten { minutes, hours, left, late } = &self.unwritten;
-        !(minutes.is_empty() && hours.is_empty() && left.is_empty() && late.is_empty())
+        self.unwritten != Unwritten::default()
     }
 
-    /// Takes what changed since the last commit: whole panes that replace their rows, then additions to rows of panes
-    /// that are no longer here, both in the order in which they must be written.
-    pub fn take_unwritten(&mut self) -> (Vec<Change>, Vec<Change>) {
-        let Unwritten { minutes, hours, mut left, late } = std::mem::take(&mut self.unwritten);
+    /// Takes what changed since the last commit.
+    pub fn take_unwritten(&mut self) -> Changes {
+        let Unwritten { minutes, hours, left, late, labels, arrivals } = std::mem::take(&mut self.unwritten);
+        let mut changes = Changes { whole: left, late, arrivals: arrivals.into_iter().collect() };
         let kept = |level, start: Timestamp, panes: &BTreeMap<Timestamp, Pane>| {
             panes.get(&start).map(|pane| Change { level, start, pane: pane.clone() })
         };
-        left.extend(minutes.into_iter().filter_map(|start| kept(Level::Minute, start, &self.minutes)));
-        left.extend(hours.into_iter().filter_map(|start| kept(Level::Hour, start, &self.hours)));
-        (left, late)
+        changes.whole.extend(minutes.into_iter().filter_map(|start| kept(Level::Minute, start, &self.minutes)));
+        changes.whole.extend(hours.into_iter().filter_map(|start| kept(Level::Hour, start, &self.hours)));
+        changes.late.extend(labels.into_iter().map(|((level, start), pane)| Change { level, start, pane }));
+        changes
+    }
+}
+
+impl Unwritten {
+    /// Adds to the row of the pane that holds `ts`.
+    fn add(&mut self, level: Level, ts: Timestamp, pane: Pane) {
+        let start = ts.floor(level.span());
+        if pane.outputs == 0 {
+            self.labels.entry((level, start)).or_default().merge(&pane);
+        } else {
+            self.late.push(Change { level, start, pane });
+        }
+    }
+}
+
+impl Level {
+    /// How long a pane is.
+    pub const fn span(self) -> Span {
+        match self {
+            Self::Minute => Span::MINUTE,
+            Self::Hour => Span::HOUR,
+            Self::Day => Span::DAY,
+        }
     }
 }
 
@@ -215,8 +290,16 @@ mod tests {
             let from = newest.plus(Span::MINUTE).minus(Span::DAY).floor(Span::HOUR);
             let day = outputs(&window.view(newest, Span::DAY));
             prop_assert!(day <= all.iter().filter(|ts| **ts >= from).count() as u64);
-            let written: u64 = rows.iter().filter(|((level, _), _)| *level == Level::Minute).map(|(_, n)| n).sum();
-            prop_assert_eq!(written, all.len() as u64);
+            let written = |level| rows.range((level, Timestamp::MIN)..).take_while(move |((l, _), _)| *l == level);
+            prop_assert_eq!(written(Level::Minute).map(|(_, n)| n).sum::<u64>(), all.len() as u64);
+            // A day has the hours that are whole, however they came about.
+            for ((_, day), n) in written(Level::Day) {
+                let whole = |ts: &&Timestamp| ts.floor(Span::DAY) == *day && ts.floor(Span::HOUR).plus(WHOLE) <= newest;
+                prop_assert_eq!(*n, all.iter().filter(whole).count() as u64);
+            }
+            let days: u64 = written(Level::Day).map(|(_, n)| n).sum();
+            let whole = all.iter().filter(|ts| ts.floor(Span::HOUR).plus(WHOLE) <= newest).count();
+            prop_assert_eq!(days, whole as u64);
         }
     }
 
@@ -242,8 +325,43 @@ mod tests {
         assert!(buckets(Span::HOUR).len() >= 24 && buckets(Span::HOUR).iter().all(|n| *n == 60));
     }
 
+    #[test]
+    fn late_verdicts_reach_every_level_and_are_written_once_for_a_row() {
+        let start = Timestamp::from_millis(1_767_571_200_000);
+        let at = |minute: i64| start.plus(Span::MINUTE.times(minute));
+        let mut window = Window::default();
+        for minute in 0..50 * 60 {
+            window.update(at(minute), |pane| pane.outputs += 1);
+        }
+        drop(window.take_unwritten());
+        // Twice on a minute of the first day, once on one of the last whole hour, once on one that is still kept.
+        for minute in [5, 5, 48 * 60 - 1, 50 * 60 - 1] {
+            window.update(at(minute), |pane| pane.correct.add(true));
+            window.arrived(Some(at(minute)), at(50 * 60 - 1), minute == 5);
+        }
+        window.arrived(None, at(50 * 60 - 1), true);
+        let Changes { whole, late, arrivals } = window.take_unwritten();
+        let told = |changes: &[Change]| -> Vec<(Level, i64, u64)> {
+            let of = |c: &Change| (c.level, c.start.since(start).as_millis() / 60_000, c.pane.correct.n);
+            changes.iter().map(of).collect()
+        };
+        let (minute, hour, day) = (Level::Minute, Level::Hour, Level::Day);
+        assert_eq!(told(&whole), [(minute, 50 * 60 - 1, 1), (hour, 47 * 60, 1)]);
+        let last = 48 * 60 - 1;
+        assert_eq!(told(&late), [(minute, 5, 2), (minute, last, 1), (hour, 0, 2), (day, 0, 2), (day, 1_440, 1)]);
+        let (hour, days) = (at(49 * 60), |n: i64| at(n * 1_440));
+        let arrival = |day, within| Arrival { hour, day, within };
+        let counted = [
+            (arrival(days(0), Some(Span::DAY.times(3))), Counts { hits: 2, n: 2 }),
+            (arrival(days(1), Some(Span::HOUR.times(3))), Counts { hits: 0, n: 1 }),
+            (arrival(days(2), None), Counts { hits: 1, n: 1 }),
+            (arrival(days(2), Some(Span::ZERO)), Counts { hits: 0, n: 1 }),
+        ];
+        assert_eq!(arrivals, counted);
+    }
+
     fn write(window: &mut Window, rows: &mut BTreeMap<(Level, Timestamp), u64>) {
-        let (whole, late) = window.take_unwritten();
+        let Changes { whole, late, .. } = window.take_unwritten();
         for change in whole {
             rows.insert((change.level, change.start), change.pane.outputs);
         }

@@ -9,14 +9,15 @@ use super::docs::{files, prose, read};
 const LINES_MAX: usize = 600;
 
 /// What a room may import besides itself.
-const ROOMS: [(&str, &[&str]); 6] = [
+const ROOMS: [(&str, &[&str]); 7] = [
     ("engine", &[]),
     ("replay", &["engine"]),
     ("simulate", &["engine"]),
     // The settings of Kafka and of receivers, which stand beside the code that uses them.
     ("config", &["engine", "edge::kafka", "edge::notify"]),
-    ("edge", &["engine", "config"]),
-    ("cli", &["config", "edge", "engine", "replay", "simulate"]),
+    ("sql", &["engine"]),
+    ("edge", &["engine", "config", "sql"]),
+    ("cli", &["config", "edge", "engine", "replay", "simulate", "sql"]),
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.

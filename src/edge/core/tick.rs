@@ -14,7 +14,9 @@ use crate::engine::units::{Span, Timestamp};
 /// How often a promotion is looked for.
 const PROMOTION_EVERY: Duration = Duration::from_secs(3);
 /// How often housekeeping runs: old rows, the write-ahead log.
-const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
+pub(super) const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
+/// The pause before its next round, where more was old than goes in one.
+const HOUSEKEEPING_PAUSE: Duration = Duration::from_secs(1);
 /// The write-ahead log is truncated beyond this size.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 /// A partition without records for this long is idle: its time goes on by the wall clock.
@@ -46,10 +48,11 @@ impl Core {
                 })?;
             }
         }
-        if self.housekeeping_at.elapsed() > HOUSEKEEPING_EVERY {
-            self.housekeeping_at = clock::instant();
-            let kept = self.ledger.retire(now).and_then(|()| self.ledger.shrink_log(LOG_BYTES_MAX));
-            kept.or_else(|error| if error.is_disk_full() { Ok(()) } else { Err(error) })?;
+        if self.housekeeping_due <= clock::instant() {
+            let kept = self.ledger.retire(&self.config.retention, now);
+            let kept = kept.and_then(|more| self.ledger.shrink_log(LOG_BYTES_MAX).map(|()| more));
+            let more = kept.or_else(|error| if error.is_disk_full() { Ok(false) } else { Err(error) })?;
+            self.housekeeping_due = clock::instant() + if more { HOUSEKEEPING_PAUSE } else { HOUSEKEEPING_EVERY };
         }
         self.publish(false);
         Ok(())

@@ -1,15 +1,17 @@
 //! How accurate streams were over their last day, from the panes that are written down.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
 use super::blob::decode;
+use super::panes;
 use crate::engine::cause::Contradiction;
 use crate::engine::chart::Chart;
 use crate::engine::memory::Memory;
 use crate::engine::sketch::Pane;
 use crate::engine::standing::Standing;
 use crate::engine::units::{Span, Timestamp};
+use crate::engine::window::Level;
 
 /// How accurate one stream was over its last 24 hours with outputs.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,12 +66,9 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> rusqlite::Result<T> {
 /// All of a stream in the hour of its newest minute and the 23 hours before it, each pane found by its key.
 fn last_day(db: &Connection, stream: i64, newest: Timestamp) -> rusqlite::Result<Pane> {
     let mut all = Pane::default();
-    let mut add = |table: &str, start: Timestamp| -> rusqlite::Result<()> {
-        let sql = format!("SELECT pane FROM {table} WHERE start_ms = ?1 AND stream_id = ?2");
-        let bytes: Option<Vec<u8>> =
-            db.prepare_cached(&sql)?.query_row(params![start.as_millis(), stream], |row| row.get(0)).optional()?;
-        if let Some(bytes) = bytes {
-            all.merge(&read::<Pane>(&bytes)?);
+    let mut add = |level: Level, start: Timestamp| -> rusqlite::Result<()> {
+        if let Some(pane) = panes::find(db, level, start, stream)? {
+            all.merge(&pane);
         }
         Ok(())
     };
@@ -77,9 +76,9 @@ fn last_day(db: &Connection, stream: i64, newest: Timestamp) -> rusqlite::Result
         let hour = newest.floor(Span::HOUR).minus(Span::HOUR.times(back));
         // As in v_hours: an hour's own row is whole once all its minutes have left memory.
         if hour.plus(Span::MINUTE.times(119)) <= newest {
-            add("rollup_hour", hour)?;
+            add(Level::Hour, hour)?;
         } else {
-            (0..60).try_for_each(|minute| add("rollup_minute", hour.plus(Span::MINUTE.times(minute))))?;
+            (0..60).try_for_each(|minute| add(Level::Minute, hour.plus(Span::MINUTE.times(minute))))?;
         }
     }
     Ok(all)

@@ -163,7 +163,7 @@ fn insert_stream(db: &Connection, id: &str, key: &str, stream: &LearntStream) ->
     let summary = ProfileSummary::of(&stream.profile);
     db.execute(
         "INSERT INTO baseline_streams (baseline, stream_key, labels, outputs, labelled, correct, first_ms, last_ms,
-         confidence_mean, latency_p95_ms, profile) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         confidence_mean, latency_p95_ms, profile, levels) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             id,
             key,
@@ -175,7 +175,8 @@ fn insert_stream(db: &Connection, id: &str, key: &str, stream: &LearntStream) ->
             summary.last_ms,
             summary.confidence_mean,
             summary.latency_p95_ms,
-            encode(&stream.profile)
+            encode(&stream.profile),
+            summary.levels
         ],
     )
     .map(drop)

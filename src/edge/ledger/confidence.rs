@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _, Statement, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::blob::decode;
+use super::panes;
 use crate::engine::baseline::Profile;
 use crate::engine::confidence::ConfidenceTable;
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
+use crate::engine::window::Level;
 
 /// From the begin of an hour until all its minutes have moved on into it: they leave memory after an hour.
 const RING: Span = Span::MINUTE.times(119);
@@ -99,13 +101,9 @@ pub fn each_pane(
     mut each: impl FnMut(&CountedStream, Timestamp, &Pane),
 ) -> rusqlite::Result<()> {
     // One search for each hour and minute: the tables' keys begin with the time, so a range would read the rows of all streams.
-    let mut hour_of = db.prepare("SELECT pane FROM rollup_hour WHERE start_ms = ?1 AND stream_id = ?2")?;
-    let mut minute_of = db.prepare("SELECT pane FROM rollup_minute WHERE start_ms = ?1 AND stream_id = ?2")?;
-    let mut find = |select: &mut Statement<'_>, at: Timestamp, stream: &CountedStream| -> rusqlite::Result<()> {
-        let found: Option<Vec<u8>> =
-            select.query_row(params![at.as_millis(), stream.id], |row| row.get(0)).optional()?;
-        if let Some(bytes) = found {
-            each(stream, at.floor(Span::HOUR), &decode(&bytes).map_err(|e| broken(0, e))?);
+    let mut find = |level: Level, at: Timestamp, stream: &CountedStream| -> rusqlite::Result<()> {
+        if let Some(pane) = panes::find(db, level, at, stream.id)? {
+            each(stream, at.floor(Span::HOUR), &pane);
         }
         Ok(())
     };
@@ -114,14 +112,14 @@ pub fn each_pane(
         let mut hour = from.max(stream.first.minus(LATE)).floor(Span::HOUR);
         while hour < end {
             if whole(hour, stream) {
-                find(&mut hour_of, hour, stream)?;
+                find(Level::Hour, hour, stream)?;
             }
             hour = hour.plus(Span::HOUR);
         }
         for at in (0..120).map(|back| stream.newest.minus(Span::MINUTE.times(back))) {
             let hour = at.floor(Span::HOUR);
             if !whole(hour, stream) && hour >= from && hour < to {
-                find(&mut minute_of, at, stream)?;
+                find(Level::Minute, at, stream)?;
             }
         }
     }

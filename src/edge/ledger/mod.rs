@@ -6,7 +6,10 @@ pub mod baselines;
 mod blob;
 mod cases;
 mod confidence;
+pub mod describe;
+mod migrate;
 mod outbox;
+mod panes;
 pub mod query;
 mod restore;
 mod retire;
@@ -15,6 +18,7 @@ mod write;
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
@@ -25,22 +29,27 @@ pub use cases::{Drawn, Pool, Requests, WaitingCase, doubt};
 pub use confidence::{CountedStream, all_streams, confidence_by_hour, each_pane, profile_of, streams_of};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
+pub use retire::Retention;
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
 
 use super::clock;
 
 const SCHEMA: &str = include_str!("schema.sql");
-const VIEWS: &str = include_str!("views.sql");
+/// One rollup; `{level}` stands for minute, hour and day.
+const ROLLUP: &str = include_str!("rollup.sql");
+const VIEWS: &str = concat!(include_str!("views.sql"), "\n", include_str!("spans.sql"), "\n", include_str!("control.sql"));
 
 /// The version of the tables. A file with a newer one is refused.
-pub const SCHEMA_VERSION: i64 = 5;
+pub const SCHEMA_VERSION: i64 = 6;
 
 /// The oldest SQLite that may write: 3.51.3 mended a corruption of the write-ahead log.
 const SQLITE_MIN: i32 = 3_051_003;
 
 /// How often a lock that another has is asked for again, and after which pause.
 const LOCK_TRIES: usize = 10;
-const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// How long a lock of SQLite's own is waited for.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -206,9 +215,10 @@ impl Ledger {
     }
 
     fn set_up(&self) -> rusqlite::Result<()> {
-        self.db.busy_timeout(std::time::Duration::from_secs(5))?;
+        self.db.busy_timeout(BUSY)?;
         self.db.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
+            // A new file gives back what it does not need; an old one does after `db vacuum`.
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
              PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 1000;
              PRAGMA temp_store = MEMORY;",
         )?;
@@ -224,52 +234,20 @@ impl Ledger {
         if found == "ok" { Ok(()) } else { Err(LedgerError::Damaged { path: self.path.clone(), found }) }
     }
 
-    /// Makes the tables of a new file, in one transaction. Files of earlier versions, all from before the first release, are
-    /// refused.
-    fn migrate(&mut self) -> Result<(), LedgerError> {
-        let version: i64 = self
-            .db
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(|source| self.sqlite("reading the version", source))?;
-        if version > SCHEMA_VERSION {
-            return Err(LedgerError::Newer { path: self.path.clone(), found: version });
-        }
-        if version == SCHEMA_VERSION {
-            return Ok(());
-        }
-        if version != 0 {
-            return Err(LedgerError::Older { path: self.path.clone(), found: version });
-        }
-        let path = self.path.clone();
-        let make = |db: &mut Connection| -> rusqlite::Result<()> {
-            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-            transaction.commit()
-        };
-        make(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "making the tables", path, source })
-    }
-
     /// Makes the views of this shewhart, where the file has another's: they hold no data, so they are simply replaced.
     fn renew_views(&mut self) -> Result<(), LedgerError> {
         let path = self.path.clone();
         let renew = |db: &mut Connection| -> rusqlite::Result<()> {
-            let hash = blake3::hash(VIEWS.as_bytes()).to_hex();
+            // The comments of the tables are in `v_columns`, in the form that this release gives it.
+            let hash = blake3::hash([schema().as_str(), env!("CARGO_PKG_VERSION")].concat().as_bytes()).to_hex();
             let known: Option<String> =
                 db.query_row("SELECT value FROM meta WHERE key = 'views'", [], |row| row.get(0)).optional()?;
             if known.as_deref() == Some(hash.as_str()) {
                 return Ok(());
             }
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let names: Vec<String> = transaction
-                .prepare("SELECT name FROM sqlite_schema WHERE type = 'view'")?
-                .query_map([], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            for name in names {
-                // Names of views come from our own file; a quote in one would be an attack on ourselves.
-                transaction.execute_batch(&format!("DROP VIEW \"{}\"", name.replace('"', "\"\"")))?;
-            }
-            transaction.execute_batch(VIEWS)?;
+            migrate::drop_views(&transaction)?;
+            transaction.execute_batch(&describe::Dictionary::read(&schema())?.put_into(VIEWS))?;
             let upsert = "INSERT INTO meta (key, value) VALUES ('views', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
             transaction.execute(upsert, [hash.as_str()])?;
             transaction.commit()
@@ -299,8 +277,14 @@ impl Ledger {
     pub fn shrink_log(&self, bytes: u64) -> Result<(), LedgerError> {
         let size = with_suffix(&self.path, "-wal").metadata().map_or(0, |m| m.len());
         if size > bytes {
-            let run = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            run.map_err(|source| self.sqlite("checkpointing", source))?;
+            // Where somebody reads, it is done another time: the loop must not wait for them.
+            let run = || -> rusqlite::Result<()> {
+                self.db.busy_timeout(Duration::ZERO)?;
+                let done = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+                self.db.busy_timeout(BUSY)?;
+                done
+            };
+            run().map_err(|source| self.sqlite("checkpointing", source))?;
         }
         Ok(())
     }
@@ -323,14 +307,24 @@ pub fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
     let sqlite = |source| LedgerError::Sqlite { doing: "opening for reading", path: path.to_owned(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(sqlite)?;
-    db.busy_timeout(std::time::Duration::from_secs(5)).map_err(sqlite)?;
+    db.busy_timeout(BUSY).map_err(sqlite)?;
     db.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;").map_err(sqlite)?;
     Ok(db)
 }
 
-/// The text of the tables and views, for `db schema` and for the tests of the documentation.
+/// The text of the tables and views, for `db schema` and the documentation. In a database `v_columns` has rows as well.
 pub fn schema() -> String {
-    format!("{SCHEMA}\n{VIEWS}")
+    format!("{}\n{VIEWS}", tables())
+}
+
+/// The text of the tables.
+fn tables() -> String {
+    format!("{SCHEMA}\n{}", rollups())
+}
+
+/// The text of the three rollups.
+fn rollups() -> String {
+    ["minute", "hour", "day"].map(|level| ROLLUP.replace("{level}", level)).join("\n")
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

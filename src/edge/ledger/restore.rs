@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::blob::decode;
+use super::panes;
 use super::write::{Anchor, stream_id};
 use super::{Ledger, LedgerError};
 use crate::engine::alert::{Crossing, Id};
@@ -15,7 +16,7 @@ use crate::engine::route::RouterMemory;
 use crate::engine::rule::RuleSet;
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Offset, Partition, Span, Timestamp};
-use crate::engine::window::Window;
+use crate::engine::window::{Level, Window};
 use crate::engine::{Position, Restored};
 
 /// A router as it was written down: what it knows, and the newest crossing of every alert in it.
@@ -174,37 +175,23 @@ impl Ledger {
     /// stream over a range would read every stream's rows.
     fn restore_window(&self, stream: i64, newest: Option<i64>) -> Result<Window, LedgerError> {
         let Some(newest) = newest.map(Timestamp::from_millis) else { return Ok(Window::default()) };
-        let minutes = self.panes(
-            "SELECT pane FROM rollup_minute WHERE start_ms = ?1 AND stream_id = ?2",
-            stream,
-            (0..60).map(|back| newest.minus(Span::MINUTE.times(back))),
-        )?;
-        let hours = self.panes(
-            "SELECT pane FROM rollup_hour WHERE start_ms = ?1 AND stream_id = ?2",
-            stream,
-            // The oldest hour that is still kept began less than a day before the newest minute.
-            (0..24).map(|back| newest.floor(Span::HOUR).minus(Span::HOUR.times(back))),
-        )?;
+        let minutes = self.panes(Level::Minute, stream, (0..60).map(|back| newest.minus(Span::MINUTE.times(back))))?;
+        // The oldest hour that is still kept began less than a day before the newest minute.
+        let hour = |back| newest.floor(Span::HOUR).minus(Span::HOUR.times(back));
+        let hours = self.panes(Level::Hour, stream, (0..24).map(hour))?;
         Ok(Window::restore(minutes, hours, Some(newest)))
     }
 
     fn panes(
         &self,
-        sql: &str,
+        level: Level,
         stream: i64,
         starts: impl Iterator<Item = Timestamp>,
     ) -> Result<BTreeMap<Timestamp, Pane>, LedgerError> {
-        let sqlite = |source| self.sqlite("restoring panes", source);
-        let mut select = self.db.prepare_cached(sql).map_err(sqlite)?;
-        let mut panes = BTreeMap::new();
-        for start in starts {
-            let found: Option<Vec<u8>> =
-                select.query_row(params![start.as_millis(), stream], |row| row.get(0)).optional().map_err(sqlite)?;
-            if let Some(bytes) = found {
-                panes.insert(start, self.read("pane", &bytes)?);
-            }
-        }
-        Ok(panes)
+        let found = starts.map(|start| Ok((start, panes::find(&self.db, level, start, stream)?)));
+        let found: rusqlite::Result<Vec<_>> = found.collect();
+        let found = found.map_err(|source| self.sqlite("restoring panes", source))?;
+        Ok(found.into_iter().filter_map(|(start, pane)| Some((start, pane?))).collect())
     }
 
     fn restore_recent(&self, partition: Partition) -> Result<Vec<Op>, LedgerError> {

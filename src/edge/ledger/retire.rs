@@ -1,33 +1,88 @@
 //! What is deleted because it is older than it is kept.
 
-use rusqlite::{ToSql, Transaction, params};
+use rusqlite::{Connection, ToSql, Transaction, params};
 
 use super::rows::json;
 use super::{Ledger, LedgerError};
 use crate::engine::route::RouterMemory;
 use crate::engine::units::{Span, Timestamp};
 
-/// Days that minutes are kept.
-const MINUTES_KEPT: i64 = 14;
-/// Days that everything else is kept: a year to compare with, and a month to do it in.
-const KEPT: i64 = 400;
+/// How long things are kept; nothing for ever. Minutes, hours, days, chart points and cases age by event time, the rest by the
+/// wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Rollups by minute; at least a day.
+    pub minutes: Option<Span>,
+    /// Rollups by hour, and when verdicts came; at least two days.
+    pub hours: Option<Span>,
+    /// Rollups by day.
+    pub days: Option<Span>,
+    /// Points of control charts.
+    pub chart_points: Option<Span>,
+    /// Alerts after their end, with what people said of them.
+    pub alerts: Option<Span>,
+    /// Messages after they were settled, with the attempts to deliver them.
+    pub messages: Option<Span>,
+    /// Rule sets that were offered.
+    pub rule_sets: Option<Span>,
+    /// Outputs that verdicts can be asked on.
+    pub cases: Option<Span>,
+    /// What was asked.
+    pub label_requests: Option<Span>,
+}
+
+impl Default for Retention {
+    /// A fortnight of minutes, a year of hours with a month to compare in; what people did and were told for ever.
+    fn default() -> Self {
+        let days = |n: i64| Some(Span::DAY.times(n));
+        Self {
+            minutes: days(14),
+            hours: days(400),
+            days: None,
+            chart_points: days(400),
+            alerts: None,
+            messages: None,
+            rule_sets: None,
+            cases: days(30),
+            label_requests: None,
+        }
+    }
+}
+
 /// Rule sets kept beside the one in force, however young: a broken script may offer one every second.
 const RULE_SETS_MAX: i64 = 10_000;
 
-/// Days that cases are kept that verdicts can be asked on.
-const CASES_KEPT: i64 = 30;
-/// Cases that go in one round: every stream makes two an hour.
-const CASES_ROUND: i64 = 10_000;
-
-/// Messages and alerts that go in one round: the loop stands still meanwhile, and what is left goes in the next.
+/// Rows of rollups, cases and chart points that go in one round: the loop stands still meanwhile, and what is left goes in the
+/// next.
+const ROWS: i64 = 20_000;
+/// Messages and alerts that go in one round, with all that hangs on them.
 const ROUND: i64 = 500;
 
+/// Free pages beyond one in so many of the file are given back ...
+const SPARE: i64 = 10;
+/// ... at most so many at once.
+const PAGES: i64 = 16_384;
+
+/// Minutes that are old. A stream that fell silent keeps its last ones: they never moved on into an hour.
+const OLD_MINUTES: &str = "DELETE FROM rollup_minute WHERE (start_ms, stream_id) IN (
+  SELECT start_ms, stream_id FROM rollup_minute WHERE start_ms < ?1 AND NOT EXISTS (
+    SELECT 1 FROM streams s WHERE s.id = stream_id AND start_ms > s.newest_pane_ms - 7200000) LIMIT ?2)";
+const OLD_HOURS: &str = "DELETE FROM rollup_hour WHERE (start_ms, stream_id) IN (
+  SELECT start_ms, stream_id FROM rollup_hour WHERE start_ms < ?1 LIMIT ?2)";
+const OLD_DAYS: &str = "DELETE FROM rollup_day WHERE (start_ms, stream_id) IN (
+  SELECT start_ms, stream_id FROM rollup_day WHERE start_ms < ?1 LIMIT ?2)";
+const OLD_ARRIVALS: &str = "DELETE FROM label_arrivals WHERE (hour_ms, stream_id, day_ms, within_ms) IN (
+  SELECT hour_ms, stream_id, day_ms, within_ms FROM label_arrivals WHERE hour_ms < ?1 LIMIT ?2)";
+const OLD_POINTS: &str = "DELETE FROM chart_points WHERE (at_ms, stream_id, chart) IN (
+  SELECT at_ms, stream_id, chart FROM chart_points WHERE at_ms < ?1 LIMIT ?2)";
+/// No index knows how old cases are: the oldest of a stream come first in their table.
+const OLD_CASES: &str = "DELETE FROM cases WHERE (stream_id, at_ms, key) IN (
+  SELECT c.stream_id, c.at_ms, c.key FROM streams s CROSS JOIN cases c ON c.stream_id = s.id AND c.at_ms < ?1 LIMIT ?2)";
+const OLD_REQUESTS: &str =
+    "DELETE FROM label_requests WHERE id IN (SELECT id FROM label_requests WHERE at_ms < ?1 LIMIT ?2)";
 /// Messages that are settled, and old.
 const OLD_MESSAGES: &str = "SELECT id FROM outbox WHERE state <> 'pending' AND done_at_ms < ?1
   ORDER BY done_at_ms LIMIT ?2";
-/// Cases that are old.
-const OLD_CASES: &str = "SELECT c.stream_id, c.at_ms, c.key FROM streams s
-  CROSS JOIN cases c ON c.stream_id = s.id AND c.at_ms < ?1 LIMIT ?2";
 /// Alerts that are over, and old, and of which no message is left.
 const OLD_ALERTS: &str = "SELECT id FROM alerts WHERE state NOT IN ('pending', 'firing')
   AND coalesce(ended_at_ms, started_at_ms) < ?1
@@ -35,13 +90,13 @@ const OLD_ALERTS: &str = "SELECT id FROM alerts WHERE state NOT IN ('pending', '
   AND id NOT IN (SELECT value FROM json_each(?3)) ORDER BY coalesce(ended_at_ms, started_at_ms) LIMIT ?2";
 
 impl Ledger {
-    /// Deletes what is older than it is kept: minutes after 14 days, cases after 30; hours, chart points, ended alerts, settled messages
-    /// and rule sets after 400, of rule sets all but the newest 10,000. What is in force, open, pending, or known to the
-    /// router stays whatever its age.
+    /// Deletes a part of what is older than it is kept, and gives free pages back; `true` where more is left to do. What is
+    /// in force, open, pending, or known to the router stays whatever its age, and of rule sets no more than the newest
+    /// 10,000.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn retire(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+    pub fn retire(&mut self, keep: &Retention, now: Timestamp) -> Result<bool, LedgerError> {
         // By event time: in a topic that is read from long ago, old rows are what the windows still need.
         let newest: Option<i64> = self
             .db
@@ -52,53 +107,70 @@ impl Ledger {
         let held: Vec<String> =
             router.iter().flat_map(RouterMemory::crossings).map(|(alert, _)| alert.to_string()).collect();
         let path = self.path.clone();
-        delete(&mut self.db, &json(&held), stream_time, now).map_err(|source| LedgerError::Sqlite {
-            doing: "deleting old rows",
-            path,
-            source,
-        })
+        let run = |db: &mut Connection| -> rusqlite::Result<bool> {
+            let more = delete(db, keep, &json(&held), (stream_time, now))?;
+            Ok(give_back(db)? || more)
+        };
+        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "deleting old rows", path, source })
     }
 }
 
-/// `held` are the alerts that the router knows, as a JSON list.
-fn delete(db: &mut rusqlite::Connection, held: &str, stream_time: Timestamp, now: Timestamp) -> rusqlite::Result<()> {
-    let before = |time: Timestamp, days: i64| time.minus(Span::DAY.times(days)).as_millis();
+/// `held` are the alerts that the router knows, as a JSON list. Whether more is left.
+fn delete(
+    db: &mut Connection,
+    keep: &Retention,
+    held: &str,
+    (stream_time, now): (Timestamp, Timestamp),
+) -> rusqlite::Result<bool> {
+    let before = |time: Timestamp, kept: Option<Span>| kept.map(|kept| time.minus(kept).as_millis());
     let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    // A stream that fell silent keeps its last minutes: they never moved on into an hour.
-    transaction.execute(
-        "DELETE FROM rollup_minute WHERE start_ms < ?1 AND NOT EXISTS (SELECT 1 FROM streams s
-         WHERE s.id = stream_id AND start_ms > s.newest_pane_ms - 7200000)",
-        [before(stream_time, MINUTES_KEPT)],
-    )?;
-    transaction.execute("DELETE FROM rollup_hour WHERE start_ms < ?1", [before(stream_time, KEPT)])?;
-    transaction.execute("DELETE FROM chart_points WHERE at_ms < ?1", [before(stream_time, KEPT)])?;
-    let messages = ids(&transaction, OLD_MESSAGES, params![before(now, KEPT), ROUND])?;
-    for of in ["deliveries WHERE message", "outbox_alerts WHERE message", "outbox WHERE id"] {
-        forget(&transaction, of, &messages)?;
+    let mut more = false;
+    for (delete, time, kept) in [
+        (OLD_MINUTES, stream_time, keep.minutes),
+        (OLD_HOURS, stream_time, keep.hours),
+        (OLD_DAYS, stream_time, keep.days),
+        (OLD_ARRIVALS, stream_time, keep.hours),
+        (OLD_POINTS, stream_time, keep.chart_points),
+        (OLD_CASES, stream_time, keep.cases),
+        (OLD_REQUESTS, now, keep.label_requests),
+    ] {
+        let Some(before) = before(time, kept) else { continue };
+        more |= transaction.prepare_cached(delete)?.execute([before, ROWS])? as i64 == ROWS;
     }
-    let alerts = ids(&transaction, OLD_ALERTS, params![before(stream_time, KEPT), ROUND, held])?;
-    for of in ["acknowledgements WHERE alert_id", "alert_events WHERE alert_id", "alerts WHERE id"] {
-        forget(&transaction, of, &alerts)?;
+    if let Some(before) = before(now, keep.messages) {
+        let messages = ids(&transaction, OLD_MESSAGES, params![before, ROUND])?;
+        more |= messages.len() as i64 == ROUND;
+        for of in ["deliveries WHERE message", "outbox_alerts WHERE message", "outbox WHERE id"] {
+            forget(&transaction, of, &messages)?;
+        }
     }
-    retire_cases(&transaction, before(stream_time, CASES_KEPT), before(now, KEPT))?;
+    if let Some(before) = before(stream_time, keep.alerts) {
+        let alerts = ids(&transaction, OLD_ALERTS, params![before, ROUND, held])?;
+        more |= alerts.len() as i64 == ROUND;
+        for of in ["acknowledgements WHERE alert_id", "alert_events WHERE alert_id", "alerts WHERE id"] {
+            forget(&transaction, of, &alerts)?;
+        }
+    }
     transaction.execute(
         "DELETE FROM rule_sets WHERE id <> (SELECT max(id) FROM rule_sets WHERE accepted)
          AND (at_ms < ?1 OR id <= (SELECT max(id) FROM rule_sets) - ?2)",
-        params![before(now, KEPT), RULE_SETS_MAX],
+        params![before(now, keep.rule_sets).unwrap_or(i64::MIN), RULE_SETS_MAX],
     )?;
-    transaction.commit()
+    transaction.commit()?;
+    Ok(more)
 }
 
-/// Deletes old cases and old requests. No index knows how old cases are: the oldest of a stream come first in their table.
-fn retire_cases(db: &Transaction<'_>, cases_before: i64, requests_before: i64) -> rusqlite::Result<()> {
-    let old: Vec<(i64, i64, i64)> = db
-        .prepare_cached(OLD_CASES)?
-        .query_map([cases_before, CASES_ROUND], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<Result<_, _>>()?;
-    let mut delete = db.prepare_cached("DELETE FROM cases WHERE stream_id = ?1 AND at_ms = ?2 AND key = ?3")?;
-    old.into_iter().try_for_each(|case| delete.execute(case).map(drop))?;
-    let requests = "DELETE FROM label_requests WHERE id IN (SELECT id FROM label_requests WHERE at_ms < ?1 LIMIT ?2)";
-    db.execute(requests, [requests_before, ROUND]).map(drop)
+/// Shrinks the file where far more of it is free than the next hours need. Files that were made without it keep their pages
+/// until `shewhart db vacuum`.
+fn give_back(db: &Connection) -> rusqlite::Result<bool> {
+    let pragma = |name: &str| db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+    const INCREMENTAL: i64 = 2;
+    let spare = pragma("freelist_count")? - pragma("page_count")? / SPARE;
+    if spare <= 0 || pragma("auto_vacuum")? != INCREMENTAL {
+        return Ok(false);
+    }
+    db.execute_batch(&format!("PRAGMA incremental_vacuum({})", spare.min(PAGES)))?;
+    Ok(spare > PAGES)
 }
 
 fn ids(db: &Transaction<'_>, select: &str, values: &[&dyn ToSql]) -> rusqlite::Result<Vec<String>> {
@@ -113,10 +185,18 @@ fn forget(db: &Transaction<'_>, of: &str, ids: &[String]) -> rusqlite::Result<()
 
 #[cfg(test)]
 mod tests {
-    use super::super::Identity;
+    use super::super::{Identity, panes};
     use super::*;
+    use crate::engine::sketch::Pane;
+    use crate::engine::window::{Change, Level};
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_863_500_000);
+
+    /// Everything for 400 days, cases for 30.
+    fn keep() -> Retention {
+        let year = Some(Span::DAY.times(400));
+        Retention { alerts: year, messages: year, rule_sets: year, label_requests: year, ..Retention::default() }
+    }
 
     fn day(days: i64) -> i64 {
         NOW.minus(Span::DAY.times(days)).as_millis()
@@ -180,7 +260,7 @@ mod tests {
         }
         // The second time nothing is left to do.
         for _ in 0..2 {
-            ledger.retire(NOW).unwrap();
+            assert!(!ledger.retire(&keep(), NOW).unwrap());
             let stays = ["old and open", "old and waited for", "young"];
             assert_eq!(list(&ledger, "SELECT id FROM alerts ORDER BY id"), stays);
             assert_eq!(list(&ledger, "SELECT alert_id FROM alert_events ORDER BY 1"), stays);
@@ -201,7 +281,7 @@ mod tests {
             message(&ledger, &format!("m{at}"), "delivered", 500, &format!("a{at}"));
         }
         for left in [1, 0] {
-            ledger.retire(NOW).unwrap();
+            assert_eq!(ledger.retire(&keep(), NOW).unwrap(), left > 0);
             let counts =
                 "SELECT CAST(count(*) AS TEXT) FROM outbox UNION ALL SELECT CAST(count(*) AS TEXT) FROM alerts";
             assert_eq!(list(&ledger, counts), [left.to_string(), left.to_string()]);
@@ -212,7 +292,12 @@ mod tests {
             "DELETE FROM alerts WHERE id = ?1",
             OLD_MESSAGES,
             OLD_ALERTS,
-            "DELETE FROM label_requests WHERE id IN (SELECT id FROM label_requests WHERE at_ms < ?1 LIMIT ?2)",
+            OLD_REQUESTS,
+            OLD_MINUTES,
+            OLD_HOURS,
+            OLD_DAYS,
+            OLD_ARRIVALS,
+            OLD_POINTS,
         ] {
             let plan = format!("EXPLAIN QUERY PLAN {delete}");
             let mut plan = ledger.db.prepare(&plan).unwrap();
@@ -242,9 +327,54 @@ mod tests {
                 why) VALUES (?1, '', 1, 0, 0, 'a', ?2, 0.5, 1.0, '')";
             ledger.db.execute(request, params![day(days), days.to_string()]).unwrap();
         }
-        ledger.retire(NOW).unwrap();
+        ledger.retire(&keep(), NOW).unwrap();
         assert_eq!(list(&ledger, "SELECT event_id FROM cases"), ["29"]);
         assert_eq!(list(&ledger, "SELECT event_id FROM label_requests"), ["399"]);
+    }
+
+    #[test]
+    fn rollups_go_by_their_age_and_the_file_shrinks() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = ledger(&folder);
+        let stream = "INSERT INTO streams (id, partition, idx, labels, outputs, labelled, promised, promised_week, raised,
+            first_seen_ms, last_seen_ms, newest_pane_ms, memory) VALUES (?1, 0, ?1, '{}', 0, 0, 0, 0, 0, 0, 0, ?2, x'')";
+        // One fell silent long ago.
+        ledger.db.execute(stream, [1, day(0)]).unwrap();
+        ledger.db.execute(stream, [2, day(500)]).unwrap();
+        let transaction = ledger.db.transaction().unwrap();
+        let pane = |level, start, stream| {
+            let change =
+                Change { level, start: Timestamp::from_millis(start), pane: Pane { outputs: 1, ..Pane::default() } };
+            panes::write(&transaction, stream, &change).unwrap();
+        };
+        for minute in 0..ROWS + 10 {
+            pane(Level::Minute, day(20) + minute, 1);
+        }
+        for (level, days) in [(Level::Minute, 13), (Level::Hour, 399), (Level::Hour, 401), (Level::Day, 4_000)] {
+            pane(level, day(days), 1);
+        }
+        pane(Level::Minute, day(500), 2);
+        transaction.commit().unwrap();
+        let pages =
+            |ledger: &Ledger| -> i64 { ledger.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap() };
+        let before = pages(&ledger);
+        assert!(ledger.retire(&keep(), NOW).unwrap(), "more minutes than go in one round");
+        assert!(!ledger.retire(&keep(), NOW).unwrap());
+        let ages = |table: &str| {
+            list(
+                &ledger,
+                &format!("SELECT CAST(({} - start_ms) / 86400000 AS TEXT) FROM {table} ORDER BY start_ms", day(0)),
+            )
+        };
+        assert_eq!(
+            (ages("rollup_minute"), ages("rollup_hour")),
+            (vec!["500".to_owned(), "13".to_owned()], vec!["399".to_owned()])
+        );
+        assert_eq!(ages("rollup_day"), ["4000"], "days are kept for ever");
+        assert!(pages(&ledger) * 4 < before, "{} of {before} pages", pages(&ledger));
+        let months = Retention { days: Some(Span::DAY.times(90)), ..keep() };
+        ledger.retire(&months, NOW).unwrap();
+        assert_eq!(list(&ledger, "SELECT 'x' FROM rollup_day"), [""; 0]);
     }
 
     #[test]
@@ -253,7 +383,7 @@ mod tests {
         let mut ledger = ledger(&folder);
         alert(&ledger, "known", "resolved", 401);
         alert(&ledger, "unknown", "resolved", 401);
-        delete(&mut ledger.db, "[\"known\"]", NOW, NOW).unwrap();
+        delete(&mut ledger.db, &keep(), "[\"known\"]", (NOW, NOW)).unwrap();
         assert_eq!(list(&ledger, "SELECT id FROM alerts"), ["known"]);
     }
 }

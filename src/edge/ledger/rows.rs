@@ -1,16 +1,22 @@
 //! Streams, panes and alerts as rows.
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use std::collections::BTreeMap;
+
+use rusqlite::{Transaction, params};
 
 use super::accuracy::contradicted;
-use super::blob::{decode, encode};
+use super::blob::encode;
+use super::panes;
 use super::write::stream_id;
 use crate::engine::Engine;
 use crate::engine::alert::{Account, Crossing, State};
 use crate::engine::baseline::Profile;
-use crate::engine::sketch::Pane;
-use crate::engine::standing::table_sums;
-use crate::engine::window::{Change, Level};
+use crate::engine::levels::Level;
+use crate::engine::units::{Counts, Span};
+use crate::engine::window::{Arrival, Changes};
+
+/// Stands for the age of an output that nobody remembers.
+const UNKNOWN_AGE: i64 = -1;
 
 /// Writes one stream that changed: its memory, its baseline where it learnt one, its panes.
 pub(super) fn write_stream(db: &Transaction<'_>, engine: &mut Engine, index: u32) -> rusqlite::Result<()> {
@@ -55,24 +61,38 @@ pub(super) fn write_stream(db: &Transaction<'_>, engine: &mut Engine, index: u32
     if let Some(baseline) = stream.unwritten_baseline() {
         write_provisional(db, id, &baseline.profile)?;
     }
-    let (whole, late) = stream.window.take_unwritten();
-    for change in whole {
-        write_pane(db, id, &change)?;
-    }
-    for change in late {
-        add_to_pane(db, id, change)?;
-    }
-    Ok(())
+    let Changes { whole, late, arrivals } = stream.window.take_unwritten();
+    whole.iter().try_for_each(|change| panes::write(db, id, change))?;
+    late.into_iter().try_for_each(|change| panes::add(db, id, change))?;
+    arrivals.into_iter().try_for_each(|arrival| write_arrival(db, id, arrival))
+}
+
+fn write_arrival(db: &Transaction<'_>, stream: i64, (of, counts): (Arrival, Counts)) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO label_arrivals (hour_ms, stream_id, day_ms, within_ms, labels, correct)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (hour_ms, stream_id, day_ms, within_ms)
+         DO UPDATE SET labels = labels + excluded.labels, correct = correct + excluded.correct",
+    )?
+    .execute(params![
+        of.hour.as_millis(),
+        stream,
+        of.day.as_millis(),
+        of.within.map_or(UNKNOWN_AGE, Span::as_millis),
+        counts.n as i64,
+        counts.hits as i64
+    ])
+    .map(drop)
 }
 
 fn write_provisional(db: &Transaction<'_>, stream: i64, profile: &Profile) -> rusqlite::Result<()> {
     let summary = ProfileSummary::of(profile);
     db.execute(
         "INSERT INTO provisional_baselines (stream_id, outputs, labelled, correct, first_ms, last_ms, confidence_mean,
-         latency_p95_ms, profile) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         latency_p95_ms, profile, levels) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (stream_id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
          correct = excluded.correct, first_ms = excluded.first_ms, last_ms = excluded.last_ms,
-         confidence_mean = excluded.confidence_mean, latency_p95_ms = excluded.latency_p95_ms, profile = excluded.profile",
+         confidence_mean = excluded.confidence_mean, latency_p95_ms = excluded.latency_p95_ms, profile = excluded.profile,
+         levels = excluded.levels",
         params![
             stream,
             summary.outputs,
@@ -82,7 +102,8 @@ fn write_provisional(db: &Transaction<'_>, stream: i64, profile: &Profile) -> ru
             summary.last_ms,
             summary.confidence_mean,
             summary.latency_p95_ms,
-            encode(profile)
+            encode(profile),
+            summary.levels
         ],
     )
     .map(drop)
@@ -97,6 +118,8 @@ pub(super) struct ProfileSummary {
     pub(super) last_ms: Option<i64>,
     pub(super) confidence_mean: Option<f64>,
     pub(super) latency_p95_ms: Option<f64>,
+    /// What classical charts are drawn against, as JSON by measure.
+    pub(super) levels: String,
 }
 
 impl ProfileSummary {
@@ -110,108 +133,9 @@ impl ProfileSummary {
             last_ms: profile.last.map(crate::engine::units::Timestamp::as_millis),
             confidence_mean: (pane.confidence.n > 0).then_some(pane.confidence.mean),
             latency_p95_ms: pane.latency_quantile_ms(0.95),
+            levels: json(&Level::all(profile).into_iter().collect::<BTreeMap<_, _>>()),
         }
     }
-}
-
-/// The statement that writes a pane's row, for one of the two tables.
-macro_rules! insert_pane {
-    ($table:literal) => {
-        concat!(
-            "INSERT INTO ",
-            $table,
-            " (start_ms, stream_id, outputs, labelled, correct, escalation_known, escalated, override_known, overridden,
-               status_ok, status_error, status_invalid_input, status_timeout, confidence_n, confidence_mean, confidence_sd,
-               latency_n, latency_mean_ms, latency_p50_ms, latency_p95_ms, latency_p99_ms, latency_max_ms, cost_n, cost_usd,
-               tokens, pane, confidence_sum, confidence_squares, confidence_escalated, paired_n,
-               paired_right, paired_sum, paired_squares, paired_right_sum, paired_escalated)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
-               ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)
-               ON CONFLICT (start_ms, stream_id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
-               correct = excluded.correct, escalation_known = excluded.escalation_known, escalated = excluded.escalated,
-               override_known = excluded.override_known, overridden = excluded.overridden, status_ok = excluded.status_ok,
-               status_error = excluded.status_error, status_invalid_input = excluded.status_invalid_input,
-               status_timeout = excluded.status_timeout, confidence_n = excluded.confidence_n,
-               confidence_mean = excluded.confidence_mean, confidence_sd = excluded.confidence_sd,
-               latency_n = excluded.latency_n, latency_mean_ms = excluded.latency_mean_ms,
-               latency_p50_ms = excluded.latency_p50_ms, latency_p95_ms = excluded.latency_p95_ms,
-               latency_p99_ms = excluded.latency_p99_ms, latency_max_ms = excluded.latency_max_ms,
-               cost_n = excluded.cost_n, cost_usd = excluded.cost_usd, tokens = excluded.tokens, pane = excluded.pane,
-               confidence_sum = excluded.confidence_sum, confidence_squares = excluded.confidence_squares,
-               confidence_escalated = excluded.confidence_escalated, paired_n = excluded.paired_n,
-               paired_right = excluded.paired_right, paired_sum = excluded.paired_sum,
-               paired_squares = excluded.paired_squares, paired_right_sum = excluded.paired_right_sum,
-               paired_escalated = excluded.paired_escalated"
-        )
-    };
-}
-const INSERT_MINUTE: &str = insert_pane!("rollup_minute");
-const INSERT_HOUR: &str = insert_pane!("rollup_hour");
-
-fn write_pane(db: &Transaction<'_>, stream: i64, change: &Change) -> rusqlite::Result<()> {
-    let pane = &change.pane;
-    let [ok, error, invalid, timeout] = pane.status.map(|n| n as i64);
-    let (confidence, latency, cost) = (&pane.confidence, &pane.latency_ms, &pane.cost_usd);
-    let (sums, [outputs, labelled]) = (table_sums(&pane.by_confidence), pane.by_confidence.escalated());
-    let seen = |n: u64, x: f64| (n > 0).then_some(x);
-    let insert = match change.level {
-        Level::Minute => INSERT_MINUTE,
-        Level::Hour => INSERT_HOUR,
-    };
-    db.prepare_cached(insert)?
-        .execute(params![
-            change.start.as_millis(),
-            stream,
-            pane.outputs as i64,
-            pane.correct.n as i64,
-            pane.correct.hits as i64,
-            pane.escalated.n as i64,
-            pane.escalated.hits as i64,
-            pane.overridden.n as i64,
-            pane.overridden.hits as i64,
-            ok,
-            error,
-            invalid,
-            timeout,
-            confidence.n as i64,
-            seen(confidence.n, confidence.mean),
-            confidence.sd(),
-            latency.n as i64,
-            seen(latency.n, latency.mean),
-            pane.latency_quantile_ms(0.50),
-            pane.latency_quantile_ms(0.95),
-            pane.latency_quantile_ms(0.99),
-            seen(latency.n, latency.max),
-            cost.n as i64,
-            cost.mean * cost.n as f64,
-            pane.tokens.mean * pane.tokens.n as f64,
-            encode(pane),
-            sums.c + sums.free_c,
-            sums.cc + sums.free_cc,
-            outputs.hits as i64,
-            sums.labelled as i64,
-            sums.right as i64,
-            sums.c,
-            sums.cc,
-            sums.cy,
-            labelled.hits as i64
-        ])
-        .map(drop)
-}
-
-/// Adds what came late to the row of a pane that is no longer in memory.
-fn add_to_pane(db: &Transaction<'_>, stream: i64, mut change: Change) -> rusqlite::Result<()> {
-    let select = match change.level {
-        Level::Minute => "SELECT pane FROM rollup_minute WHERE start_ms = ?1 AND stream_id = ?2",
-        Level::Hour => "SELECT pane FROM rollup_hour WHERE start_ms = ?1 AND stream_id = ?2",
-    };
-    let written: Option<Vec<u8>> =
-        db.prepare_cached(select)?.query_row(params![change.start.as_millis(), stream], |row| row.get(0)).optional()?;
-    if let Some(mut pane) = written.and_then(|bytes| decode::<Pane>(&bytes).ok()) {
-        pane.merge(&change.pane);
-        change.pane = pane;
-    }
-    write_pane(db, stream, &change)
 }
 
 /// Writes an alert's change of state, and the alert as it stands after it.

@@ -64,6 +64,10 @@ impl Stream {
         let task = task_of(&self.memory.tasks, label.task);
         let known = (label.correct, label.overridden);
         self.window.update(label.at, |pane| pane.label(known, label.place, task));
+        if let Some(right) = label.correct {
+            let came_at = if label.came == Came::AtOnce { label.at } else { ctx.now };
+            self.window.arrived(label.joined.then_some(label.at), came_at, right);
+        }
         if self.counted_only {
             return;
         }
