@@ -26,7 +26,7 @@ pub use accuracy::{LastDay, last_days};
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use cases::{Drawn, Pool, Requests, WaitingCase, doubt};
-pub use confidence::{CountedStream, all_streams, confidence_by_hour, profile_of, streams_of};
+pub use confidence::{CountedStream, all_streams, confidence_by_hour, each_pane, profile_of, streams_of};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use retire::Retention;
