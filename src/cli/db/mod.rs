@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rusqlite::Connection;
 
-use self::args::{DbArgs, DbCommand};
+use self::args::{DbArgs, DbCommand, SchemaFormat};
 pub(super) use self::cells::csv_cell;
 pub(super) use self::query::json;
 use super::{INVALID, Invalid, OK, print, say};
+use crate::edge::ledger::describe::Dictionary;
 use crate::edge::ledger::{open_read_only, query as reading, schema, vacuum};
 
 pub(super) fn db(args: &DbArgs) -> anyhow::Result<u8> {
@@ -24,11 +25,18 @@ pub(super) fn db(args: &DbArgs) -> anyhow::Result<u8> {
         DbCommand::Query(args) => query::query(args),
         DbCommand::Export(args) => export::export(args),
         DbCommand::Vacuum { db } => shrink(db),
-        DbCommand::Schema => {
-            print(&schema());
-            Ok(OK)
-        }
+        DbCommand::Schema { output } => print_schema(*output),
     }
+}
+
+fn print_schema(format: SchemaFormat) -> anyhow::Result<u8> {
+    let ddl = schema();
+    print(&match format {
+        SchemaFormat::Sql => ddl,
+        SchemaFormat::Markdown => Dictionary::read(&ddl)?.markdown(),
+        SchemaFormat::Json => serde_json::to_string_pretty(&Dictionary::read(&ddl)?.objects)? + "\n",
+    });
+    Ok(OK)
 }
 
 /// Opens a database for reading; a wrong name is told apart from a file that cannot be read.

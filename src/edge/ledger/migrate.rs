@@ -55,7 +55,8 @@ fn days_and_sketches(db: &Transaction<'_>) -> rusqlite::Result<()> {
         "CREATE TABLE label_arrivals (
            hour_ms INTEGER NOT NULL, stream_id INTEGER NOT NULL, day_ms INTEGER NOT NULL, within_ms INTEGER NOT NULL,
            labels INTEGER NOT NULL, correct INTEGER NOT NULL, PRIMARY KEY (hour_ms, stream_id, day_ms, within_ms)
-         ) STRICT, WITHOUT ROWID",
+         ) STRICT, WITHOUT ROWID;
+         CREATE INDEX label_arrivals_by_day ON label_arrivals (stream_id, day_ms);",
     )?;
     take_panes(db, Level::Minute)?;
     take_panes(db, Level::Hour)?;

@@ -6,6 +6,7 @@ pub mod baselines;
 mod blob;
 mod cases;
 mod confidence;
+pub mod describe;
 mod migrate;
 mod outbox;
 mod panes;
@@ -26,7 +27,7 @@ pub use accuracy::{LastDay, last_days};
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use cases::{Drawn, Pool, Requests, WaitingCase, doubt};
-pub use confidence::{CountedStream, all_streams, confidence_by_hour, profile_of, streams_of};
+pub use confidence::{CountedStream, all_streams, confidence_by_hour, each_pane, profile_of, streams_of};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use retire::Retention;
@@ -37,7 +38,7 @@ use super::clock;
 const SCHEMA: &str = include_str!("schema.sql");
 /// One rollup; `{level}` stands for minute, hour and day.
 const ROLLUP: &str = include_str!("rollup.sql");
-const VIEWS: &str = include_str!("views.sql");
+const VIEWS: &str = concat!(include_str!("views.sql"), "\n", include_str!("spans.sql"), "\n", include_str!("control.sql"));
 
 /// The version of the tables. A file with a newer one is refused.
 pub const SCHEMA_VERSION: i64 = 6;
@@ -250,7 +251,8 @@ impl Ledger {
     fn renew_views(&mut self) -> Result<(), LedgerError> {
         let path = self.path.clone();
         let renew = |db: &mut Connection| -> rusqlite::Result<()> {
-            let hash = blake3::hash(VIEWS.as_bytes()).to_hex();
+            // The comments of the tables are in `v_columns`, in the form that this release gives it.
+            let hash = blake3::hash([schema().as_str(), env!("CARGO_PKG_VERSION")].concat().as_bytes()).to_hex();
             let known: Option<String> =
                 db.query_row("SELECT value FROM meta WHERE key = 'views'", [], |row| row.get(0)).optional()?;
             if known.as_deref() == Some(hash.as_str()) {
@@ -258,7 +260,7 @@ impl Ledger {
             }
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             migrate::drop_views(&transaction)?;
-            transaction.execute_batch(VIEWS)?;
+            transaction.execute_batch(&describe::Dictionary::read(&schema())?.put_into(VIEWS))?;
             let upsert = "INSERT INTO meta (key, value) VALUES ('views', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
             transaction.execute(upsert, [hash.as_str()])?;
             transaction.commit()
@@ -324,7 +326,7 @@ pub fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
     Ok(db)
 }
 
-/// The text of the tables and views, for `db schema` and for the tests of the documentation.
+/// The text of the tables and views, for `db schema` and the documentation. In a database `v_columns` has rows as well.
 pub fn schema() -> String {
     format!("{}\n{VIEWS}", tables())
 }
