@@ -81,7 +81,7 @@ fn every_function_is_in_the_manual() {
     }
 }
 
-/// The extension, built once beside the tests' own target folder, or where `SHEWHART_EXTENSION` says.
+/// The extension, built once beside the tests' own target folder as the manual builds it, or where `SHEWHART_EXTENSION` says.
 fn extension() -> Option<&'static Path> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
@@ -95,6 +95,7 @@ fn extension() -> Option<&'static Path> {
             "--locked",
             "--offline",
             "--quiet",
+            "--release",
             "--lib",
             "--crate-type",
             "cdylib",
@@ -105,7 +106,7 @@ fn extension() -> Option<&'static Path> {
             if output.status.success() { Ok(()) } else { Err(said) }
         });
         match built {
-            Ok(()) => Some(target.join("debug/libshewhart.so")),
+            Ok(()) => Some(target.join("release/libshewhart.so")),
             // What does not compile is no reason to skip.
             Err(said) if said.contains("could not compile") => panic!("{said}"),
             Err(said) => {
@@ -150,10 +151,9 @@ for sql in ("SELECT hdr_quantile(x'00', 0.5)", "SELECT hdr_merge(1)", "SELECT wi
         print(error)
 "#;
     let Some(extension) = extension() else { return };
-    let able =
-        Command::new(PYTHON).args(["-c", "import sqlite3; sqlite3.connect(':memory:').enable_load_extension(True)"]);
-    let mut able = able;
-    if !able.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+    let able = "import sqlite3; sqlite3.connect(':memory:').enable_load_extension(True)";
+    let able = Command::new(PYTHON).args(["-c", able]).stderr(Stdio::null()).status();
+    if !able.is_ok_and(|status| status.success()) {
         skipped("the extension in Python", "/usr/bin/python3 is missing, or loads no extensions");
         return;
     }
