@@ -68,6 +68,7 @@ unsafe extern "C" fn declared_version() -> c_int {
     ffi::SQLITE_VERSION_NUMBER
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "rusqlite hands the connection over")]
 fn init(db: Connection) -> Result<bool> {
     super::functions::add(&db)?;
     // It stays loaded when the connection is closed: what is thread-local in Rust does not bear being unloaded.
