@@ -88,7 +88,7 @@ pub(super) fn from_database(path: &Path) -> anyhow::Result<Vec<Subject>> {
 
 /// The streams that a daemon watches; none where it has seen none yet.
 pub(super) fn watched_by(path: &Path) -> anyhow::Result<Vec<Subject>> {
-    let subject = |Watched { labels, memory, baseline }| Subject { labels, baseline, memory: Some(memory) };
+    let subject = |Watched { labels, memory, baseline, .. }| Subject { labels, baseline, memory: Some(memory) };
     Ok(watched(&open_read_only(path)?)?.into_iter().map(subject).collect())
 }
 

@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::table::{stream, table};
 use super::{FINDING, Invalid, OK, db, print, say};
 use crate::edge::ledger::{CountedStream, confidence_by_hour, streams_of};
-use crate::engine::confidence::ConfidenceTable;
 use crate::engine::threshold::{Reached, Row, Thresholds, Uneven};
 use crate::engine::units::{Estimate, Span, Timestamp};
 
@@ -68,8 +67,6 @@ fn accuracy(text: &str) -> Result<f64, String> {
 
 /// Steps of coverage at which people are shown a threshold, and programs.
 const STEPS: (f64, f64) = (0.05, 0.01);
-/// Batches from which days are told apart instead of hours.
-const DAYS_MIN: usize = 20;
 
 /// What is printed for programs.
 #[derive(Serialize)]
@@ -101,7 +98,7 @@ pub(super) fn run(args: &ThresholdArgs) -> anyhow::Result<u8> {
     let ends = |at: &Timestamp| (*at, at.plus(Span::HOUR));
     let told = hours.keys().next().map(ends).zip(hours.keys().next_back().map(ends));
     let span = told.map_or(span, |((first, _), (_, last))| (first, last));
-    let Some(found) = Thresholds::of(&batches(hours)) else {
+    let Some(found) = Thresholds::by_hours(hours) else {
         let what = "no output between them has a confidence; outputs state it in `confidence`";
         return Err(Invalid(format!("{who}, {} to {}: {what}", span.0, span.1)).into());
     };
@@ -141,15 +138,6 @@ fn span(args: &ThresholdArgs, newest: Timestamp) -> (Timestamp, Timestamp) {
     }
     let from = args.from.map_or(Timestamp::MIN, |from| from.floor(Span::HOUR));
     (from, args.to.unwrap_or(end))
-}
-
-/// The tables of days where there are enough of them: an hour resembles the one before it, a day does so less.
-fn batches(hours: BTreeMap<Timestamp, ConfidenceTable>) -> Vec<ConfidenceTable> {
-    let mut days: BTreeMap<Timestamp, ConfidenceTable> = BTreeMap::new();
-    for (hour, table) in &hours {
-        days.entry(hour.floor(Span::DAY)).or_default().merge(table);
-    }
-    if days.len() >= DAYS_MIN { days.into_values().collect() } else { hours.into_values().collect() }
 }
 
 fn text(

@@ -4,6 +4,7 @@
 //! the database; threads around it only carry: one reads Kafka, one serves HTTP, one for each receiver delivers.
 
 mod budget;
+pub mod classical;
 pub mod clock;
 mod core;
 pub mod deliver;

@@ -15,17 +15,19 @@
 //! **Bad at.** Which cases of one confidence get a label: where these are the suspicious ones, accuracy is too low. Choosing
 //! among many thresholds: each interval holds for one, and the lowest that looks certain is a little luckier than that.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::confidence::{Cell, ConfidenceTable, Place, edges};
 use super::detect::design::interval::{chi_squared_tail, normal_quantile, wilson_of};
-use super::units::Estimate;
+use super::units::{Estimate, Span, Timestamp};
 
 /// The level of all intervals.
 pub const LEVEL: f64 = 0.95;
 /// Labels of a stratum; below so many nothing is said to be reached.
 pub const LABELS_MIN: u32 = 30;
-/// Batches from which the spread of coverage is measured.
+/// Batches from which the spread of coverage is measured, and days from which they are the batches.
 const BATCHES_MIN: usize = 20;
 /// Groups in which label rates are compared, of either kind of outputs.
 const GROUPS: u64 = 10;
@@ -123,6 +125,17 @@ impl Thresholds {
         })
     }
 
+    /// Of outputs by hours; by days where there are enough of them: an hour resembles the one before it, a day does so less.
+    pub fn by_hours(hours: BTreeMap<Timestamp, ConfidenceTable>) -> Option<Self> {
+        let mut days: BTreeMap<Timestamp, ConfidenceTable> = BTreeMap::new();
+        for (hour, table) in &hours {
+            days.entry(hour.floor(Span::DAY)).or_default().merge(table);
+        }
+        let batches: Vec<_> =
+            if days.len() >= BATCHES_MIN { days.into_values().collect() } else { hours.into_values().collect() };
+        Self::of(&batches)
+    }
+
     /// The rows where people would set a threshold: for each multiple of `step` of coverage the nearest, beside the one in
     /// force.
     pub fn at_coverages(&self, step: f64) -> Vec<Row> {
@@ -170,7 +183,7 @@ impl Thresholds {
 
 /// Evenly spread labels with which a share of `found` has an interval wholly above `accuracy`: Wilson's is the inversion of the
 /// test with the spread of `accuracy`.
-fn needed(found: f64, accuracy: f64) -> f64 {
+pub fn needed(found: f64, accuracy: f64) -> f64 {
     let z = normal_quantile(f64::midpoint(1.0, LEVEL));
     z * z * accuracy * (1.0 - accuracy) / (found - accuracy).powi(2)
 }

@@ -1,6 +1,6 @@
 //! A chart drawn with letters.
 
-use super::Chart;
+use crate::edge::classical::{Chart, Point, Version};
 
 /// Lines of the picture.
 const LINES: usize = 15;
@@ -16,7 +16,7 @@ pub(super) fn picture(chart: &Chart, told: &impl Fn(f64) -> String) -> String {
     let margin = levels.iter().map(|level| level.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (line, level) in levels.iter().enumerate() {
-        let cell = |point: &super::Point| {
+        let cell = |point: &Point| {
             if line_of(point.share) == line {
                 if point.beyond {
                     'x'
@@ -38,9 +38,8 @@ pub(super) fn picture(chart: &Chart, told: &impl Fn(f64) -> String) -> String {
         text.push('\n');
     }
     text.extend([format!("  {:margin$} +{}\n", "", "-".repeat(chart.points.len()))]);
-    let mark = |version: &super::Version| {
-        format!("  {:margin$}  {:column$}^ {}\n", "", "", version.version, column = version.point)
-    };
+    let mark =
+        |version: &Version| format!("  {:margin$}  {:column$}^ {}\n", "", "", version.version, column = version.point);
     text.extend(chart.versions.iter().map(mark));
     text
 }

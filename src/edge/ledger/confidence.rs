@@ -8,6 +8,7 @@ use super::blob::decode;
 use super::panes;
 use crate::engine::baseline::Profile;
 use crate::engine::confidence::ConfidenceTable;
+use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
 use crate::engine::window::Level;
 
@@ -76,17 +77,33 @@ pub fn profile_of(db: &Connection, stream: i64) -> rusqlite::Result<Option<Profi
 /// that begins before `to`. Hours without outputs are left out.
 ///
 /// # Errors
-/// What SQLite says; a pane that cannot be read counts as damage.
+/// As [`each_pane`].
 pub fn confidence_by_hour(
     db: &Connection,
     streams: &[CountedStream],
-    (from, to): (Timestamp, Timestamp),
+    span: (Timestamp, Timestamp),
 ) -> rusqlite::Result<BTreeMap<Timestamp, ConfidenceTable>> {
     let mut hours: BTreeMap<Timestamp, ConfidenceTable> = BTreeMap::new();
+    let add = |_: &CountedStream, hour, pane: &Pane| hours.entry(hour).or_default().merge(&pane.by_confidence);
+    each_pane(db, streams, span, add)?;
+    Ok(hours)
+}
+
+/// Calls `each` with everything counted of these streams, as `v_hours` has it: the stream, the hour of the outputs, a pane of that
+/// hour or of a part of it. Hours from the one that holds `from` on that begin before `to`.
+///
+/// # Errors
+/// What SQLite says; a pane that cannot be read counts as damage.
+pub fn each_pane(
+    db: &Connection,
+    streams: &[CountedStream],
+    (from, to): (Timestamp, Timestamp),
+    mut each: impl FnMut(&CountedStream, Timestamp, &Pane),
+) -> rusqlite::Result<()> {
     // One search for each hour and minute: the tables' keys begin with the time, so a range would read the rows of all streams.
-    let mut find = |level: Level, at: Timestamp, stream: i64| -> rusqlite::Result<()> {
-        if let Some(pane) = panes::find(db, level, at, stream)? {
-            hours.entry(at.floor(Span::HOUR)).or_default().merge(&pane.by_confidence);
+    let mut find = |level: Level, at: Timestamp, stream: &CountedStream| -> rusqlite::Result<()> {
+        if let Some(pane) = panes::find(db, level, at, stream.id)? {
+            each(stream, at.floor(Span::HOUR), &pane);
         }
         Ok(())
     };
@@ -95,18 +112,18 @@ pub fn confidence_by_hour(
         let mut hour = from.max(stream.first.minus(LATE)).floor(Span::HOUR);
         while hour < end {
             if whole(hour, stream) {
-                find(Level::Hour, hour, stream.id)?;
+                find(Level::Hour, hour, stream)?;
             }
             hour = hour.plus(Span::HOUR);
         }
         for at in (0..120).map(|back| stream.newest.minus(Span::MINUTE.times(back))) {
             let hour = at.floor(Span::HOUR);
             if !whole(hour, stream) && hour >= from && hour < to {
-                find(Level::Minute, at, stream.id)?;
+                find(Level::Minute, at, stream)?;
             }
         }
     }
-    Ok(hours)
+    Ok(())
 }
 
 /// Whether all minutes of an hour have moved on into it.

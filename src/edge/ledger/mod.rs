@@ -26,7 +26,7 @@ pub use accuracy::{LastDay, last_days};
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use cases::{Drawn, Pool, Requests, WaitingCase, doubt};
-pub use confidence::{CountedStream, all_streams, confidence_by_hour, profile_of, streams_of};
+pub use confidence::{CountedStream, all_streams, confidence_by_hour, each_pane, profile_of, streams_of};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use retire::Retention;
@@ -310,6 +310,7 @@ pub fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
     let db = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     db.busy_timeout(BUSY).map_err(sqlite)?;
     db.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;").map_err(sqlite)?;
+    crate::sql::functions::add(&db).map_err(sqlite)?;
     Ok(db)
 }
 

@@ -47,6 +47,8 @@ struct StreamRow {
 /// A stream as it was written down, without its windows.
 #[derive(Debug)]
 pub struct Watched {
+    /// The id of its row.
+    pub id: i64,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its memory.
@@ -62,7 +64,7 @@ pub struct Watched {
 pub fn watched(db: &Connection) -> rusqlite::Result<Vec<Watched>> {
     let mut select = db.prepare(
         "SELECT s.labels, s.memory, s.baseline, coalesce(p.profile,
-           (SELECT profile FROM baseline_streams b WHERE b.baseline = s.baseline AND b.labels = s.labels))
+           (SELECT profile FROM baseline_streams b WHERE b.baseline = s.baseline AND b.labels = s.labels)), s.id
          FROM streams s LEFT JOIN provisional_baselines p ON p.stream_id = s.id AND s.baseline = 'provisional'
          ORDER BY s.partition, s.idx",
     )?;
@@ -77,7 +79,7 @@ pub fn watched(db: &Connection) -> rusqlite::Result<Vec<Watched>> {
             }
             _ => None,
         };
-        Ok(Watched { labels, memory, baseline })
+        Ok(Watched { id: row.get(4)?, labels, memory, baseline })
     };
     select.query_map([], row)?.collect()
 }

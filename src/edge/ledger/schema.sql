@@ -27,6 +27,8 @@
 -- @@severity | text | The rule's severity label; `critical`, `warning` and `info` in the shipped rules.
 -- @@hour | text, ISO 8601 UTC | Beginning of the hour of event time in which the outputs happened.
 -- @@hour_ms | ms since 1970-01-01 UTC | `hour` as a number; filter by this one, it is the key.
+-- @@minute | text, ISO 8601 UTC | Beginning of the minute of event time in which the outputs happened.
+-- @@minute_ms | ms since 1970-01-01 UTC | `minute` as a number; filter by this one, it is the key.
 -- @@complete | 0 or 1 | 1 once all minutes of the hour have left memory (about two hours after its beginning); percentiles
 --   exist from then on.
 -- @@correct | count, 0 or more, at most `labelled` | Labelled outputs that were right.

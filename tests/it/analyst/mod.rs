@@ -4,6 +4,7 @@ mod console;
 mod dictionary;
 mod harder;
 mod questions;
+mod spans;
 mod views;
 mod world;
 
