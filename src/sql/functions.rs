@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, Result};
 
 use super::{SketchError, bins, hdr};
-use crate::engine::confidence::{ConfidenceTable, Place, edges, middle};
+use crate::engine::confidence::{ConfidenceTable, Place, edges};
 use crate::engine::detect::design::interval::wilson;
 use crate::engine::sketch::{Histogram, latency};
 use crate::engine::units::{Counts, Estimate};
@@ -65,7 +65,7 @@ pub fn add(db: &Connection) -> Result<()> {
     db.create_scalar_function(c"conf_quantile", 2, flags, |call| {
         let call = Call("conf_quantile", call);
         let (Some(table), Some(q)) = (call.confidence()?, call.quantile()?) else { return Ok(None) };
-        Ok(confidence_quantile(&table, q))
+        Ok(table.quantile(q))
     })?;
     db.create_scalar_function(c"conf_hist", 1, flags | FunctionFlags::SQLITE_RESULT_SUBTYPE, |call| {
         let table = Call("conf_hist", call).confidence()?;
@@ -170,18 +170,6 @@ impl Call<'_, '_> {
 
 fn integer(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// The confidence at the q-quantile of outputs (nearest rank, middle of its bin); nothing where there are none.
-fn confidence_quantile(table: &ConfidenceTable, q: f64) -> Option<f64> {
-    let bins = table.bins();
-    let n: u64 = bins.iter().map(|(_, cell)| u64::from(cell.outputs)).sum();
-    let rank = ((q * n as f64).ceil() as u64).clamp(1, n.max(1));
-    let mut seen = 0;
-    bins.iter().find_map(|(bin, cell)| {
-        seen += u64::from(cell.outputs);
-        (seen >= rank).then(|| middle(*bin))
-    })
 }
 
 /// The places of a table as a JSON array, from the lowest confidence to the highest, those handed to a person apart.

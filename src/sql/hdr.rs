@@ -259,13 +259,17 @@ mod tests {
 
     fn ours(values: &[(u64, u32)]) -> Histogram {
         let mut histogram = Histogram::default();
-        values.iter().for_each(|(value, count)| histogram.add(latency::bin(*value), *count));
+        for (value, count) in values {
+            histogram.add(latency::bin(*value), *count);
+        }
         histogram
     }
 
     fn theirs(values: &[(u64, u32)]) -> Reference {
         let mut histogram = Reference::new_with_bounds(1, HIGHEST, 3).unwrap();
-        values.iter().for_each(|(value, count)| histogram.record_n(*value, u64::from(*count)).unwrap());
+        for (value, count) in values {
+            histogram.record_n(*value, u64::from(*count)).unwrap();
+        }
         histogram
     }
 
@@ -363,7 +367,9 @@ mod tests {
         };
         let of = |numbers: &[u64]| {
             let mut counts = Vec::new();
-            numbers.iter().for_each(|number| put_number(&mut counts, *number));
+            for number in numbers {
+                put_number(&mut counts, *number);
+            }
             decode(&around(&[head(counts.len()), counts].concat()))
         };
         // 64 MiB of nothing: deflate makes a thousandth of it.
