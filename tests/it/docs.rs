@@ -45,7 +45,7 @@ pub(crate) fn files(folder: &str, ending: &str) -> Vec<String> {
 }
 
 /// The fenced blocks of a document with their language, indented ones included.
-fn blocks(text: &str) -> Vec<(String, String)> {
+pub(crate) fn blocks(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut open: Option<(String, String)> = None;
     for line in text.lines() {
@@ -166,7 +166,7 @@ fn call(line: &str) -> Option<&str> {
 #[test]
 fn every_command_line_is_understood() {
     let mut tried = 0;
-    for path in TRIED.into_iter().chain(["docs/schema.md", "fixtures/README.md"]) {
+    for path in TRIED.into_iter().chain(["docs/schema.md", "docs/sql.md", "fixtures/README.md"]) {
         let text = read(path);
         let in_blocks: Vec<String> = blocks(&text)
             .iter()
@@ -270,6 +270,7 @@ fn every_setting_is_explained_with_its_default() {
         ("http.", format!("{KAFKA}\nhttp: {{ nope: 1 }}")),
         ("baseline.", format!("{KAFKA}\nbaseline: {{ nope: 1 }}")),
         ("streams.", format!("{KAFKA}\nstreams: {{ nope: 1 }}")),
+        ("retention.", format!("{KAFKA}\nretention: {{ nope: 1 }}")),
         ("labels.", format!("{KAFKA}\nlabels: {{ nope: 1 }}")),
         ("labels.streams[].", format!("{KAFKA}\nlabels: {{ streams: [ {{ nope: 1 }} ] }}")),
         ("receivers[].", format!("{KAFKA}\nreceivers: [ {{ nope: 1 }} ]")),

@@ -47,11 +47,26 @@ pub enum DbCommand {
         db: PathBuf,
     },
     /// Print the tables and views
-    Schema {
-        /// How to print
-        #[arg(short, long, value_enum, default_value_t = SchemaFormat::Sql)]
-        output: SchemaFormat,
-    },
+    Schema(SchemaArgs),
+}
+
+/// `db schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = SchemaFormat::Sql)]
+    pub output: SchemaFormat,
+}
+
+/// How tables and views are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// The statements that make them, with comments.
+    Sql,
+    /// The reference of docs/schema.md.
+    Markdown,
+    /// A list of objects with their columns.
+    Json,
 }
 
 /// `db query`.
@@ -109,17 +124,6 @@ pub enum QueryFormat {
     Json,
     /// A Markdown table.
     Markdown,
-}
-
-/// How tables and views are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SchemaFormat {
-    /// The statements that make them, with comments.
-    Sql,
-    /// The reference of docs/schema.md.
-    Markdown,
-    /// A list of objects with their columns.
-    Json,
 }
 
 /// What files an export writes.

@@ -43,7 +43,7 @@ LEFT JOIN provisional_baselines p ON p.stream_id = s.id AND s.baseline = 'provis
 -- @state | `learning`, `in control`, `out of control` | `out of control`: an alert fires. `learning`: there is no baseline yet.
 -- @outputs | count, 0 or more | Outputs since the stream was first seen.
 -- @labelled | count, 0 or more | Labelled outputs since the stream was first seen.
--- @accuracy_n | count, 0 or more | Labelled outputs behind `accuracy`: those in hours that are still kept (400 days).
+-- @accuracy_n | count, 0 or more | Labelled outputs behind `accuracy`: those in days that are still kept (for ever, where the settings say nothing else).
 -- @accuracy | share, 0 to 1 | Share of right ones among them.
 -- @first_seen_at | text, ISO 8601 UTC | Event time of the first output.
 -- @first_seen_ms | ms since 1970-01-01 UTC | `first_seen_at` as a number.
@@ -70,7 +70,7 @@ LEFT JOIN (
   FROM v_open_alerts GROUP BY stream_id
 ) o ON o.stream_id = s.id
 LEFT JOIN (
-  SELECT stream_id, sum(labelled) AS labelled, sum(correct) AS correct FROM v_hours GROUP BY stream_id
+  SELECT stream_id, sum(labelled) AS labelled, sum(correct) AS correct FROM v_days GROUP BY stream_id
 ) h ON h.stream_id = s.id;
 
 -- Accuracy by stream and hour of the output, beside the baseline. Hours without labels have no row. A late label counts in the
