@@ -2,6 +2,7 @@
 
 mod console;
 mod dictionary;
+mod harder;
 mod questions;
 mod spans;
 mod views;
