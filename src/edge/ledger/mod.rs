@@ -37,7 +37,8 @@ use super::clock;
 const SCHEMA: &str = include_str!("schema.sql");
 /// One rollup; `{level}` stands for minute, hour and day.
 const ROLLUP: &str = include_str!("rollup.sql");
-const VIEWS: &str = concat!(include_str!("views.sql"), "\n", include_str!("spans.sql"), "\n", include_str!("control.sql"));
+const VIEWS: &str =
+    concat!(include_str!("views.sql"), "\n", include_str!("spans.sql"), "\n", include_str!("control.sql"));
 
 /// The version of the tables. A file with a newer one is refused.
 pub const SCHEMA_VERSION: i64 = 6;
