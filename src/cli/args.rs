@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::chart::args::ChartArgs;
 use super::check::CheckArgs;
+use super::db::args::DbArgs;
 use super::design::args::DesignArgs;
 use super::label_queue::LabelQueueArgs;
 use super::report::ReportArgs;
@@ -97,7 +98,7 @@ pub enum Command {
         after_help = "Examples:\n  shewhart silence add -c shewhart.yaml 'agent=\"invoice-triage\"' --for 2h --comment 'release 41'\n  shewhart silence list -c shewhart.yaml\n  shewhart silence expire -c shewhart.yaml 8a3f21c0"
     )]
     Silence(SilenceArgs),
-    /// The SQLite file: check, backup, query
+    /// The SQLite file: query, export, check, backup
     #[command(after_help = "Example: shewhart db query data/shewhart.db 'SELECT * FROM v_alerts'")]
     Db(DbArgs),
 }
@@ -514,54 +515,4 @@ pub enum SilenceCommand {
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,
     },
-}
-
-/// `db`.
-#[derive(Debug, Args)]
-pub struct DbArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: DbCommand,
-}
-
-/// The verbs of `db`.
-#[derive(Debug, Subcommand)]
-pub enum DbCommand {
-    /// Check the file's integrity; exit 1 where it is damaged
-    Check {
-        /// The database
-        db: PathBuf,
-    },
-    /// Copy the file while it is being written, and check the copy
-    Backup {
-        /// The database
-        db: PathBuf,
-        /// The copy; must not be there yet
-        to: PathBuf,
-    },
-    /// Run one SQL statement, read only
-    Query {
-        /// The database
-        db: PathBuf,
-        /// The statement
-        sql: String,
-        /// How to print
-        #[arg(short, long, value_enum, default_value_t = QueryFormat::Table)]
-        output: QueryFormat,
-    },
-    /// Print the tables and views
-    Schema(super::db::SchemaArgs),
-}
-
-/// How rows are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum QueryFormat {
-    /// For people.
-    Table,
-    /// One line for each row, RFC 4180; cells that a spreadsheet would run begin with '.
-    Csv,
-    /// A list of objects.
-    Json,
-    /// A Markdown table.
-    Markdown,
 }

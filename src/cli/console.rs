@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row};
 use serde::Serialize;
 
 use super::accuracy::Accuracy;
-use super::args::{AlertsArgs, ConsoleArgs, Format, QueryFormat};
+use super::args::{AlertsArgs, ConsoleArgs, Format};
 use super::table::{plain, plain_lines, table};
 use super::{INVALID, OK, UNAVAILABLE, daemon, print, say};
 use crate::config::socket_beside;
@@ -488,7 +488,7 @@ pub(super) fn alerts(args: &AlertsArgs) -> anyhow::Result<u8> {
     let rest = format!("{open} ORDER BY started_at_ms DESC, alert_id {last}");
     if args.output == Format::Json {
         let mut text = Vec::new();
-        super::db::run(&path, &format!("SELECT * FROM v_alerts {rest}"), QueryFormat::Json, &mut text)?;
+        super::db::json(&path, &format!("SELECT * FROM v_alerts {rest}"), &mut text)?;
         print(&String::from_utf8_lossy(&text));
         return Ok(OK);
     }

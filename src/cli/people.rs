@@ -77,7 +77,7 @@ pub(super) fn silence(args: &SilenceArgs) -> anyhow::Result<u8> {
             let select = format!("SELECT * FROM v_silences {filter} ORDER BY ends_at_ms, silence_id");
             if *output == Format::Json {
                 let mut text = Vec::new();
-                super::db::run(&database(place)?, &select, super::args::QueryFormat::Json, &mut text)?;
+                super::db::json(&database(place)?, &select, &mut text)?;
                 print(&String::from_utf8_lossy(&text));
                 return Ok(OK);
             }

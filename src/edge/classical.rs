@@ -7,15 +7,13 @@ use rusqlite::{Connection, params};
 use serde::{Serialize, Serializer};
 
 use crate::engine::baseline::Profile;
-use crate::engine::batches::Batches;
-use crate::engine::detect::{Dispersion, RunRuleSet, RunRules};
+use crate::engine::detect::{RunRuleSet, RunRules};
+use crate::engine::levels::sigma_z;
 use crate::engine::rule::Measure;
 use crate::engine::units::{Counts, Span, Timestamp};
 
 /// Standard deviations from the centre to a limit.
 const WIDTH: f64 = 3.0;
-/// Fewest cases of a batch from which the baseline's spread is estimated.
-const BATCH_CASES: u64 = 20;
 /// Fewest cases of a point: z of smaller ones is far from normal.
 const POINT_CASES: i64 = 5;
 
@@ -130,7 +128,8 @@ pub fn chart(
     let reference = profile.bad_of(&share.measure).and_then(Counts::share);
     let Some(p) = reference.filter(|p| *p > 0.0 && *p < 1.0) else { return Ok(None) };
     let batches = profile.batches_of(&share.measure);
-    let sigma_z = batches.map_or(1.0, |batches| spread(batches, window.width));
+    let hours = (window.width.as_days_f64() * 24.0).round() as u32;
+    let sigma_z = batches.map_or(1.0, |batches| sigma_z(batches, hours));
     let rows = points(connection, share, labels, window)?;
     if rows.is_empty() {
         return Ok(None);
@@ -168,13 +167,6 @@ pub fn chart(
         points,
         versions: versions(connection, labels, &times)?,
     }))
-}
-
-/// sigma_z of the baseline's batches of about the points' width, and 1 at least (Laney 2002).
-fn spread(batches: &Batches, width: Span) -> f64 {
-    let hours = (width.as_days_f64() * 24.0).round() as u32;
-    let groups = batches.grouped(hours.max(batches.hours()), BATCH_CASES);
-    Dispersion::estimate(&groups).map_or(1.0, |dispersion| dispersion.sigma_z.max(1.0))
 }
 
 /// The newest points in the order of time: when each begins, and its bad cases of all.

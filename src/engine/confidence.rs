@@ -11,8 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::sketch::nearest_rank;
-use super::units::Counts;
+use super::units::{Counts, nearest_rank};
 
 /// Bins of confidence.
 pub const BINS: u16 = 271;

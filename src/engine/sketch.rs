@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::confidence::{ConfidenceTable, Place};
 use super::event::{Output, Status};
-use super::units::Counts;
+use super::units::{Counts, nearest_rank};
 
 /// Number, mean, spread and range of a quantity, by Welford's recurrence (Welford 1962; merged by Chan et al. 1979), which
 /// does not lose the spread of a large mean to rounding.
@@ -122,11 +122,6 @@ impl Histogram {
             (seen >= rank).then_some(*bin)
         })
     }
-}
-
-/// The rank of the q-quantile of n values, the smallest being 1: the least one with at least q n values up to it.
-pub(super) fn nearest_rank(q: f64, n: u64) -> u64 {
-    ((q * n as f64).ceil() as u64).clamp(1, n.max(1))
 }
 
 /// The q-quantile of values in ascending order as sketches have it (nearest rank); nothing where there are none.

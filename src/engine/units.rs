@@ -293,6 +293,11 @@ impl Counts {
     }
 }
 
+/// The rank of the q-quantile of n values, the smallest being 1: the least one with at least q n values up to it.
+pub fn nearest_rank(q: f64, n: u64) -> u64 {
+    ((q * n as f64).ceil() as u64).clamp(1, n.max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -70,7 +70,7 @@ pub fn decode(bytes: &[u8]) -> Result<ConfidenceTable, SketchError> {
 }
 
 fn number(bytes: &mut &[u8]) -> Result<u32, SketchError> {
-    u32::try_from(take_number(bytes, 5)?).map_err(|_: std::num::TryFromIntError| SketchError::Count)
+    u32::try_from(take_number(bytes, 5)?).ok().ok_or(SketchError::Count)
 }
 
 #[cfg(test)]

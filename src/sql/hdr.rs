@@ -9,6 +9,8 @@
 //! Bins are HdrHistogram's own ([`latency`]), so both ways lose nothing. Ours is an encoder of its own because the sketch of a
 //! minute has a handful of bins out of 38,000, and the libraries hold them all.
 
+use std::borrow::Cow;
+
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::{SketchError, put_number, take_number};
@@ -30,11 +32,54 @@ const HEADER: usize = 40;
 const INFLATED_MAX: usize = HEADER + 9 * BINS as usize;
 /// Payloads up to so many bytes are stored, not compressed: they would lose a few bytes, and take a hundred times as long.
 const STORED_MAX: usize = 128;
-/// A zlib stream without a dictionary, quickly made, of one block that is the last one, and is stored.
-const STORED: [u8; 3] = [0x78, 0x01, 0x01];
+/// What a zlib stream begins with that has no dictionary and was quickly made.
+const ZLIB: [u8; 2] = [0x78, 0x01];
+/// The most bytes of a stored block.
+const BLOCK: usize = 0xffff;
 
-/// Writes a histogram by [`latency::bin`]. Bins that no 64-bit value can hit are left out.
+/// Writes one histogram; who writes many keeps an [`Encoder`]. See [`Encoder::encode`].
 pub fn encode(histogram: &Histogram) -> Vec<u8> {
+    Encoder::default().encode(histogram)
+}
+
+/// Writes histograms. Its compressor takes 300 kB, which cost more to get than to use, so whoever writes many keeps one. What is
+/// written of a histogram does not depend on what was written before.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    /// Made when the first histogram comes that is worth compressing.
+    zlib: Option<Compress>,
+}
+
+impl Encoder {
+    /// Writes a histogram by [`latency::bin`]. Bins that no 64-bit value can hit are left out.
+    pub fn encode(&mut self, histogram: &Histogram) -> Vec<u8> {
+        let payload = payload(histogram);
+        let packed = self.pack(&payload);
+        let mut bytes = Vec::with_capacity(8 + packed.len());
+        bytes.extend(OUTER.to_be_bytes());
+        bytes.extend((packed.len() as u32).to_be_bytes());
+        bytes.extend(packed);
+        bytes
+    }
+
+    /// A zlib stream of some bytes.
+    fn pack(&mut self, payload: &[u8]) -> Vec<u8> {
+        if payload.len() <= STORED_MAX {
+            return store(payload);
+        }
+        let zlib = self.zlib.get_or_insert_with(|| Compress::new(Compression::fast(), true));
+        zlib.reset();
+        // Beyond what deflate makes of anything: it grows by five bytes a block.
+        let mut packed = Vec::with_capacity(payload.len() + payload.len() / 1_000 + 64);
+        match zlib.compress_vec(payload, &mut packed, FlushCompress::Finish) {
+            Ok(Status::StreamEnd) => packed,
+            _ => store(payload),
+        }
+    }
+}
+
+/// A histogram before compression.
+fn payload(histogram: &Histogram) -> Vec<u8> {
     let mut payload = Vec::with_capacity(HEADER + 4 * histogram.bins().len());
     let hit = |bin: u16, count: u32| count > 0 && u64::from(bin) < BINS;
     let bins = || histogram.bins().iter().copied().filter(|(bin, count)| hit(*bin, *count));
@@ -63,12 +108,7 @@ pub fn encode(histogram: &Histogram) -> Vec<u8> {
     if let Some(length) = payload.get_mut(4..8) {
         length.copy_from_slice(&counts.to_be_bytes());
     }
-    let packed = pack(&payload);
-    let mut bytes = Vec::with_capacity(8 + packed.len());
-    bytes.extend(OUTER.to_be_bytes());
-    bytes.extend((packed.len() as u32).to_be_bytes());
-    bytes.extend(packed);
-    bytes
+    payload
 }
 
 /// Reads a histogram of our layout, whoever wrote it.
@@ -92,15 +132,9 @@ pub fn each_bin(mut bytes: &[u8], mut each: impl FnMut(u16, u32)) -> Result<(), 
     }
     let length = take(&mut bytes).map(u32::from_be_bytes).ok_or(SketchError::Cut)?;
     let packed = whole(bytes, length)?;
-    let inflated;
-    let payload = match stored(packed) {
-        Some(payload) => payload,
-        None => {
-            inflated = inflate(packed)?;
-            &inflated
-        }
-    };
-    let mut counts = counts(payload)?;
+    let payload =
+        stored(packed).map_or_else(|| inflate(packed).map(Cow::Owned), |payload| Ok(Cow::Borrowed(payload)))?;
+    let mut counts = counts(&payload)?;
     let mut bin = 0;
     while !counts.is_empty() {
         let number = unzigzag(take_number(&mut counts, 9)?);
@@ -111,7 +145,7 @@ pub fn each_bin(mut bytes: &[u8], mut each: impl FnMut(u16, u32)) -> Result<(), 
         if bin >= BINS {
             return Err(SketchError::Bin);
         }
-        let count = u32::try_from(number).map_err(|_: std::num::TryFromIntError| SketchError::Count)?;
+        let count = u32::try_from(number).ok().ok_or(SketchError::Count)?;
         if count > 0 {
             each(bin as u16, count);
         }
@@ -161,29 +195,27 @@ const fn unzigzag(number: u64) -> i64 {
     (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
-/// A zlib stream of some bytes.
-fn pack(payload: &[u8]) -> Vec<u8> {
-    if payload.len() > STORED_MAX {
-        // Beyond what deflate makes of anything: it grows by five bytes a block.
-        let mut packed = Vec::with_capacity(payload.len() + payload.len() / 1_000 + 64);
-        let status = Compress::new(Compression::fast(), true).compress_vec(payload, &mut packed, FlushCompress::Finish);
-        if matches!(status, Ok(Status::StreamEnd)) {
-            return packed;
-        }
-    }
+/// A zlib stream that holds some bytes as they are. A stored block holds 64 kB; longer payloads are several.
+fn store(payload: &[u8]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(payload.len() + 11);
-    packed.extend(STORED);
-    let length = payload.len() as u16;
-    packed.extend(length.to_le_bytes());
-    packed.extend((!length).to_le_bytes());
-    packed.extend(payload);
+    packed.extend(ZLIB);
+    let blocks = payload.len().div_ceil(BLOCK).max(1);
+    let mut chunks = payload.chunks(BLOCK);
+    for at in 1..=blocks {
+        let chunk = chunks.next().unwrap_or_default();
+        let length = chunk.len() as u16;
+        packed.push(u8::from(at == blocks));
+        packed.extend(length.to_le_bytes());
+        packed.extend((!length).to_le_bytes());
+        packed.extend(chunk);
+    }
     packed.extend(adler2::adler32_slice(payload).to_be_bytes());
     packed
 }
 
-/// What [`pack`] stored: the same as inflating gives, for a tenth of the time.
+/// What [`store`] made one block of: the same as inflating gives, for a tenth of the time.
 fn stored(packed: &[u8]) -> Option<&[u8]> {
-    let mut rest = packed.strip_prefix(&STORED)?;
+    let mut rest = packed.strip_prefix(&ZLIB)?.strip_prefix(&[1])?;
     let length = u16::from_le_bytes(take(&mut rest)?);
     let complement = u16::from_le_bytes(take(&mut rest)?);
     let (payload, sum) = rest.split_last_chunk()?;
@@ -227,13 +259,17 @@ mod tests {
 
     fn ours(values: &[(u64, u32)]) -> Histogram {
         let mut histogram = Histogram::default();
-        values.iter().for_each(|(value, count)| histogram.add(latency::bin(*value), *count));
+        for (value, count) in values {
+            histogram.add(latency::bin(*value), *count);
+        }
         histogram
     }
 
     fn theirs(values: &[(u64, u32)]) -> Reference {
         let mut histogram = Reference::new_with_bounds(1, HIGHEST, 3).unwrap();
-        values.iter().for_each(|(value, count)| histogram.record_n(*value, u64::from(*count)).unwrap());
+        for (value, count) in values {
+            histogram.record_n(*value, u64::from(*count)).unwrap();
+        }
         histogram
     }
 
@@ -245,7 +281,7 @@ mod tests {
 
     /// A sketch around any inflated bytes.
     fn around(payload: &[u8]) -> Vec<u8> {
-        let packed = pack(payload);
+        let packed = Encoder::default().pack(payload);
         [&OUTER.to_be_bytes()[..], &(packed.len() as u32).to_be_bytes(), &packed].concat()
     }
 
@@ -260,6 +296,10 @@ mod tests {
         ) {
             let (mine, other) = (ours(&values), theirs(&values));
             let bytes = encode(&mine);
+            // One that has written something else before writes the same.
+            let mut used = Encoder::default();
+            used.encode(&ours(&(0..99).map(|i| (i * 7_919, 3)).collect::<Vec<_>>()));
+            prop_assert_eq!(&used.encode(&mine), &bytes);
             prop_assert_eq!(&decode(&bytes).unwrap(), &mine);
             let read: Reference = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
             prop_assert_eq!(&read, &other);
@@ -298,6 +338,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stored_is_what_inflating_gives() {
+        for length in [0, 1, 70_000, 200_000] {
+            let payload: Vec<u8> = (0..length).map(|i: u32| (i * i) as u8).collect();
+            assert_eq!(inflate(&store(&payload)).unwrap(), payload, "{length}");
+            assert_eq!(stored(&store(&payload)).is_some(), length < 70_000);
+        }
+    }
+
+    #[test]
     fn the_highest_bins_come_back() {
         for value in [HIGHEST, u64::from(u32::MAX) << 30, u64::MAX] {
             let histogram = ours(&[(0, 1), (value, u32::MAX)]);
@@ -318,7 +367,9 @@ mod tests {
         };
         let of = |numbers: &[u64]| {
             let mut counts = Vec::new();
-            numbers.iter().for_each(|number| put_number(&mut counts, *number));
+            for number in numbers {
+                put_number(&mut counts, *number);
+            }
             decode(&around(&[head(counts.len()), counts].concat()))
         };
         // 64 MiB of nothing: deflate makes a thousandth of it.

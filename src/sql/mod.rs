@@ -1,8 +1,17 @@
 //! What SQL can ask of the database's sketches: their codecs, and the functions that read them, for the daemon's own
-//! connections and for other programs.
+//! connections and for other programs (`extension.rs`).
 
 pub mod bins;
+#[cfg(feature = "extension")]
+pub mod extension;
+pub mod functions;
 pub mod hdr;
+
+#[cfg(all(feature = "edge", feature = "extension"))]
+compile_error!(
+    "`extension` uses the SQLite of the program that loads it, `edge` brings its own: build the extension with \
+     --no-default-features --features extension"
+);
 
 /// Why bytes are not a sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -270,6 +270,7 @@ fn every_setting_is_explained_with_its_default() {
         ("http.", format!("{KAFKA}\nhttp: {{ nope: 1 }}")),
         ("baseline.", format!("{KAFKA}\nbaseline: {{ nope: 1 }}")),
         ("streams.", format!("{KAFKA}\nstreams: {{ nope: 1 }}")),
+        ("retention.", format!("{KAFKA}\nretention: {{ nope: 1 }}")),
         ("labels.", format!("{KAFKA}\nlabels: {{ nope: 1 }}")),
         ("labels.streams[].", format!("{KAFKA}\nlabels: {{ streams: [ {{ nope: 1 }} ] }}")),
         ("receivers[].", format!("{KAFKA}\nreceivers: [ {{ nope: 1 }} ]")),

@@ -33,6 +33,7 @@ mod standing;
 mod state;
 mod threshold;
 mod tidy;
+mod upgrade;
 mod verdicts;
 mod volume;
 mod walkthrough;

@@ -14,14 +14,14 @@ const ROOMS: [(&str, &[&str]); 7] = [
     ("replay", &["engine"]),
     ("simulate", &["engine"]),
     // The settings of Kafka and of receivers, which stand beside the code that uses them.
-    ("config", &["engine", "edge::kafka", "edge::notify"]),
+    ("config", &["engine", "edge::kafka", "edge::ledger", "edge::notify"]),
     ("sql", &["engine"]),
     ("edge", &["engine", "config", "sql"]),
     ("cli", &["config", "edge", "engine", "replay", "simulate", "sql"]),
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 36] = [
+const ENGINE: [(&str, &[&str]); 37] = [
     ("units", &[]),
     ("text", &[]),
     ("cause", &["units"]),
@@ -35,7 +35,8 @@ const ENGINE: [(&str, &[&str]); 36] = [
     ("standing", &["around", "confidence", "detect", "sketch", "units", "verdicts"]),
     ("event", &["text", "units"]),
     ("sketch", &["confidence", "event", "units"]),
-    ("window", &["sketch", "units"]),
+    ("window", &["sketch", "units", "verdicts"]),
+    ("levels", &["baseline", "batches", "detect", "rule", "sketch", "units"]),
     ("recent", &["alert", "confidence", "units"]),
     ("batches", &["detect", "event", "rule", "sketch", "units"]),
     ("baseline", &["batches", "confidence", "detect", "event", "rule", "sketch", "units", "vector", "verdicts"]),

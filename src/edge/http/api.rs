@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::super::core::{Answer, Ask, Command, Happening, Refusal};
-use super::super::ledger::{LedgerError, open_read_only};
+use super::super::ledger::{LedgerError, open_read_only, query};
 use super::super::notify::{Opened, Secret, SecretError};
 use super::super::telemetry::Board;
 use super::plain;
@@ -30,6 +30,8 @@ use crate::engine::rule::Rule;
 
 /// How long the loop may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// How long an answer may read the database: meanwhile the log cannot shrink.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 /// A shorter token could be guessed.
 const TOKEN_MIN: usize = 12;
 
@@ -97,8 +99,9 @@ async fn read<T: Serialize + Send + 'static>(
 ) -> Response {
     let path = api.database.clone();
     let work = move || {
-        let db = open_read_only(&path)?;
-        read(&db).map_err(|source| LedgerError::Sqlite { doing: "answering a request", path, source })
+        let mut db = open_read_only(&path)?;
+        let answer = query::cut_after(&mut db, READ_WITHIN).and_then(|()| read(&db));
+        answer.map_err(|source| LedgerError::Sqlite { doing: "answering a request", path, source })
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(data)) => success(&data),

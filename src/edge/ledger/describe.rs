@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use rusqlite::Connection;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 /// The place in the views' text that the dictionary is put into, as a JSON list.
 const EMPTY: &str = "json_each('[]')";
@@ -186,12 +187,11 @@ fn line(text: &mut String, line: &str) {
 }
 
 /// The rows of `v_columns`: that of the object itself, then those of its columns.
-fn rows(object: &Described) -> Vec<(&str, &'static str, usize, Option<&str>, Option<&str>, String)> {
-    let (name, kind) = (object.name.as_str(), object.kind.as_str());
-    let whole = (name, kind, 0, None, None, object.about.clone());
+fn rows(object: &Described) -> Vec<Value> {
+    let (name, kind) = (&object.name, object.kind);
+    let whole = json!([name, kind, 0, null, null, object.about]);
     let columns = object.columns.iter().enumerate();
-    let columns =
-        columns.map(|(at, c)| (name, kind, at + 1, Some(c.name.as_str()), Some(c.unit.as_str()), c.about.clone()));
+    let columns = columns.map(|(at, column)| json!([name, kind, at + 1, column.name, column.unit, column.about]));
     std::iter::once(whole).chain(columns).collect()
 }
 

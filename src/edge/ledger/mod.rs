@@ -14,6 +14,7 @@ pub mod query;
 mod restore;
 mod retire;
 mod rows;
+pub mod vacuum;
 mod write;
 
 use std::fs::{File, OpenOptions};
@@ -125,6 +126,18 @@ pub enum LedgerError {
         path: PathBuf,
         /// What was found.
         found: String,
+    },
+    /// The disk has no room to write the file anew.
+    #[error(
+        "the disk is full: writing {} anew takes up to twice its {bytes} bytes beside it, and as much again in the folder \
+         for temporary files (SQLITE_TMPDIR names another)",
+        path.display()
+    )]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// Its size with its log.
+        bytes: u64,
     },
     /// A state that was written down cannot be read back.
     #[error("the {what} in {} cannot be read: {why}", path.display())]
@@ -310,6 +323,7 @@ pub fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
     let db = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     db.busy_timeout(BUSY).map_err(sqlite)?;
     db.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;").map_err(sqlite)?;
+    crate::sql::functions::add(&db).map_err(sqlite)?;
     Ok(db)
 }
 

@@ -10,11 +10,15 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::blob::decode;
 use super::{LedgerError, SCHEMA_VERSION, with_suffix};
+use crate::edge::clock;
 use crate::engine::units::{Partition, Timestamp};
 use crate::engine::{Counters, Position};
 
 /// The most findings of a check that are kept.
 const FINDINGS_MAX: usize = 100;
+
+/// Steps of a statement between two looks at the clock: a millisecond or less.
+const STEPS: i32 = 10_000;
 
 /// Pages copied in one step of a backup.
 const PAGES: i32 = 2_048;
@@ -78,6 +82,16 @@ pub fn only_read(db: &mut Connection) -> rusqlite::Result<()> {
         }
         _ => Authorization::Deny,
     }))
+}
+
+/// Cuts whatever a connection runs when so much time has passed from now on, as `interrupted`: while somebody reads, the
+/// daemon's log cannot shrink.
+///
+/// # Errors
+/// What SQLite says.
+pub fn cut_after(db: &mut Connection, limit: Duration) -> rusqlite::Result<()> {
+    let end = clock::instant().checked_add(limit);
+    db.progress_handler(STEPS, Some(move || end.is_some_and(|end| clock::instant() >= end)))
 }
 
 /// What is wrong with a file, one sentence each; nothing where it is whole.
@@ -153,7 +167,7 @@ fn steps(from: &Connection, to: &mut Connection, progress: &dyn Fn(u64, u64)) ->
         match step {
             StepResult::Done => return Ok(()),
             StepResult::More => {}
-            _ => crate::edge::clock::sleep(Duration::from_millis(50)),
+            _ => clock::sleep(Duration::from_millis(50)),
         }
     }
 }

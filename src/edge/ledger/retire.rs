@@ -169,7 +169,10 @@ fn give_back(db: &Connection) -> rusqlite::Result<bool> {
     if spare <= 0 || pragma("auto_vacuum")? != INCREMENTAL {
         return Ok(false);
     }
-    db.execute_batch(&format!("PRAGMA incremental_vacuum({})", spare.min(PAGES)))?;
+    // Every step gives one page back.
+    let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({})", spare.min(PAGES)))?;
+    let mut steps = vacuum.query([])?;
+    while steps.next()?.is_some() {}
     Ok(spare > PAGES)
 }
 

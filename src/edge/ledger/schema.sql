@@ -27,6 +27,8 @@
 -- @@severity | text | The rule's severity label; `critical`, `warning` and `info` in the shipped rules.
 -- @@hour | text, ISO 8601 UTC | Beginning of the hour of event time in which the outputs happened.
 -- @@hour_ms | ms since 1970-01-01 UTC | `hour` as a number; filter by this one, it is the key.
+-- @@minute | text, ISO 8601 UTC | Beginning of the minute of event time in which the outputs happened.
+-- @@minute_ms | ms since 1970-01-01 UTC | `minute` as a number; filter by this one, it is the key.
 -- @@complete | 0 or 1 | 1 once all minutes of the hour have left memory (about two hours after its beginning); percentiles
 --   exist from then on.
 -- @@correct | count, 0 or more, at most `labelled` | Labelled outputs that were right.
@@ -306,7 +308,7 @@ CREATE TABLE provisional_baselines (
   levels TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 
--- Every rule set that was offered within 400 days, accepted or refused, with its text and what was found in it, and the one in
+-- Every rule set that was offered, accepted or refused, with its text and what was found in it, and the one in
 -- force; the newest 10,000.
 -- @id | integer | Order of arrival.
 -- @at_ms | ms since 1970-01-01 UTC | When, wall time.
@@ -318,7 +320,7 @@ CREATE TABLE rule_sets (
   who TEXT NOT NULL, diff TEXT NOT NULL, rules INTEGER NOT NULL, diagnostics TEXT NOT NULL, sources TEXT NOT NULL, compiled BLOB
 ) STRICT;
 
--- Alerts, as they stand; 400 days after an alert ended. What it rests on is that of the newest change of state that had
+-- Alerts, as they stand. What it rests on is that of the newest change of state that had
 -- evidence; all of it is empty before.
 -- @id | text, 32 hex digits | The incident; the same after a replay.
 -- @labels | JSON | The stream's labels and the rule's.
@@ -363,7 +365,7 @@ CREATE TABLE alerts (
 CREATE INDEX alerts_open ON alerts (state) WHERE state IN ('pending', 'firing');
 CREATE INDEX alerts_over ON alerts (coalesce(ended_at_ms, started_at_ms)) WHERE state NOT IN ('pending', 'firing');
 
--- Every change of state of every alert; 400 days after the alert ended.
+-- Every change of state of every alert.
 -- @id | text, 32 hex digits | The change of state; the same after a replay.
 -- @at_ms | ms since 1970-01-01 UTC | Event time of the change.
 -- @crossing | JSON | All that was known of it, with the evidence.
@@ -374,7 +376,7 @@ CREATE TABLE alert_events (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX alert_events_by_alert ON alert_events (alert_id, transition);
 
--- The outbox: one row for each message to one receiver, kept 400 days after it was settled. Written with the state that decided
+-- The outbox: one row for each message to one receiver. Written with the state that decided
 -- it, marked when it is out.
 -- @id | text, 32 hex digits | The message; receivers see it as idempotency key.
 -- @created_at_ms | ms since 1970-01-01 UTC | When the message was decided and written down, wall time.
@@ -488,7 +490,7 @@ CREATE TABLE cases (
   PRIMARY KEY (stream_id, at_ms, key)
 ) STRICT, WITHOUT ROWID;
 
--- What was asked of people, and whether the verdict came; 400 days.
+-- What was asked of people, and whether the verdict came.
 -- @id | integer | The request.
 -- @at_ms | ms since 1970-01-01 UTC | When it was made, wall time.
 -- @who | text | Who asked, as they gave their name, or the user of the machine.

@@ -43,7 +43,7 @@ LEFT JOIN provisional_baselines p ON p.stream_id = s.id AND s.baseline = 'provis
 -- @state | `learning`, `in control`, `out of control` | `out of control`: an alert fires. `learning`: there is no baseline yet.
 -- @outputs | count, 0 or more | Outputs since the stream was first seen.
 -- @labelled | count, 0 or more | Labelled outputs since the stream was first seen.
--- @accuracy_n | count, 0 or more | Labelled outputs behind `accuracy`: those in hours that are still kept (400 days).
+-- @accuracy_n | count, 0 or more | Labelled outputs behind `accuracy`: those in days that are still kept (for ever, where the settings say nothing else).
 -- @accuracy | share, 0 to 1 | Share of right ones among them.
 -- @first_seen_at | text, ISO 8601 UTC | Event time of the first output.
 -- @first_seen_ms | ms since 1970-01-01 UTC | `first_seen_at` as a number.
@@ -70,7 +70,7 @@ LEFT JOIN (
   FROM v_open_alerts GROUP BY stream_id
 ) o ON o.stream_id = s.id
 LEFT JOIN (
-  SELECT stream_id, sum(labelled) AS labelled, sum(correct) AS correct FROM v_hours GROUP BY stream_id
+  SELECT stream_id, sum(labelled) AS labelled, sum(correct) AS correct FROM v_days GROUP BY stream_id
 ) h ON h.stream_id = s.id;
 
 -- Accuracy by stream and hour of the output, beside the baseline. Hours without labels have no row. A late label counts in the
@@ -294,8 +294,6 @@ FROM v_hours h JOIN v_stream_baselines b ON b.stream_id = h.stream_id
 WHERE h.latency_n > 0;
 
 -- Latency by stream and minute, for the 14 days that minutes are kept. Percentiles must not be averaged here either.
--- @minute | text, ISO 8601 UTC | Beginning of the minute of event time.
--- @minute_ms | ms since 1970-01-01 UTC | `minute` as a number; the key.
 CREATE VIEW v_latency_minute AS
 SELECT s.id AS stream_id, s.agent, s.task,
   strftime('%Y-%m-%dT%H:%M:00Z', m.start_ms / 1000, 'unixepoch') AS minute, m.start_ms AS minute_ms,
@@ -339,8 +337,9 @@ SELECT d.stream_id, d.agent, d.task, d.day, d.day_ms, d.outputs, d.labelled,
   CAST(d.labelled AS REAL) / nullif(d.outputs, 0) AS label_share, d.correct,
   a.within_hour, a.within_day, a.within_week, a.came, a.delay_p50_ms
 FROM v_days d LEFT JOIN (
-  SELECT stream_id, day_ms, sum(labels) FILTER (WHERE within_ms <= 3600000) AS within_hour,
-    sum(labels) FILTER (WHERE within_ms <= 86400000) AS within_day, sum(labels) FILTER (WHERE within_ms <= 604800000) AS within_week,
+  SELECT stream_id, day_ms, coalesce(sum(labels) FILTER (WHERE within_ms <= 3600000), 0) AS within_hour,
+    coalesce(sum(labels) FILTER (WHERE within_ms <= 86400000), 0) AS within_day,
+    coalesce(sum(labels) FILTER (WHERE within_ms <= 604800000), 0) AS within_week,
     sum(labels) AS came, min(within_ms) FILTER (WHERE 2 * so_far >= of_day) AS delay_p50_ms
   FROM (
     SELECT stream_id, day_ms, within_ms, sum(labels) AS labels,

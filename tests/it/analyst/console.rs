@@ -1,5 +1,5 @@
 //! What the command line says of a database is what the views say.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::process::{Command, Output};
 

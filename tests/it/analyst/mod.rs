@@ -3,6 +3,7 @@
 mod console;
 mod dictionary;
 mod questions;
+mod spans;
 mod views;
 mod world;
 

@@ -1,5 +1,5 @@
 //! The questions of docs/schema.md: every statement runs, and its answer is what the lines say.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+#![expect(clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
