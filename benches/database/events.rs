@@ -11,19 +11,19 @@ use shewhart::engine::units::{Offset, Partition, Timestamp};
 use shewhart::engine::{Effect, Engine, Group, Input, Settings};
 
 /// 2026-01-05T00:00:00Z.
-pub const START: i64 = 1_767_571_200_000;
+pub(crate) const START: i64 = 1_767_571_200_000;
 /// One output in so many gets a verdict, half an hour later.
 const LABELLED: u64 = 20;
 
 /// The events of a day: every stream has `outputs` of them, evenly, each at its own second.
-pub struct Day {
-    pub streams: u64,
-    pub outputs: u64,
+pub(crate) struct Day {
+    pub(crate) streams: u64,
+    pub(crate) outputs: u64,
 }
 
 impl Day {
     /// Calls back for each event, in the order of time: outputs and the verdicts on those of half an hour before.
-    pub fn each(&self, mut take: impl FnMut(i64, &[u8])) -> u64 {
+    pub(crate) fn each(&self, mut take: impl FnMut(i64, &[u8])) -> u64 {
         use std::io::Write as _;
         let mut random = ChaCha8Rng::seed_from_u64(7);
         let step = 86_400_000 / self.outputs;
@@ -68,7 +68,7 @@ impl Day {
 }
 
 /// An engine under the shipped rules, and its ledger.
-pub struct Writer {
+pub(crate) struct Writer {
     ledger: Ledger,
     engine: Engine,
     effects: Vec<Effect>,
@@ -76,7 +76,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
         let sources = shewhart::edge::reload::read(&[rules]).unwrap();
         let rules = Arc::new(compile(&sources).rules.unwrap());
@@ -95,13 +95,13 @@ impl Writer {
         }
     }
 
-    pub fn take(&mut self, payload: &[u8]) {
+    pub(crate) fn take(&mut self, payload: &[u8]) {
         let input = Input::Record { offset: Offset(self.next), appended: None, payload };
         self.engine.step(input, &mut self.effects);
         self.next += 1;
     }
 
-    pub fn commit(&mut self, now: i64) {
+    pub(crate) fn commit(&mut self, now: i64) {
         let effects: Vec<_> = self.effects.drain(..).map(|effect| (Partition(0), effect)).collect();
         let commit = Commit {
             engines: vec![(&mut self.engine, None)],

@@ -63,7 +63,7 @@ fn scan(path: &Path, done: &AtomicBool, scans: &AtomicU64) {
     }
 }
 
-pub fn run(rounds: u64) {
+pub(crate) fn run(rounds: u64) {
     let mut ratios = Vec::new();
     for round in 1..=rounds {
         // In turns, so that what else the machine does meets both alike.

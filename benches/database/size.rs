@@ -9,7 +9,7 @@ use crate::events::{Day, START, Writer};
 /// Event time between two commits: a stream's row is rewritten with each, its rollups are not.
 const EVERY: i64 = 600_000;
 
-pub fn run(streams: u64, outputs: u64) {
+pub(crate) fn run(streams: u64, outputs: u64) {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::new(folder.path());
     let (begun, mut committed) = (Instant::now(), START);
