@@ -91,14 +91,9 @@ impl Agent {
 
     /// Versions of all its streams, each from when the first of them ran it.
     pub(super) fn versions(&self) -> Vec<Release> {
-        let mut first: BTreeMap<&str, Timestamp> = BTreeMap::new();
-        for release in self.streams.iter().flat_map(|stream| &stream.versions) {
-            let at = first.entry(&release.version).or_insert(release.at);
-            *at = release.at.min(*at);
-        }
-        let mut all: Vec<Release> =
-            first.into_iter().map(|(version, at)| Release { at, version: line(version, 24) }).collect();
+        let mut all: Vec<Release> = self.streams.iter().flat_map(Stream::releases).collect();
         all.sort_by_key(|release| release.at);
+        all.dedup_by(|later, first| later.version == first.version);
         all
     }
 }

@@ -102,7 +102,7 @@ impl Figures {
         let legend = format!(
             "{} points of {} each; band: three sigma about the baseline for their number of cases{spread}. {beyond} outside (red), \
              {runs} more at which a run rule of Western Electric fires (orange). A1, A2 …: alerts, see the table; dashed red: when \
-             the change began, shaded: its interval; dotted: a version came.",
+             a change began, shaded at the foot: its interval; dotted: a version came.",
             chart.points.len(),
             if width == Span::DAY { "a day" } else { "an hour" },
         );
@@ -115,10 +115,17 @@ impl Figures {
         let labels = shares(&agent.days, |sums| sums.correct);
         let powered = detail.days.values().any(|day| day.standing.how != How::LabelsOnly);
         let estimates = detail.days.iter().filter_map(|(at, day)| Some((*at, day.standing.estimate?)));
-        let mut lines = vec![Line { name: "labels".to_owned(), ink: Ink::Text, points: labels, band: true }];
+        let mut lines = vec![Line {
+            name: "labels".to_owned(),
+            ink: Ink::Text,
+            points: labels,
+            band: true,
+            whole: agent.total.correct.share(),
+        }];
         if powered {
             let points = estimates.collect();
-            lines.push(Line { name: "estimate".to_owned(), ink: Ink::Second, points, band: false });
+            let whole = detail.standing.estimate.map(|estimate| estimate.value);
+            lines.push(Line { name: "estimate".to_owned(), ink: Ink::Second, points, band: false, whole });
         }
         let baseline = agent.baseline().share();
         let legend = format!(
@@ -135,7 +142,13 @@ impl Figures {
     /// The share of outputs handed to a person, beside what limited production allows.
     pub(super) fn escalation(&mut self, agent: &Agent, period: Period) -> Option<Figure> {
         let points = shares(&agent.days, |sums| sums.escalated);
-        let lines = vec![Line { name: "escalated".to_owned(), ink: Ink::Text, points, band: true }];
+        let lines = vec![Line {
+            name: "escalated".to_owned(),
+            ink: Ink::Text,
+            points,
+            band: true,
+            whole: agent.total.escalated.share(),
+        }];
         let mut before = Counts::default();
         for baseline in agent.streams.iter().filter_map(|stream| stream.baseline.as_ref()) {
             before.merge(baseline.profile.pane.escalated);
@@ -160,7 +173,8 @@ impl Figures {
                 let value = percentile(&day.latency, q)?;
                 Some((*at, Estimate { value, low: value, high: value }))
             });
-            Line { name: name.to_owned(), ink, points: points.collect(), band: false }
+            let whole = percentile(&detail.latency, q);
+            Line { name: name.to_owned(), ink, points: points.collect(), band: false, whole }
         };
         let lines = vec![line("p50", 0.5, Ink::Text), line("p95", 0.95, Ink::Second), line("p99", 0.99, Ink::Third)];
         let mut before = crate::engine::sketch::Histogram::default();
@@ -178,16 +192,16 @@ impl Figures {
     /// How much is labelled.
     pub(super) fn coverage(&mut self, agent: &Agent, period: Period) -> Option<Figure> {
         let points = shares(&agent.days, |sums| Counts { hits: sums.correct.n.min(sums.outputs), n: sums.outputs });
-        let flat = points.into_iter().map(|(at, e)| (at, Estimate { value: e.value, low: e.value, high: e.value }));
-        let lines = vec![Line { name: "judged".to_owned(), ink: Ink::Text, points: flat.collect(), band: false }];
         let whole = Counts { hits: agent.total.correct.n.min(agent.total.outputs), n: agent.total.outputs }.share();
-        let mean = whole.map(|level| Reference { name: "period".to_owned(), level, ink: Ink::Centre });
+        let flat = points.into_iter().map(|(at, e)| (at, Estimate { value: e.value, low: e.value, high: e.value }));
+        let lines =
+            vec![Line { name: "judged".to_owned(), ink: Ink::Text, points: flat.collect(), band: false, whole }];
         let legend =
             "The share of outputs whose verdict has come, by the time of the output. The newest still wait for \
                       theirs."
                 .to_owned();
         let y = "labelled, % of outputs";
-        let references = mean.into_iter().collect();
+        let references = Vec::new();
         self.course("Label coverage", legend, (y, Scale::percent(1)), (lines, references), (agent, period))
     }
 

@@ -45,6 +45,7 @@ pub(super) struct Detail {
     /// Outputs and verdicts by confidence.
     pub(super) confidence: ConfidenceTable,
     pub(super) thresholds: Option<Thresholds>,
+    pub(super) latency: Histogram,
     /// In the order in which they came.
     pub(super) versions: Vec<Version>,
     /// Outputs of hours in which a version came: they count for none.
@@ -106,6 +107,7 @@ impl Detail {
             days: days.collect(),
             thresholds: Thresholds::by_hours(hours),
             confidence: all.table,
+            latency: all.latency,
             versions: told.split_off(told.len().saturating_sub(VERSIONS)),
             between,
         })

@@ -106,9 +106,8 @@ struct AlertLine {
     changed: String,
     fired: String,
     after: String,
-    told: String,
-    taken: String,
-    over: String,
+    /// When it was told, taken on and over.
+    then: Vec<(&'static str, String)>,
     verdict: String,
 }
 
@@ -167,7 +166,7 @@ impl Page {
         Ok(Self {
             title: format!("Agent quality report{who}"),
             period: format!("{} to {}", day(period.0), day(period.1)),
-            head: head(db, request, (agents, found), missing)?,
+            head: head(db, request, agents, missing)?,
             verdict: verdict(agents, found, alerts, period),
             within: duration(request.within),
             overall: overall(&needs).iter().map(NeedRow::of).collect(),
@@ -218,7 +217,7 @@ impl Page {
 fn head(
     db: &Connection,
     request: &Request,
-    (agents, found): (&[Agent], &[Found<'_>]),
+    agents: &[Agent],
     missing: &Missing,
 ) -> rusqlite::Result<Vec<(&'static str, String)>> {
     let streams: usize = agents.iter().map(|agent| agent.streams.len()).sum();
@@ -252,7 +251,7 @@ fn head(
     }
     let share = Counts { hits: labels.n.min(outputs), n: outputs }.share().unwrap_or(0.0);
     Ok(vec![
-        ("Made", moment(request.now)),
+        ("Made", format!("{} by shewhart {}", moment(request.now), env!("CARGO_PKG_VERSION"))),
         ("Database", line(&request.database, 160)),
         ("Topic", topic.map_or_else(|| "–".to_owned(), |topic| line(&topic, 80))),
         ("Agents", format!("{} in {}", count(agents.len() as u64), many(streams, "stream", "streams"))),
@@ -260,7 +259,6 @@ fn head(
         ("Labelled", format!("{} ({})", count(labels.n), percent(share, 1))),
         ("Baseline", if baselines.is_empty() { "none".to_owned() } else { baselines.join(", ") }),
         ("Not counted", if gone.is_empty() { "nothing is known to be missing".to_owned() } else { gone.join("; ") }),
-        ("Read", format!("counts of {}", many(found.len(), "agent", "agents"))),
     ])
 }
 
@@ -273,7 +271,7 @@ fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (from, to): P
     let mut labels = Counts::default();
     agents.iter().for_each(|agent| labels.merge(agent.total.correct));
     let mut told = vec![format!(
-        "From {} to {} {} gave {} outputs, of which {} were judged.",
+        "From {} to {}, {} gave {} outputs, of which {} were judged.",
         day(from),
         day(to),
         many(agents.len(), "agent", "agents"),
@@ -315,13 +313,14 @@ fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (from, to): P
             .map(|(agent, ..)| agent.name.clone())
             .collect();
         if !there.is_empty() {
-            told.push(format!("Every requirement up to {name} is met by {}.", listed(&there)));
+            let up_to = if stage == 0 { format!("for the {name}") } else { format!("up to {name}") };
+            told.push(format!("Every requirement {up_to} is met by {}.", listed(&there)));
         }
     }
     let none: Vec<String> =
         found.iter().filter(|(_, _, needs)| reached(needs) == 0).map(|(agent, ..)| agent.name.clone()).collect();
     if !none.is_empty() {
-        told.push(format!("Not shown to be fit for more than a proof of concept: {}.", listed(&none)));
+        told.push(format!("The proof of concept is not concluded for {}.", listed(&none)));
     }
     told
 }
@@ -581,6 +580,20 @@ impl AlertLine {
             }
             _ => alert.measure.as_deref().map_or_else(|| "–".to_owned(), |word| line(word, 60).replace('_', " ")),
         };
+        let told = match (alert.delivered, alert.decided) {
+            (Some(at), _) => format!("{} after", after(at)),
+            (None, Some(at)) => format!("decided {} after, not delivered", after(at)),
+            (None, None) => "nobody".to_owned(),
+        };
+        let taken = alert.acknowledged.as_ref().map_or_else(
+            || "by nobody".to_owned(),
+            |(at, by)| {
+                let by = by.as_ref().map_or(String::new(), |by| format!(" by {}", line(by, 40)));
+                format!("{} after{by}", after(*at))
+            },
+        );
+        let over =
+            alert.ended.map_or_else(|| format!("no, {}", line(&alert.state, 20)), |at| format!("{} after", after(at)));
         Self {
             number,
             alert: line(&alert.alert, 60),
@@ -590,22 +603,7 @@ impl AlertLine {
             changed: alert.changed.map_or_else(|| "–".to_owned(), |(at, _)| moment(at)),
             fired: moment(alert.fired),
             after: alert.delay().map_or_else(|| "–".to_owned(), delay),
-            told: match (alert.delivered, alert.decided) {
-                (Some(at), _) => format!("{} after", after(at)),
-                (None, Some(at)) => format!("decided {} after, not delivered", after(at)),
-                (None, None) => "nobody was told".to_owned(),
-            },
-            taken: alert.acknowledged.as_ref().map_or_else(
-                || "–".to_owned(),
-                |(at, by)| {
-                    format!(
-                        "{} after{}",
-                        after(*at),
-                        by.as_ref().map_or(String::new(), |by| format!(" by {}", line(by, 40)))
-                    )
-                },
-            ),
-            over: alert.ended.map_or_else(|| line(&alert.state, 20), |at| format!("{} after", after(at))),
+            then: vec![("told", told), ("taken on", taken), ("over", over)],
             verdict: alert.verdict.as_deref().map_or_else(|| "not judged".to_owned(), |verdict| line(verdict, 20)),
         }
     }
