@@ -35,6 +35,18 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// All outputs that were ever counted of it.
+    pub(super) const fn memory_outputs(&self) -> u64 {
+        self.memory.outputs
+    }
+
+    /// Its versions, with names that fit above a chart.
+    pub(super) fn releases(&self) -> Vec<Release> {
+        self.versions.iter().map(|r| Release { at: r.at, version: line(&r.version, 24) }).collect()
+    }
+}
+
 /// What was counted in a span, as `v_hours` has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sums {
@@ -79,14 +91,9 @@ impl Agent {
 
     /// Versions of all its streams, each from when the first of them ran it.
     pub(super) fn versions(&self) -> Vec<Release> {
-        let mut first: BTreeMap<&str, Timestamp> = BTreeMap::new();
-        for release in self.streams.iter().flat_map(|stream| &stream.versions) {
-            let at = first.entry(&release.version).or_insert(release.at);
-            *at = release.at.min(*at);
-        }
-        let mut all: Vec<Release> =
-            first.into_iter().map(|(version, at)| Release { at, version: line(version, 24) }).collect();
+        let mut all: Vec<Release> = self.streams.iter().flat_map(Stream::releases).collect();
         all.sort_by_key(|release| release.at);
+        all.dedup_by(|later, first| later.version == first.version);
         all
     }
 }
@@ -168,8 +175,9 @@ fn sums(db: &Connection, period: Period) -> rusqlite::Result<BTreeMap<i64, BTree
     )?;
     let (from, to) = period;
     let rows = select.query_map(params![width(period).as_millis(), from.as_millis(), to.as_millis()], |row| {
-        let counts = |hits: usize| Ok(Counts { hits: row.get(hits)?, n: row.get(hits + 1)? });
-        let (outputs, correct, escalated, available) = (row.get(2)?, counts(3)?, counts(5)?, counts(7)?);
+        let count = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
+        let counts = |hits: usize| Ok::<_, rusqlite::Error>(Counts { hits: count(hits)?, n: count(hits + 1)? });
+        let (outputs, correct, escalated, available) = (count(2)?, counts(3)?, counts(5)?, counts(7)?);
         let at = Timestamp::from_millis(row.get(1)?);
         Ok((row.get::<_, i64>(0)?, at, Sums { outputs, correct, escalated, available }))
     })?;

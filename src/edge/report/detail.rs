@@ -8,8 +8,8 @@ use super::Period;
 use super::agents::{Agent, Stream, width};
 use crate::edge::ledger::{CountedStream, each_pane};
 use crate::edge::notify::clean::line;
-use crate::engine::confidence::ConfidenceTable;
 use crate::engine::around::Standing;
+use crate::engine::confidence::ConfidenceTable;
 use crate::engine::detect::{Calibration, Reliability, Rung};
 use crate::engine::sketch::{Histogram, Moments, Pane, latency};
 use crate::engine::threshold::Thresholds;
@@ -46,7 +46,6 @@ pub(super) struct Detail {
     pub(super) confidence: ConfidenceTable,
     pub(super) thresholds: Option<Thresholds>,
     pub(super) latency: Histogram,
-    pub(super) cost: Moments,
     /// In the order in which they came.
     pub(super) versions: Vec<Version>,
     /// Outputs of hours in which a version came: they count for none.
@@ -81,14 +80,13 @@ impl Detail {
     pub(super) fn read(db: &Connection, agent: &Agent, period: Period) -> rusqlite::Result<Self> {
         let width = width(period);
         let (mut days, mut all) = (BTreeMap::<Timestamp, Heap>::new(), Heap::default());
-        let (mut hours, mut cost) = (BTreeMap::<Timestamp, ConfidenceTable>::new(), Moments::default());
+        let mut hours = BTreeMap::<Timestamp, ConfidenceTable>::new();
         let (mut versions, mut between) = (BTreeMap::<String, Version>::new(), 0);
         let streams: Vec<CountedStream> = agent.streams.iter().map(|stream| stream.counted.clone()).collect();
         each_pane(db, &streams, period, |counted, hour, pane| {
             days.entry(hour.floor(width)).or_default().add(pane);
             all.add(pane);
             hours.entry(hour).or_default().merge(&pane.by_confidence);
-            cost.merge(&pane.cost_usd);
             let stream = agent.streams.iter().find(|stream| stream.counted.id == counted.id);
             match stream.and_then(|stream| version(stream, hour)) {
                 Some((name, since)) => versions.entry(name.to_owned()).or_default().add(pane, since),
@@ -110,7 +108,6 @@ impl Detail {
             thresholds: Thresholds::by_hours(hours),
             confidence: all.table,
             latency: all.latency,
-            cost,
             versions: told.split_off(told.len().saturating_sub(VERSIONS)),
             between,
         })

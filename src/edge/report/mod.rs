@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use self::agents::Agent;
 use self::alerts::Alerts;
 use self::detail::Detail;
 use crate::engine::detect::DesignCache;
@@ -124,7 +123,7 @@ fn period(request: &Request, newest: Option<Timestamp>) -> Result<Period, Report
 
 /// What did not come to be counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(self) struct Missing {
+struct Missing {
     /// Holes in the log, and records in them.
     gaps: (u64, u64),
     /// Records that were not counted, by why; the newest 10,000 are known.
@@ -135,11 +134,15 @@ impl Missing {
     fn read(db: &Connection, (from, to): Period) -> rusqlite::Result<Self> {
         let ends = params![from.as_millis(), to.as_millis()];
         let select = "SELECT count(*), coalesce(sum(records), 0) FROM v_gaps WHERE at_ms >= ?1 AND at_ms < ?2";
-        let gaps = db.query_row(select, ends, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let gaps = db.query_row(select, ends, |row| {
+            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
+        })?;
         let mut select = db.prepare(
             "SELECT why, count(*) FROM v_rejects WHERE at_ms >= ?1 AND at_ms < ?2 GROUP BY why ORDER BY count(*) DESC, why",
         )?;
-        let rejects = select.query_map(ends, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let rejects = select
+            .query_map(ends, |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?
+            .collect::<Result<_, _>>()?;
         Ok(Self { gaps, rejects })
     }
 }

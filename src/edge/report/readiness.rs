@@ -107,7 +107,13 @@ pub(super) fn stages(
         accuracy(0, PROOF),
         accuracy(1, LIMITED),
         of_counts(
-            &Asked { stage: 1, what: "escalation", level: ESCALATION, least: false, cases: "outputs that say whether they were escalated" },
+            &Asked {
+                stage: 1,
+                what: "escalation",
+                level: ESCALATION,
+                least: false,
+                cases: "outputs that say whether they were escalated",
+            },
             agent.total.escalated,
         ),
         of_counts(
@@ -128,9 +134,16 @@ fn of_counts(asked: &Asked, counts: Counts) -> Need {
 
 fn of_share(asked: &Asked, found: Option<Estimate>, worth: f64) -> Need {
     let Asked { stage, what, level, least, cases } = *asked;
-    let required = format!("{} {}", if least { "above" } else { "below" }, percent(level, if level > 0.99 { 1 } else { 0 }));
-    let base = |observed, met, missing| {
-        Need { stage, what, required: required.clone(), observed, evidence: String::new(), met, missing }
+    let required =
+        format!("{} {}", if least { "above" } else { "below" }, percent(level, if level > 0.99 { 1 } else { 0 }));
+    let base = |observed, met, missing| Need {
+        stage,
+        what,
+        required: required.clone(),
+        observed,
+        evidence: String::new(),
+        met,
+        missing,
     };
     let Some(found) = found else {
         return base("nothing".to_owned(), Met::Unknown, format!("{cases}: there are none in the period"));
@@ -198,7 +211,8 @@ impl Watch {
                 best = Some((rule.alert.clone(), told));
             }
         }
-        let per_day = best.as_ref().and_then(|(_, told)| told.samples_per_day.map(|per_day| per_day * told.cases_per_sample));
+        let per_day =
+            best.as_ref().and_then(|(_, told)| told.samples_per_day.map(|per_day| per_day * told.cases_per_sample));
         Self { stream: stream.name(), best, per_day, why_not: line(&why_not, 300) }
     }
 
@@ -301,7 +315,11 @@ pub(super) fn overall(all: &[(&str, &[Need])]) -> Vec<Need> {
         Some(Need {
             observed: format!("{met} of {} agents", needs.len()),
             evidence: format!("{name}: {}", weakest.observed),
-            missing: if unmet.is_empty() { String::new() } else { format!("{}{more}", unmet.iter().take(5).copied().collect::<Vec<_>>().join(", ")) },
+            missing: if unmet.is_empty() {
+                String::new()
+            } else {
+                format!("{}{more}", unmet.iter().take(5).copied().collect::<Vec<_>>().join(", "))
+            },
             ..(*weakest).clone()
         })
     };
