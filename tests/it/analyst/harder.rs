@@ -233,12 +233,14 @@ fn percentiles_of_a_span_are_those_of_its_outputs() {
 #[test]
 fn confidence_is_counted_by_tenths_and_by_escalation() {
     let outputs = outputs(&world().lines);
-    let stated = |agent: &Value| outputs.iter().filter(move |o| *agent == o.name.0 && o.confidence.is_some());
+    let stated = |agent: &str| -> Vec<&Output> {
+        outputs.iter().filter(|o| o.name.0 == agent && o.confidence.is_some()).collect()
+    };
     let mut seen = [0, 0];
     for row in sound(22) {
         let tenth = (row["low"].as_f64().unwrap() * 10.0).round();
         let inside = |o: &&Output| (o.confidence.unwrap() * 10.0 + 1e-9).floor().min(9.0) == tenth;
-        let part: Vec<&Output> = stated(&row["agent"]).filter(inside).collect();
+        let part: Vec<&Output> = stated(row["agent"].as_str().unwrap()).into_iter().filter(inside).collect();
         count(&row, "outputs", part.len());
         seen[0] += part.len();
         let verdicts = verdicts(part);
@@ -249,7 +251,8 @@ fn confidence_is_counted_by_tenths_and_by_escalation() {
     }
     for row in sound(23) {
         let handed = row["escalated"] == 1;
-        let part: Vec<&Output> = stated(&row["agent"]).filter(|o| o.escalated == handed).collect();
+        let part: Vec<&Output> =
+            stated(row["agent"].as_str().unwrap()).into_iter().filter(|o| o.escalated == handed).collect();
         count(&row, "outputs", part.len());
         seen[1] += part.len();
         accuracy(&row, verdicts(part));
