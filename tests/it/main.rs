@@ -29,6 +29,7 @@ mod receivers;
 mod reload;
 mod rules;
 mod simulate;
+mod sql;
 mod standing;
 mod state;
 mod threshold;
