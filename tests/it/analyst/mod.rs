@@ -1,5 +1,6 @@
 //! What analysts read: the views, their documentation, and the answers they give against numbers counted independently.
 
+mod clients;
 mod console;
 mod dictionary;
 mod harder;

@@ -348,8 +348,9 @@ pub(super) struct Output {
     /// Neither an error nor a timeout.
     pub(super) available: bool,
     pub(super) confidence: Option<f64>,
-    pub(super) escalated: bool,
+    pub(super) escalated: Option<bool>,
     pub(super) latency: Option<f64>,
+    pub(super) cost: Option<f64>,
     /// When somebody said whether it was right, and whether it was.
     pub(super) verdict: Option<(i64, bool)>,
 }
@@ -371,7 +372,8 @@ pub(super) fn outputs(lines: &[String]) -> Vec<Output> {
                 ok: event["status"] == "ok",
                 available: event["status"] != "error" && event["status"] != "timeout",
                 confidence: event["confidence"].as_f64(),
-                escalated: event["escalated"] == true,
+                escalated: event["escalated"].as_bool(),
+                cost: event["cost_usd"].as_f64(),
                 latency: event["latency_ms"].as_f64(),
                 verdict: None,
             });
