@@ -27,6 +27,7 @@ mod real_estimates;
 mod real_lies;
 mod receivers;
 mod reload;
+mod report;
 mod rules;
 mod simulate;
 mod sql;

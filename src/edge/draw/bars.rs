@@ -36,13 +36,13 @@ impl Bars {
         // Names stand above their bars, so that bars begin at the very left.
         let plot = (14.0, top, right, bottom);
         let ends = self.bars.iter().flat_map(|bar| [bar.level.value, bar.level.high]);
-        let mut across = Axis::of(
+        let across = Axis::of(
             ends.chain([0.0]).chain(self.bound.as_ref().map(|(at, _)| *at)),
             false,
             self.scale,
             (plot.0, right),
-        );
-        across.low = 0.0;
+        )
+        .from_zero();
         across.draw_below(&mut canvas, plot, true);
         draw_rims(&mut canvas, plot);
         for (at, bar) in self.bars.iter().enumerate() {

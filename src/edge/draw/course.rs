@@ -78,11 +78,8 @@ impl Course {
         let half = super::control::median(all().map(|(_, e)| (e.high - e.value).max(e.value - e.low)));
         let ends = all().flat_map(|(_, e)| [e.value, e.high.min(e.value + half), e.low.max(e.value - half)]);
         let others = self.references.iter().map(|r| r.level).chain(self.from_zero.then_some(0.0));
-        let mut axis = Axis::of(ends.chain(others), false, self.scale, (layout.plot.3, layout.plot.1));
-        if self.from_zero {
-            axis.low = 0.0;
-        }
-        axis
+        let axis = Axis::of(ends.chain(others), false, self.scale, (layout.plot.3, layout.plot.1));
+        if self.from_zero { axis.from_zero() } else { axis }
     }
 
     /// The middle of a stretch of time.

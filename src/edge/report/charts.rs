@@ -99,13 +99,23 @@ impl Figures {
         } else {
             String::new()
         };
-        let legend = format!(
-            "{} points of {} each; band: three sigma about the baseline for their number of cases{spread}. {beyond} outside (red), \
-             {runs} more at which a run rule of Western Electric fires (orange). A1, A2 …: alerts, see the table; dashed red: when \
-             a change began, shaded at the foot: its interval; dotted: a version came.",
+        let runs = match runs {
+            0 => String::new(),
+            n => format!(", {n} more at which a run rule of Western Electric fires (orange)"),
+        };
+        let mut legend = format!(
+            "{} points of {} each; band: three sigma about the baseline for their number of cases{spread}. {beyond} outside (red){runs}.",
             chart.points.len(),
             if width == Span::DAY { "a day" } else { "an hour" },
         );
+        if !alerts.is_empty() {
+            legend.push_str(
+                " A and a number: an alert of the table below. Dashed: when a change began, its interval at the foot.",
+            );
+        }
+        if !versions.is_empty() {
+            legend.push_str(" Dotted: a version came.");
+        }
         let title = format!("{} of {name}: control chart", capital(&measure));
         self.figure(title, legend, true, |layout| drawn.draw(layout))
     }
