@@ -51,7 +51,7 @@ struct NeedRow {
 
 impl NeedRow {
     fn of(need: &Need) -> Self {
-        let Need { stage, what, required, observed, evidence, met, missing } = need.clone();
+        let Need { stage, what, required, observed, evidence, met, missing, .. } = need.clone();
         let stage = STAGES.get(stage).copied().unwrap_or_default();
         Self { stage, what, required, observed, evidence, met: met.words(), missing }
     }
@@ -288,13 +288,13 @@ fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (from, to): P
         .filter_map(|(agent, detail, _)| {
             let (now, before) = (detail.standing.estimate.or(detail.standing.labels)?, agent.baseline());
             let before = before.share()?;
-            (now.high < before).then(|| format!("{} ({:.1} points)", agent.name, 100.0 * (before - now.value)))
+            (now.high < before).then(|| format!("{} ({:.1} points)", quoted(&agent.name), 100.0 * (before - now.value)))
         })
         .collect();
     if !below.is_empty() {
         told.push(format!("Below their baselines: {}.", listed(&below)));
     }
-    let firing: Vec<String> = agents.iter().filter(|agent| agent.firing > 0).map(|agent| agent.name.clone()).collect();
+    let firing: Vec<String> = agents.iter().filter(|agent| agent.firing > 0).map(|agent| quoted(&agent.name)).collect();
     told.push(match alerts.rows.len() {
         0 => "No alert fired.".to_owned(),
         n => {
@@ -310,7 +310,7 @@ fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (from, to): P
         let there: Vec<String> = found
             .iter()
             .filter(|(_, _, needs)| reached(needs) == stage + 1)
-            .map(|(agent, ..)| agent.name.clone())
+            .map(|(agent, ..)| quoted(&agent.name))
             .collect();
         if !there.is_empty() {
             let up_to = if stage == 0 { format!("for the {name}") } else { format!("up to {name}") };
@@ -318,11 +318,16 @@ fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (from, to): P
         }
     }
     let none: Vec<String> =
-        found.iter().filter(|(_, _, needs)| reached(needs) == 0).map(|(agent, ..)| agent.name.clone()).collect();
+        found.iter().filter(|(_, _, needs)| reached(needs) == 0).map(|(agent, ..)| quoted(&agent.name)).collect();
     if !none.is_empty() {
         told.push(format!("The proof of concept is not concluded for {}.", listed(&none)));
     }
     told
+}
+
+/// A name in a sentence: what agents are called must not read as a part of it.
+fn quoted(name: &str) -> String {
+    format!("“{}”", name.replace(['“', '”'], "\""))
 }
 
 /// Names in a sentence, at most six.
