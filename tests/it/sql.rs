@@ -150,10 +150,9 @@ for sql in ("SELECT hdr_quantile(x'00', 0.5)", "SELECT hdr_merge(1)", "SELECT wi
         print(error)
 "#;
     let Some(extension) = extension() else { return };
-    let able =
-        Command::new(PYTHON).args(["-c", "import sqlite3; sqlite3.connect(':memory:').enable_load_extension(True)"]);
-    let mut able = able;
-    if !able.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+    let able = "import sqlite3; sqlite3.connect(':memory:').enable_load_extension(True)";
+    let able = Command::new(PYTHON).args(["-c", able]).stderr(Stdio::null()).status();
+    if !able.is_ok_and(|status| status.success()) {
         skipped("the extension in Python", "/usr/bin/python3 is missing, or loads no extensions");
         return;
     }
