@@ -265,9 +265,13 @@ pub(super) fn name_lines(canvas: &mut Canvas, layout: Layout, mut names: Vec<Bes
     const APART: f32 = 25.0;
     let (_, top, right, bottom) = layout.plot;
     let within = |y: f32| y.clamp(top + 4.0, bottom - 14.0);
-    names.iter_mut().for_each(|name| name.y = within(name.y));
-    let mut order: Vec<usize> = (0..names.len()).collect();
     let y_of = |names: &[Beside], at: &usize| names.get(*at).map_or(0.0, |name| name.y);
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    if !layout.alone {
+        // What is moved to the same edge keeps its order.
+        order.sort_by(|a, b| y_of(&names, a).total_cmp(&y_of(&names, b)));
+    }
+    names.iter_mut().for_each(|name| name.y = within(name.y));
     order.sort_by(|a, b| y_of(&names, a).total_cmp(&y_of(&names, b)));
     for _ in 0..40 {
         let mut moved = false;

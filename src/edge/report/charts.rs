@@ -24,6 +24,9 @@ use crate::engine::units::{Counts, Estimate, Span, Timestamp};
 /// Bins of the distribution of confidence.
 const BINS: usize = 20;
 
+/// Versions that are marked in a chart.
+const VERSIONS: usize = 12;
+
 /// A chart on the page. The SVG is safe: all text in it was escaped where it was drawn.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Figure {
@@ -89,7 +92,7 @@ impl Figures {
             name_limits: true,
             changes: alerts.iter().filter_map(|(_, alert)| alert.changed).collect(),
             marks: marks.collect(),
-            versions: versions.to_vec(),
+            versions: drawn_of(versions),
             until: period.1.min(chart.points.last().map_or(period.1, |point| point.at.plus(width))),
         };
         let beyond = chart.points.iter().filter(|point| point.beyond).count();
@@ -106,16 +109,14 @@ impl Figures {
         let mut legend = format!(
             "{} points of {} each; band: three sigma about the baseline for their number of cases{spread}. {beyond} outside (red){runs}.",
             chart.points.len(),
-            if width == Span::DAY { "a day" } else { "an hour" },
+            stretch(width),
         );
         if !alerts.is_empty() {
             legend.push_str(
                 " A and a number: an alert of the table below. Dashed: when a change began, its interval at the foot.",
             );
         }
-        if !versions.is_empty() {
-            legend.push_str(" Dotted: a version came.");
-        }
+        legend.push_str(&came(versions));
         let title = format!("{} of {name}: control chart", capital(&measure));
         self.figure(title, legend, true, |layout| drawn.draw(layout))
     }
@@ -194,7 +195,7 @@ impl Figures {
         let reference = percentile(&before, 0.95);
         let references =
             reference.map(|level| Reference { name: "baseline p95".to_owned(), level, ink: Ink::Centre }).into_iter();
-        let legend = "Percentiles of each stretch's own histogram; dotted: a version came.".to_owned();
+        let legend = format!("Percentiles of each stretch's own histogram.{}", came(&agent.versions()));
         let y = "latency, milliseconds";
         self.course("Latency", legend, (y, Scale::millis()), (lines, references.collect()), (agent, period))
     }
@@ -233,7 +234,7 @@ impl Figures {
             width,
             lines,
             references,
-            versions: agent.versions(),
+            versions: drawn_of(&agent.versions()),
             ends: shown(agent, period),
             from_zero: y.starts_with("latency") || y.starts_with("labelled") || y.starts_with("escalation"),
         };
@@ -382,9 +383,32 @@ fn spread(table: &ConfidenceTable) -> Option<(Vec<f64>, f64)> {
     Some((shares, mean))
 }
 
+/// How long a point is.
+fn stretch(width: Span) -> &'static str {
+    match width {
+        Span::HOUR => "an hour",
+        Span::DAY => "a day",
+        _ => "a week",
+    }
+}
+
 /// The name of an axis of time.
 fn over(width: Span) -> String {
-    if width == Span::DAY { "day of the output, UTC" } else { "hour of the output, UTC" }.to_owned()
+    format!("{} of the output, UTC", stretch(width).split(' ').nth(1).unwrap_or_default())
+}
+
+/// Versions that are marked; none where they came too often to tell them apart.
+fn drawn_of(versions: &[Release]) -> Vec<Release> {
+    if versions.len() > VERSIONS { Vec::new() } else { versions.to_vec() }
+}
+
+/// What is said of them.
+fn came(versions: &[Release]) -> String {
+    match versions.len() {
+        0 => String::new(),
+        n if n > VERSIONS => format!(" Versions came {n} times: too often to mark them."),
+        _ => " Dotted: a version came.".to_owned(),
+    }
 }
 
 fn capital(text: &str) -> String {

@@ -207,7 +207,7 @@ impl Watch {
             let live = stream.memory.charts.get(&rule.detect.definition());
             let Some(told) = explain(rule, labels, stream.baseline.as_ref(), live, cache) else { continue };
             if told.arl0.is_none() || told.hopeless {
-                why_not = format!("{}: {}", rule.alert, told.findings.last().map_or("no chart yet", String::as_str));
+                why_not = format!("{}: {}", rule.alert, told.findings.first().map_or("no chart yet", String::as_str));
                 continue;
             }
             let hours = |told: &Explained| seen(told).map_or(f64::INFINITY, |(hours, _)| hours);
