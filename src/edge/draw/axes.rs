@@ -96,7 +96,7 @@ impl Axis {
     }
 
     /// The same axis from 0 on; what is 0 throughout has an axis that is read, too.
-    pub(super) fn from_zero(self) -> Self {
+    pub(super) fn begun_at_zero(self) -> Self {
         let least = if self.scale.is_percent() { 0.01 } else { 1e-3 };
         Self { low: 0.0, high: if self.high < 1e-6 { least } else { self.high }, ..self }
     }
@@ -271,7 +271,9 @@ pub(super) fn name_lines(canvas: &mut Canvas, layout: Layout, mut names: Vec<Bes
         // What is moved to the same edge keeps its order.
         order.sort_by(|a, b| y_of(&names, a).total_cmp(&y_of(&names, b)));
     }
-    names.iter_mut().for_each(|name| name.y = within(name.y));
+    for name in &mut names {
+        name.y = within(name.y);
+    }
     order.sort_by(|a, b| y_of(&names, a).total_cmp(&y_of(&names, b)));
     for _ in 0..40 {
         let mut moved = false;

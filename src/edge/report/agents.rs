@@ -167,7 +167,7 @@ pub(super) fn agents(
         agent.streams.push(stream);
     }
     let mut agents: Vec<Agent> = agents.into_values().collect();
-    agents.sort_by(|a, b| (b.firing, b.fired, b.total.outputs).cmp(&(a.firing, a.fired, a.total.outputs)));
+    agents.sort_by_key(|agent| std::cmp::Reverse((agent.firing, agent.fired, agent.total.outputs)));
     Ok(agents)
 }
 

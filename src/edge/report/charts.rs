@@ -147,7 +147,12 @@ impl Figures {
         let references = baseline.map(|level| Reference { name: "baseline".to_owned(), level, ink: Ink::Centre });
         let references = references.into_iter().collect();
         let y = "accuracy, % of labelled outputs";
-        self.course("Accuracy with its interval", legend, (y, Scale::percent(1)), (lines, references), (agent, period))
+        self.course(
+            ("Accuracy with its interval", legend),
+            (y, Scale::percent(1)),
+            (lines, references),
+            (agent, period),
+        )
     }
 
     /// The share of outputs handed to a person, beside what limited production allows.
@@ -174,7 +179,7 @@ impl Figures {
                       production allows."
             .to_owned();
         let y = "escalation, % of outputs";
-        self.course("Escalation", legend, (y, Scale::percent(1)), (lines, references), (agent, period))
+        self.course(("Escalation", legend), (y, Scale::percent(1)), (lines, references), (agent, period))
     }
 
     /// Percentiles of latency.
@@ -197,11 +202,15 @@ impl Figures {
             reference.map(|level| Reference { name: "baseline p95".to_owned(), level, ink: Ink::Centre }).into_iter();
         let legend = format!("Percentiles of each stretch's own histogram.{}", came(&agent.versions()));
         let y = "latency, milliseconds";
-        self.course("Latency", legend, (y, Scale::millis()), (lines, references.collect()), (agent, period))
+        let scale = Scale::millis(percentile(&detail.latency, 0.5).unwrap_or_default());
+        self.course(("Latency", legend), (y, scale), (lines, references.collect()), (agent, period))
     }
 
     /// How much is labelled.
     pub(super) fn coverage(&mut self, agent: &Agent, period: Period) -> Option<Figure> {
+        if agent.total.correct.n == 0 {
+            return None;
+        }
         let points = shares(&agent.days, |sums| Counts { hits: sums.correct.n.min(sums.outputs), n: sums.outputs });
         let whole = Counts { hits: agent.total.correct.n.min(agent.total.outputs), n: agent.total.outputs }.share();
         let flat = points.into_iter().map(|(at, e)| (at, Estimate { value: e.value, low: e.value, high: e.value }));
@@ -213,13 +222,12 @@ impl Figures {
                 .to_owned();
         let y = "labelled, % of outputs";
         let references = Vec::new();
-        self.course("Label coverage", legend, (y, Scale::percent(1)), (lines, references), (agent, period))
+        self.course(("Label coverage", legend), (y, Scale::percent(1)), (lines, references), (agent, period))
     }
 
     fn course(
         &mut self,
-        title: &str,
-        legend: String,
+        (title, legend): (&str, String),
         (y, scale): (&str, Scale),
         (lines, references): (Vec<Line>, Vec<Reference>),
         (agent, period): (&Agent, Period),
@@ -303,7 +311,7 @@ impl Figures {
         if bars.len() < 2 {
             return None;
         }
-        let chart = Bars { axes: ("version, the oldest first".to_owned(), x.to_owned()), scale, bars, bound };
+        let chart = Bars { axes: ("version, the oldest first".to_owned(), x.to_owned()), scale, rows: bars, bound };
         Some(self.figure(title.to_owned(), legend.to_owned(), false, |layout| chart.draw(layout)))
     }
 
@@ -334,10 +342,11 @@ impl Figures {
             Some(Estimate { value, low: value, high: value })
         };
         let told = "The 95th percentile of each version's merged histogram.";
+        let least = versions.iter().filter_map(|v| percentile(&v.latency, 0.95)).fold(f64::INFINITY, f64::min);
         let latency = self.by_version(
             ("Latency p95 by version", "latency, milliseconds", told),
             versions,
-            Scale::millis(),
+            Scale::millis(least),
             (p95, None),
         );
         [cost, escalation, latency].into_iter().flatten().collect()
@@ -432,7 +441,8 @@ impl VersionRow {
     pub(super) fn of(version: &Version) -> Self {
         let maybe = |counts: Counts| if counts.n > 0 { share(wilson(counts, 0.95)) } else { "–".to_owned() };
         let scale = Scale::dollars(version.cost.mean);
-        let ms = |q| percentile(&version.latency, q).map(|x| Scale::millis().value(x));
+        let fine = Scale::millis(percentile(&version.latency, 0.5).unwrap_or_default());
+        let ms = |q| percentile(&version.latency, q).map(|x| fine.value(x));
         let all: Option<Vec<String>> = [0.5, 0.95, 0.99].into_iter().map(ms).collect();
         Self {
             name: version.name.clone(),

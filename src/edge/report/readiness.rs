@@ -136,8 +136,7 @@ fn of_counts(asked: &Asked, counts: Counts) -> Need {
 
 fn of_share(asked: &Asked, found: Option<Estimate>, worth: f64) -> Need {
     let Asked { stage, what, level, least, cases } = *asked;
-    let required =
-        format!("{} {}", if least { "above" } else { "below" }, percent(level, if level > 0.99 { 1 } else { 0 }));
+    let required = format!("{} {}", if least { "above" } else { "below" }, percent(level, usize::from(level > 0.99)));
     let margin = found.map_or(f64::NEG_INFINITY, |e| if least { e.value - level } else { level - e.value });
     let base = |observed, met, missing| Need {
         stage,
