@@ -231,3 +231,212 @@ impl Aggregate<Option<ConfidenceTable>, Option<Vec<u8>>> for MergeConfidence {
         Ok(merged.flatten().map(|merged| bins::encode(&merged)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rusqlite::types::{FromSql, Value};
+    use rusqlite::{ToSql, params};
+
+    use super::*;
+    use crate::engine::confidence::Cell;
+
+    fn db() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        add(&db).unwrap();
+        db
+    }
+
+    fn ask<T: FromSql>(sql: &str, params: &[&dyn ToSql]) -> std::result::Result<T, String> {
+        db().query_row(sql, params, |row| row.get(0)).map_err(|error| error.to_string())
+    }
+
+    fn latencies(ms: &[f64]) -> Histogram {
+        let mut histogram = Histogram::default();
+        for ms in ms {
+            histogram.add(latency::bin((ms * 1e6) as u64), 1);
+        }
+        histogram
+    }
+
+    fn confidences(cells: &[(u16, bool, [u32; 3])]) -> ConfidenceTable {
+        let mut table = ConfidenceTable::default();
+        for (bin, escalated, [outputs, labelled, right]) in cells {
+            table.add(Place::at(*bin, *escalated), Cell { outputs: *outputs, labelled: *labelled, right: *right });
+        }
+        table
+    }
+
+    #[test]
+    fn latency_is_the_engines() {
+        let histogram = latencies(&(1..=1_000).map(f64::from).collect::<Vec<_>>());
+        let sketch = hdr::encode(&histogram);
+        for q in [0.0, 0.001, 0.5, 0.95, 0.999, 1.0] {
+            let found: f64 = ask("SELECT hdr_quantile(?1, ?2)", params![sketch, q]).unwrap();
+            assert_eq!(Some(found), histogram.quantile_bin(q).map(latency::middle_ms), "{q}");
+            assert!((found / (q * 1_000.0).max(1.0) - 1.0).abs() <= 1.0 / 2_000.0, "{q}: {found}");
+        }
+        for (ms, expected) in
+            [(-1.0, 1_000), (0.0, 1_000), (0.5, 1_000), (500.2, 500), (1_000.2, 0), (f64::MAX, 0), (f64::INFINITY, 0)]
+        {
+            assert_eq!(ask("SELECT hdr_above(?1, ?2)", params![sketch, ms]), Ok(expected), "{ms}");
+        }
+        assert_eq!(ask("SELECT hdr_above(?1, 2000)", params![sketch]), Ok(0));
+        assert_eq!(ask("SELECT hdr_count(?1)", params![sketch]), Ok(1_000));
+    }
+
+    #[test]
+    fn merging_is_the_engines_whatever_the_order() {
+        let (a, b) = (latencies(&[1.0, 2.0, 900.0]), latencies(&[2.0, 5_000.0]));
+        let mut both = a.clone();
+        both.merge(&b);
+        let (a, b) = (hdr::encode(&a), hdr::encode(&b));
+        for (x, y) in [(&a, &b), (&b, &a)] {
+            let merged = ask("SELECT hdr_merge(column1) FROM (VALUES (?1), (NULL), (?2))", params![x, y]);
+            assert_eq!(merged, Ok(hdr::encode(&both)));
+        }
+        let (c, d) =
+            (confidences(&[(3, true, [9, 4, 2]), (270, false, [5, 5, 5])]), confidences(&[(3, true, [1, 1, 0])]));
+        let mut table = c.clone();
+        table.merge(&d);
+        let merged = ask(
+            "SELECT conf_merge(column1) FROM (VALUES (?1), (NULL), (?2))",
+            params![bins::encode(&c), bins::encode(&d)],
+        );
+        assert_eq!(merged, Ok(bins::encode(&table)));
+        for none in [
+            "SELECT hdr_merge(NULL)",
+            "SELECT conf_merge(NULL)",
+            "SELECT hdr_merge(1) WHERE 0",
+            "SELECT conf_merge(1) WHERE 0",
+        ] {
+            assert_eq!(ask(none, &[]), Ok(Value::Null), "{none}");
+        }
+        // Empty ones are something.
+        let empty = hdr::encode(&Histogram::default());
+        assert_eq!(ask("SELECT hdr_count(hdr_merge(?1))", params![empty]), Ok(0));
+        assert_eq!(ask("SELECT hdr_quantile(?1, 0.5)", params![empty]), Ok(Value::Null));
+    }
+
+    #[test]
+    fn confidence_is_json_that_adds_up() {
+        let table = confidences(&[(90, false, [10, 4, 3]), (90, true, [2, 1, 0]), (270, false, [8, 8, 8])]);
+        let sketch = bins::encode(&table);
+        let text: String = ask("SELECT conf_hist(?1)", params![sketch]).unwrap();
+        assert_eq!(
+            text,
+            r#"[{"low":0.9,"high":0.901,"escalated":false,"outputs":10,"labelled":4,"right":3},{"low":0.9,"high":0.901,"escalated":true,"outputs":2,"labelled":1,"right":0},{"low":0.999,"high":1,"escalated":false,"outputs":8,"labelled":8,"right":8}]"#
+        );
+        let sum = "SELECT sum(json_extract(b.value, '$.outputs')) FROM json_each(conf_hist(?1)) b";
+        assert_eq!(ask(sum, params![sketch]), Ok(20));
+        // It is JSON for SQLite, not text in JSON.
+        let kind = "SELECT json_type(json_object('h', conf_hist(?1)), '$.h')";
+        assert_eq!(ask(kind, params![sketch]), Ok("array".to_owned()));
+        for (q, expected) in [(0.0, 0.9005), (0.6, 0.9005), (0.61, 0.9995), (1.0, 0.9995)] {
+            let found: f64 = ask("SELECT conf_quantile(?1, ?2)", params![sketch, q]).unwrap();
+            assert!((found - expected).abs() < 1e-12, "{q}: {found}");
+        }
+        let empty = bins::encode(&ConfidenceTable::default());
+        assert_eq!(ask("SELECT conf_hist(?1)", params![empty]), Ok("[]".to_owned()));
+        assert_eq!(ask("SELECT conf_quantile(?1, 0.5)", params![empty]), Ok(Value::Null));
+    }
+
+    #[test]
+    fn intervals_are_the_engines() {
+        for (k, n) in [(0, 50), (46, 50), (50, 50), (1, 1), (900_000, 1_000_000), (0, i64::MAX), (i64::MAX, i64::MAX)] {
+            let expected = wilson(Counts { hits: k as u64, n: n as u64 }, 0.95);
+            assert_eq!(ask("SELECT wilson_lo(?1, ?2)", params![k, n]), Ok(expected.low), "{k} of {n}");
+            assert_eq!(ask("SELECT wilson_hi(?1, ?2)", params![k, n]), Ok(expected.high), "{k} of {n}");
+            let wide = wilson(Counts { hits: k as u64, n: n as u64 }, 0.99);
+            assert_eq!(ask("SELECT wilson_hi(?1, ?2, 0.99)", params![k, n]), Ok(wide.high), "{k} of {n}");
+        }
+        assert_eq!(ask("SELECT wilson_lo(46.0, 50.0) = wilson_lo(46, 50)", &[]), Ok(1));
+        for none in [
+            "wilson_lo(0, 0)",
+            "wilson_hi(NULL, 5)",
+            "wilson_hi(5, NULL)",
+            "wilson_lo(1, 5, NULL)",
+            "wilson_lo(0, 0, 0.9)",
+        ] {
+            assert_eq!(ask(&format!("SELECT {none}"), &[]), Ok(Value::Null), "{none}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said() {
+        let sketch = hdr::encode(&latencies(&[1.0]));
+        for (call, expected) in [
+            ("hdr_quantile(?1, 95)", "hdr_quantile: q must lie between 0 and 1, 95 does not"),
+            ("hdr_quantile(?1, -1e-9)", "hdr_quantile: q must lie between 0 and 1"),
+            ("hdr_quantile(?1, 9e999)", "hdr_quantile: q must lie between 0 and 1, inf does not"),
+            ("hdr_quantile(?1, '0.5')", "hdr_quantile: the second argument must be a number, not text"),
+            (
+                "hdr_quantile('abc', 0.5)",
+                "hdr_quantile: the first argument must be a sketch, which is a blob, not text",
+            ),
+            ("hdr_quantile(x'', 0.5)", "hdr_quantile: this is no HdrHistogram"),
+            ("hdr_count(zeroblob(1000000))", "hdr_count: this is no HdrHistogram"),
+            ("hdr_count(substr(?1, 1, 30))", "hdr_count: the sketch ends too early"),
+            ("hdr_above(?1, x'00')", "hdr_above: the second argument must be a number, not a blob"),
+            ("hdr_merge(7)", "hdr_merge: the first argument must be a sketch, which is a blob, not 7"),
+            ("hdr_merge(x'01')", "hdr_merge: this is no HdrHistogram"),
+            ("conf_merge(?1)", "conf_merge: this is no table of confidence"),
+            ("conf_quantile(?1, 0.5)", "conf_quantile: this is no table of confidence"),
+            ("conf_hist(x'0102')", "conf_hist: the sketch ends too early"),
+            ("wilson_lo(5, 3)", "wilson_lo: 5 of 3 cannot be"),
+            ("wilson_hi(-1, 3)", "wilson_hi: -1 of 3 cannot be"),
+            ("wilson_hi(0, -3)", "wilson_hi: 0 of -3 cannot be"),
+            ("wilson_lo(5.5, 7)", "wilson_lo: the first argument must be a whole number, not 5.5"),
+            ("wilson_lo(1, 9e999)", "wilson_lo: the second argument must be a whole number, not inf"),
+            ("wilson_lo(1, 2, 95)", "wilson_lo: the level must lie between 0.5 and 0.999999, 95 does not"),
+            ("wilson_lo(1, 2, '0.9')", "wilson_lo: the third argument must be a number, not text"),
+        ] {
+            let sql = if call.contains("?1") { format!("SELECT {call}") } else { format!("SELECT {call}, ?1") };
+            let error = ask::<Value>(&sql, params![sketch]).unwrap_err();
+            assert!(error.starts_with(expected), "{call}: {error}");
+        }
+        assert_eq!(
+            ask("SELECT hdr_quantile(NULL, 95)", &[]).map(|value: Value| value),
+            Err("hdr_quantile: q must lie between 0 and 1, 95 does not; the 95th percentile is 0.95".to_owned())
+        );
+        // What is no number is NULL for SQLite.
+        assert_eq!(ask("SELECT hdr_quantile(?1, ?2)", params![sketch, f64::NAN]), Ok(Value::Null));
+    }
+
+    #[test]
+    fn they_may_stand_where_the_schema_is_not_trusted() {
+        let db = db();
+        db.execute_batch(
+            "PRAGMA trusted_schema = OFF; CREATE TABLE t (k INTEGER, n INTEGER, sketch BLOB, lo REAL AS (wilson_lo(k, n)));
+             CREATE INDEX by_p95 ON t (hdr_quantile(sketch, 0.95));
+             CREATE VIEW v AS SELECT lo, hdr_count(sketch) AS seen FROM t;",
+        )
+        .unwrap();
+        db.execute("INSERT INTO t (k, n, sketch) VALUES (46, 50, ?1)", [hdr::encode(&latencies(&[3.0]))]).unwrap();
+        let found: (f64, i64) =
+            db.query_row("SELECT lo, seen FROM v", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(found, (wilson(Counts { hits: 46, n: 50 }, 0.95).low, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_arguments_are_nothing_panics(
+            blob in proptest::collection::vec(any::<u8>(), 0..120), begin in 0..3_usize, x in any::<f64>(), k in any::<i64>(), n in any::<i64>(),
+        ) {
+            let begin = [&[][..], &[0x1c, 0x84, 0x93, 0x14], &[1]][begin];
+            let blob = [begin, &blob].concat();
+            let db = db();
+            for sql in [
+                "hdr_quantile(?1, ?2)", "hdr_count(?1)", "hdr_above(?1, ?2)", "hdr_merge(?1)", "conf_quantile(?1, ?2)", "conf_hist(?1)",
+                "conf_merge(?1)", "wilson_lo(?3, ?4, ?2)", "wilson_hi(?3, ?4)", "wilson_lo(?2, ?3)",
+            ] {
+                let sql = format!("SELECT {sql}, ?1, ?2, ?3, ?4");
+                let answer: Result<Value> = db.query_row(&sql, params![blob, x, k, n], |row| row.get(0));
+                if let Err(error) = answer {
+                    let said = error.to_string();
+                    prop_assert!(["hdr_", "conf_", "wilson_"].iter().any(|head| said.starts_with(head)), "{}: {}", sql, said);
+                }
+            }
+        }
+    }
+}

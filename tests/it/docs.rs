@@ -45,7 +45,7 @@ pub(crate) fn files(folder: &str, ending: &str) -> Vec<String> {
 }
 
 /// The fenced blocks of a document with their language, indented ones included.
-fn blocks(text: &str) -> Vec<(String, String)> {
+pub(crate) fn blocks(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut open: Option<(String, String)> = None;
     for line in text.lines() {
@@ -166,7 +166,7 @@ fn call(line: &str) -> Option<&str> {
 #[test]
 fn every_command_line_is_understood() {
     let mut tried = 0;
-    for path in TRIED.into_iter().chain(["docs/schema.md", "fixtures/README.md"]) {
+    for path in TRIED.into_iter().chain(["docs/schema.md", "docs/sql.md", "fixtures/README.md"]) {
         let text = read(path);
         let in_blocks: Vec<String> = blocks(&text)
             .iter()

@@ -30,6 +30,7 @@ mod reload;
 mod report;
 mod rules;
 mod simulate;
+mod sql;
 mod standing;
 mod state;
 mod threshold;

@@ -254,6 +254,17 @@ fn nothing_unwraps_outside_tests() {
     }
 }
 
+/// SQLite calls the extension by C's conventions; nothing else needs the word.
+#[test]
+fn one_file_is_unsafe() {
+    let word = concat!("un", "safe");
+    for path in files("src", ".rs").into_iter().chain(files("tests", ".rs")).chain(files("benches", ".rs")) {
+        let said = path != "tests/it/tidy.rs" && code(&path).contains(word);
+        assert_eq!(said, path == "src/sql/extension.rs", "{path}");
+    }
+    assert!(read("Cargo.toml").contains("unsafe_code = \"deny\""));
+}
+
 #[test]
 fn nothing_is_left_undone() {
     const BANNED: [&str; 6] = [
