@@ -136,8 +136,7 @@ fn of_counts(asked: &Asked, counts: Counts) -> Need {
 
 fn of_share(asked: &Asked, found: Option<Estimate>, worth: f64) -> Need {
     let Asked { stage, what, level, least, cases } = *asked;
-    let required =
-        format!("{} {}", if least { "above" } else { "below" }, percent(level, if level > 0.99 { 1 } else { 0 }));
+    let required = format!("{} {}", if least { "above" } else { "below" }, percent(level, usize::from(level > 0.99)));
     let margin = found.map_or(f64::NEG_INFINITY, |e| if least { e.value - level } else { level - e.value });
     let base = |observed, met, missing| Need {
         stage,
@@ -207,7 +206,7 @@ impl Watch {
             let live = stream.memory.charts.get(&rule.detect.definition());
             let Some(told) = explain(rule, labels, stream.baseline.as_ref(), live, cache) else { continue };
             if told.arl0.is_none() || told.hopeless {
-                why_not = format!("{}: {}", rule.alert, told.findings.last().map_or("no chart yet", String::as_str));
+                why_not = format!("{}: {}", rule.alert, told.findings.first().map_or("no chart yet", String::as_str));
                 continue;
             }
             let hours = |told: &Explained| seen(told).map_or(f64::INFINITY, |(hours, _)| hours);
