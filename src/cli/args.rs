@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::chart::args::ChartArgs;
 use super::check::CheckArgs;
 use super::db::args::DbArgs;
 use super::design::args::DesignArgs;
 use super::label_queue::LabelQueueArgs;
+use super::report::ReportArgs;
 use super::rules::args::RulesArgs;
 use super::threshold::ThresholdArgs;
 use crate::engine::Group;
@@ -56,6 +58,8 @@ pub enum Command {
     /// Draw the classical chart of a share by hours or days, with run rules; it looks and never alarms
     #[command(after_help = "Example: shewhart chart --db data/shewhart.db --agent invoice-triage --measure accuracy")]
     Chart(ChartArgs),
+    /// One HTML file for a review: readiness, accuracy, control charts, drift, cost, alerts with their delays
+    Report(ReportArgs),
     /// Which cases people should judge next: those whose verdicts tell soonest whether something is wrong
     LabelQueue(LabelQueueArgs),
     /// What each threshold on confidence would do: coverage, accuracy, escalations, with intervals
@@ -135,42 +139,6 @@ pub struct RunArgs {
     /// Also write every message as an .eml file to this folder, whatever the receivers
     #[arg(long)]
     pub mail_dir: Option<PathBuf>,
-}
-
-/// `chart`.
-#[derive(Debug, Args)]
-pub struct ChartArgs {
-    /// The daemon's database, or one that `replay --db` wrote
-    #[arg(long)]
-    pub db: PathBuf,
-    /// Only streams of this agent
-    #[arg(long)]
-    pub agent: Option<String>,
-    /// Only streams of this task
-    #[arg(long)]
-    pub task: Option<String>,
-    /// What to draw: accuracy, escalation_rate, override_rate or error_rate
-    #[arg(long, default_value = "accuracy")]
-    pub measure: String,
-    /// How much time is one point
-    #[arg(long, value_enum, default_value_t)]
-    pub by: Width,
-    /// How many points, the newest
-    #[arg(long, default_value_t = 60)]
-    pub last: usize,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
-}
-
-/// How much time one point of a chart covers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Width {
-    /// An hour.
-    Hour,
-    /// A day, from midnight to midnight UTC.
-    #[default]
-    Day,
 }
 
 /// `explain`.

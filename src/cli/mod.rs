@@ -4,7 +4,7 @@ mod accuracy;
 pub mod args;
 mod baseline;
 mod calibration;
-mod chart;
+pub mod chart;
 pub mod check;
 mod console;
 mod daemon;
@@ -16,6 +16,7 @@ mod input;
 pub mod label_queue;
 mod people;
 mod replay;
+pub mod report;
 pub mod rules;
 mod run;
 mod simulate;
@@ -62,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Design(args) => design::design(&args),
         Command::Chart(args) => chart::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::LabelQueue(args) => label_queue::run(&args),
         Command::Threshold(args) => threshold::run(&args),
         Command::Replay(args) => replay::replay(&args),

@@ -19,6 +19,7 @@ pub mod notify;
 mod offer;
 mod payload;
 pub mod reload;
+pub mod report;
 mod show;
 pub mod telemetry;
 mod users;

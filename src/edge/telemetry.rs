@@ -73,6 +73,8 @@ pub struct Snapshot {
     pub silences: usize,
     /// The promoted baseline in force, empty where there is none.
     pub baseline: String,
+    /// Bytes of the database, and of its write-ahead log.
+    pub database: (u64, u64),
 }
 
 /// Where the newest snapshot hangs.
@@ -221,6 +223,9 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
         "When rule files were last taken.",
         seconds(snapshot.reloaded_at),
     );
+    let (file, log) = snapshot.database;
+    page.gauge("shewhart_database_bytes", "Size of the database.", file as f64);
+    page.gauge("shewhart_database_log_bytes", "Size of its write-ahead log.", log as f64);
     page.gauge("shewhart_silences", "Silences in force.", snapshot.silences as f64);
     page.gauge(
         "shewhart_rules",

@@ -82,7 +82,7 @@ fn every_function_is_in_the_manual() {
 }
 
 /// The extension, built once beside the tests' own target folder as the manual builds it, or where `SHEWHART_EXTENSION` says.
-fn extension() -> Option<&'static Path> {
+pub(crate) fn extension() -> Option<&'static Path> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
         if let Some(path) = std::env::var_os("SHEWHART_EXTENSION") {

@@ -1,9 +1,11 @@
 //! `shewhart chart`: the classical chart of a share by hours or days, drawn with letters. It looks, it never alarms.
 
+pub mod args;
 mod picture;
 
+use self::args::{ChartArgs, Width};
 use self::picture::picture;
-use super::args::{ChartArgs, Format, Width};
+use super::args::Format;
 use super::table::stream;
 use super::{Invalid, OK, db, explain, print};
 use crate::edge::classical::{Chart, SHARES, Share, Window, chart, share_of};

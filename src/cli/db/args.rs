@@ -47,26 +47,11 @@ pub enum DbCommand {
         db: PathBuf,
     },
     /// Print the tables and views
-    Schema(SchemaArgs),
-}
-
-/// `db schema`.
-#[derive(Debug, Args)]
-pub struct SchemaArgs {
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = SchemaFormat::Sql)]
-    pub output: SchemaFormat,
-}
-
-/// How tables and views are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SchemaFormat {
-    /// The statements that make them, with comments.
-    Sql,
-    /// The reference of docs/schema.md.
-    Markdown,
-    /// A list of objects with their columns.
-    Json,
+    Schema {
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t = SchemaFormat::Sql)]
+        output: SchemaFormat,
+    },
 }
 
 /// `db query`.
@@ -124,6 +109,17 @@ pub enum QueryFormat {
     Json,
     /// A Markdown table.
     Markdown,
+}
+
+/// How tables and views are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// The statements that make them, with comments.
+    Sql,
+    /// The reference of docs/schema.md.
+    Markdown,
+    /// A list of objects with their columns.
+    Json,
 }
 
 /// What files an export writes.

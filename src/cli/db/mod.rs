@@ -25,7 +25,7 @@ pub(super) fn db(args: &DbArgs) -> anyhow::Result<u8> {
         DbCommand::Query(args) => query::query(args),
         DbCommand::Export(args) => export::export(args),
         DbCommand::Vacuum { db } => shrink(db),
-        DbCommand::Schema(args) => print_schema(args.output),
+        DbCommand::Schema { output } => print_schema(*output),
     }
 }
 

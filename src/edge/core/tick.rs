@@ -139,6 +139,7 @@ impl Core {
         self.status.silences = self.router.silences().filter(|s| s.starts_at <= clock::now()).count();
         self.status.promised = promised(&self.engines);
         self.status.budget_per_week = self.shares.per_week();
+        self.status.database = self.ledger.bytes();
         match self.ledger.outbox_counts() {
             Ok(counts) => {
                 // A receiver for which nothing waits is 0, not missing.

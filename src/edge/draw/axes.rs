@@ -95,6 +95,12 @@ impl Axis {
         Self { low, high: high.max(low + 1e-9), from: ends.0, to: ends.1, scale }
     }
 
+    /// The same axis from 0 on; what is 0 throughout has an axis that is read, too.
+    pub(super) fn begun_at_zero(self) -> Self {
+        let least = if self.scale.is_percent() { 0.01 } else { 1e-3 };
+        Self { low: 0.0, high: if self.high < 1e-6 { least } else { self.high }, ..self }
+    }
+
     /// Where a value lies; may lie outside, never further than the axis is long.
     pub(super) fn at(&self, value: f64) -> f32 {
         let share = ((value - self.low) / (self.high - self.low)).clamp(-1.0, 2.0);
@@ -139,13 +145,14 @@ impl Axis {
         let mut free = f32::NEG_INFINITY;
         for (value, text) in self.levels() {
             let (x, half) = (self.at(value), canvas.width(&text, SMALL) / 2.0);
+            let middle = x.max(half + 2.0);
             canvas.line(
                 [(x, if grid { top } else { bottom }), (x, bottom + 4.0)],
                 hair(if grid { Ink::Grid } else { Ink::Edge }),
             );
-            if x - half > free {
-                canvas.words(&text, (x, bottom + 17.0), small(Anchor::Middle, Ink::Faint));
-                free = x + half + 6.0;
+            if middle - half > free {
+                canvas.words(&text, (middle, bottom + 17.0), small(Anchor::Middle, Ink::Faint));
+                free = middle + half + 6.0;
             }
         }
     }
@@ -258,9 +265,15 @@ pub(super) fn name_lines(canvas: &mut Canvas, layout: Layout, mut names: Vec<Bes
     const APART: f32 = 25.0;
     let (_, top, right, bottom) = layout.plot;
     let within = |y: f32| y.clamp(top + 4.0, bottom - 14.0);
-    names.iter_mut().for_each(|name| name.y = within(name.y));
-    let mut order: Vec<usize> = (0..names.len()).collect();
     let y_of = |names: &[Beside], at: &usize| names.get(*at).map_or(0.0, |name| name.y);
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    if !layout.alone {
+        // What is moved to the same edge keeps its order.
+        order.sort_by(|a, b| y_of(&names, a).total_cmp(&y_of(&names, b)));
+    }
+    for name in &mut names {
+        name.y = within(name.y);
+    }
     order.sort_by(|a, b| y_of(&names, a).total_cmp(&y_of(&names, b)));
     for _ in 0..40 {
         let mut moved = false;

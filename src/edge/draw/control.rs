@@ -126,8 +126,10 @@ impl ControlChart {
         for (at, (earliest, latest)) in &self.changes {
             canvas.clip(Some(layout.plot));
             let (a, b) = (times.x(*earliest), times.x(*latest));
+            // On a page several changes may lie over one another: their intervals stand at the foot of the plot.
+            let top = if layout.alone { top } else { bottom - 9.0 };
             canvas.area([(a, top), (b, top), (b, bottom), (a, bottom)], Ink::Shade);
-            let x = times.x(*at);
+            let (x, top) = (times.x(*at), layout.plot.1);
             canvas.line([(x, top), (x, bottom)], Pen { ink: Ink::Alarm, width: 1.2, dash: Some((5.0, 3.0)) });
             canvas.clip(None);
         }
@@ -161,7 +163,9 @@ impl ControlChart {
         };
         let mut names = vec![beside("baseline", self.centre, Ink::Centre)];
         names.extend(self.bound.map(|bound| beside("bound", bound, Ink::Bound)));
-        if let Some(last) = self.points.last().filter(|_| self.name_limits) {
+        let usual = self.usual();
+        let last = self.points.iter().rfind(|point| !is_thin(point, usual));
+        if let Some(last) = last.filter(|_| self.name_limits) {
             names.push(beside("upper limit", last.high, Ink::Faint));
             names.push(beside("lower limit", last.low, Ink::Faint));
         }
@@ -213,7 +217,11 @@ impl ControlChart {
             let meets = |start: f32| taken.iter().find(|(a, b)| start < b + 8.0 && start + width > a - 8.0).copied();
             if let Some((from, to)) = meets(start) {
                 let fits = |s: &f32| *s >= 16.0 && s + width <= last && meets(*s).is_none();
-                let Some(aside) = [from - 8.0 - width, to + 8.0].into_iter().find(fits) else { continue };
+                let mut places = [from - 8.0 - width, to + 8.0];
+                if !layout.alone && x >= f32::midpoint(from, to) - 0.5 {
+                    places.reverse();
+                }
+                let Some(aside) = places.into_iter().find(fits) else { continue };
                 start = aside;
             }
             canvas.words(name, (start, y), small(Anchor::Start, *ink));

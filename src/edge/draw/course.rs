@@ -14,6 +14,8 @@ pub(in crate::edge) struct Line {
     /// The beginning of each stretch of time, and its level with an interval; one without width has no band.
     pub(in crate::edge) points: Vec<(Timestamp, Estimate)>,
     pub(in crate::edge) band: bool,
+    /// The level over all of it, told beside the plot.
+    pub(in crate::edge) whole: Option<f64>,
 }
 
 /// A level that lines are compared with.
@@ -76,11 +78,8 @@ impl Course {
         let half = super::control::median(all().map(|(_, e)| (e.high - e.value).max(e.value - e.low)));
         let ends = all().flat_map(|(_, e)| [e.value, e.high.min(e.value + half), e.low.max(e.value - half)]);
         let others = self.references.iter().map(|r| r.level).chain(self.from_zero.then_some(0.0));
-        let mut axis = Axis::of(ends.chain(others), false, self.scale, (layout.plot.3, layout.plot.1));
-        if self.from_zero {
-            axis.low = 0.0;
-        }
-        axis
+        let axis = Axis::of(ends.chain(others), false, self.scale, (layout.plot.3, layout.plot.1));
+        if self.from_zero { axis.begun_at_zero() } else { axis }
     }
 
     /// The middle of a stretch of time.
@@ -110,18 +109,19 @@ impl Course {
     fn draw_line(&self, canvas: &mut Canvas, line: &Line, (times, levels): (&Times, &Axis)) {
         for part in self.runs(line) {
             let points: Vec<_> = part.iter().map(|(at, e)| (self.column(times, *at), levels.row(e.value))).collect();
-            if part.len() < 40 {
-                points.iter().for_each(|at| canvas.disc(*at, 2.2, line.ink));
+            // A stretch alone makes no line.
+            if let [alone] = points.as_slice() {
+                canvas.disc(*alone, 2.2, line.ink);
             }
             canvas.line(points, Pen { ink: line.ink, width: 1.6, dash: None });
         }
     }
 
-    /// Names of lines and levels right of the plot, a line's with its last value.
+    /// Names of lines and levels right of the plot, a line's with its level over all of it.
     fn name(&self, canvas: &mut Canvas, layout: Layout, levels: &Axis) {
         let lines = self.lines.iter().filter_map(|line| {
             let (_, last) = line.points.last()?;
-            Some((line.name.clone(), last.value, line.ink))
+            Some((line.name.clone(), line.whole.unwrap_or(last.value), line.ink))
         });
         let references = self.references.iter().map(|r| (r.name.clone(), r.level, r.ink));
         let beside = |(name, level, ink)| Beside { name, value: self.scale.value(level), y: levels.row(level), ink };

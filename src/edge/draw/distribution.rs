@@ -32,8 +32,7 @@ impl Distribution {
         let (left, top, right, bottom) = layout.plot;
         let scale = Scale::percent(1);
         let highest = self.steps.iter().flat_map(|steps| steps.shares.iter().copied());
-        let mut levels = Axis::of(highest.chain([0.0]), false, scale, (bottom, top));
-        levels.low = 0.0;
+        let levels = Axis::of(highest.chain([0.0]), false, scale, (bottom, top)).begun_at_zero();
         let (low, high) = self.shown();
         let across = Axis { low, high, from: left, to: right, scale };
         levels.draw(&mut canvas, layout.plot);
@@ -59,7 +58,7 @@ impl Distribution {
     /// From the lowest bin that holds anything to 1.
     fn shown(&self) -> (f64, f64) {
         let first = self.steps.iter().filter_map(|steps| {
-            let bin = steps.shares.iter().position(|share| *share > 0.0005)?;
+            let bin = steps.shares.iter().position(|share| *share > 0.004)?;
             Some(bin as f64 / steps.shares.len() as f64)
         });
         (first.fold(0.95, f64::min), 1.0)

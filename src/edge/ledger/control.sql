@@ -109,3 +109,32 @@ SELECT r.stream_id, r.agent, r.task, r.measure, r.period, r.start, r.start_ms, r
     || iif(r7, '7 ', '') || iif(r8, '8', '')) AS nelson,
   trim(iif(r1, '1 ', '') || iif(r5, '2 ', '') || iif(r6, '3 ', '') || iif(run8, '4', '')) AS western_electric
 FROM rooted r;
+
+-- Every time that a chart of a rule was out of control, from the first point beyond its limit to the first one within it again, whether or
+-- not an alert came of it: alerts wait for their `for`, and need the grade that the rule asks for. Points are hourly, so a signal may
+-- have begun up to an hour before.
+-- @signalled_at | text, ISO 8601 UTC | Event time of the first point beyond the limit.
+-- @signalled_at_ms | ms since 1970-01-01 UTC | `signalled_at` as a number.
+-- @ended_at | text, ISO 8601 UTC | Event time of the first point within the limit again; empty while it lasts.
+-- @ended_at_ms | ms since 1970-01-01 UTC | `ended_at` as a number.
+-- @points | count, 1 or more | Points beyond the limit.
+-- @statistic | number | What was plotted at the first of them.
+-- @statistic_max | number | The most that was plotted meanwhile.
+-- @samples | count, 0 or more | Samples judged by the first of them.
+CREATE VIEW v_signals AS
+WITH marked AS (
+  SELECT *, lag(out_of_control, 1, 0) OVER line AS before,
+    min(CASE WHEN NOT out_of_control THEN at_ms END) OVER (line ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS next_within
+  FROM chart_points WINDOW line AS (PARTITION BY stream_id, chart ORDER BY at_ms)
+),
+runs AS (
+  SELECT *, sum(out_of_control AND NOT before) OVER (PARTITION BY stream_id, chart ORDER BY at_ms) AS run FROM marked
+)
+SELECT r.stream_id, s.agent, s.task, r.chart, r.measure,
+  strftime('%Y-%m-%dT%H:%M:%fZ', min(r.at_ms) / 1000.0, 'unixepoch') AS signalled_at, min(r.at_ms) AS signalled_at_ms,
+  strftime('%Y-%m-%dT%H:%M:%fZ', max(r.next_within) / 1000.0, 'unixepoch') AS ended_at, max(r.next_within) AS ended_at_ms,
+  count(*) AS points, max(CASE WHEN NOT r.before THEN r.statistic END) AS statistic, max(r.statistic) AS statistic_max,
+  max(CASE WHEN NOT r.before THEN r.limit_value END) AS limit_value, max(CASE WHEN NOT r.before THEN r.samples END) AS samples,
+  max(r.method) AS method
+FROM runs r JOIN streams s ON s.id = r.stream_id
+WHERE r.out_of_control GROUP BY r.stream_id, r.chart, r.run;

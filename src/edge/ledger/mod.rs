@@ -289,8 +289,8 @@ impl Ledger {
     /// # Errors
     /// What SQLite says.
     pub fn shrink_log(&self, bytes: u64) -> Result<(), LedgerError> {
-        let size = with_suffix(&self.path, "-wal").metadata().map_or(0, |m| m.len());
-        if size > bytes {
+        let (_, log) = self.bytes();
+        if log > bytes {
             // Where somebody reads, it is done another time: the loop must not wait for them.
             let run = || -> rusqlite::Result<()> {
                 self.db.busy_timeout(Duration::ZERO)?;
@@ -301,6 +301,12 @@ impl Ledger {
             run().map_err(|source| self.sqlite("checkpointing", source))?;
         }
         Ok(())
+    }
+
+    /// Bytes of the file and of its write-ahead log.
+    pub fn bytes(&self) -> (u64, u64) {
+        let of = |path: &Path| path.metadata().map_or(0, |m| m.len());
+        (of(&self.path), of(&with_suffix(&self.path, "-wal")))
     }
 
     /// The file.

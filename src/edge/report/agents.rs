@@ -15,6 +15,8 @@ use crate::engine::units::{Counts, Span, Timestamp};
 
 /// From so long a period on a point of a course is a day; below it is an hour.
 const DAYS_FROM: Span = Span::DAY.times(4);
+/// From so long a period on it is a week.
+const WEEKS_FROM: Span = Span::DAY.times(120);
 
 /// One stream.
 pub(super) struct Stream {
@@ -32,6 +34,18 @@ impl Stream {
     pub(super) fn name(&self) -> String {
         let others = self.counted.labels.iter().filter(|(name, _)| *name != "agent");
         line(&others.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", "), 60)
+    }
+}
+
+impl Stream {
+    /// All outputs that were ever counted of it.
+    pub(super) const fn memory_outputs(&self) -> u64 {
+        self.memory.outputs
+    }
+
+    /// Its versions, with names that fit above a chart.
+    pub(super) fn releases(&self) -> Vec<Release> {
+        self.versions.iter().map(|r| Release { at: r.at, version: line(&r.version, 24) }).collect()
     }
 }
 
@@ -79,21 +93,20 @@ impl Agent {
 
     /// Versions of all its streams, each from when the first of them ran it.
     pub(super) fn versions(&self) -> Vec<Release> {
-        let mut first: BTreeMap<&str, Timestamp> = BTreeMap::new();
-        for release in self.streams.iter().flat_map(|stream| &stream.versions) {
-            let at = first.entry(&release.version).or_insert(release.at);
-            *at = release.at.min(*at);
-        }
-        let mut all: Vec<Release> =
-            first.into_iter().map(|(version, at)| Release { at, version: line(version, 24) }).collect();
+        let mut all: Vec<Release> = self.streams.iter().flat_map(Stream::releases).collect();
         all.sort_by_key(|release| release.at);
+        all.dedup_by(|later, first| later.version == first.version);
         all
     }
 }
 
 /// How much time one point of a course is.
 pub(super) fn width((from, to): Period) -> Span {
-    if to.since(from) >= DAYS_FROM { Span::DAY } else { Span::HOUR }
+    match to.since(from) {
+        long if long > WEEKS_FROM => Span::DAY.times(7),
+        long if long >= DAYS_FROM => Span::DAY,
+        _ => Span::HOUR,
+    }
 }
 
 /// All streams with outputs, of one agent where it is named.
@@ -154,7 +167,7 @@ pub(super) fn agents(
         agent.streams.push(stream);
     }
     let mut agents: Vec<Agent> = agents.into_values().collect();
-    agents.sort_by(|a, b| (b.firing, b.fired, b.total.outputs).cmp(&(a.firing, a.fired, a.total.outputs)));
+    agents.sort_by_key(|agent| std::cmp::Reverse((agent.firing, agent.fired, agent.total.outputs)));
     Ok(agents)
 }
 
@@ -168,8 +181,9 @@ fn sums(db: &Connection, period: Period) -> rusqlite::Result<BTreeMap<i64, BTree
     )?;
     let (from, to) = period;
     let rows = select.query_map(params![width(period).as_millis(), from.as_millis(), to.as_millis()], |row| {
-        let counts = |hits: usize| Ok(Counts { hits: row.get(hits)?, n: row.get(hits + 1)? });
-        let (outputs, correct, escalated, available) = (row.get(2)?, counts(3)?, counts(5)?, counts(7)?);
+        let count = |at: usize| row.get::<_, i64>(at).map(i64::unsigned_abs);
+        let counts = |hits: usize| Ok::<_, rusqlite::Error>(Counts { hits: count(hits)?, n: count(hits + 1)? });
+        let (outputs, correct, escalated, available) = (count(2)?, counts(3)?, counts(5)?, counts(7)?);
         let at = Timestamp::from_millis(row.get(1)?);
         Ok((row.get::<_, i64>(0)?, at, Sums { outputs, correct, escalated, available }))
     })?;

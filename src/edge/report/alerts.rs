@@ -99,11 +99,9 @@ impl Alerts {
              ORDER BY a.fired_at_ms, a.alert_id",
         )?;
         let rows = select.query_map(params![from.as_millis(), to.as_millis(), agent], |row| {
-            let at = |column: usize| Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis));
-            let changed = at(8)?.map(|changed| {
-                let ends = (at(9).ok().flatten().unwrap_or(changed), at(10).ok().flatten().unwrap_or(changed));
-                (changed, ends)
-            });
+            let at = |column: usize| row.get::<_, Option<i64>>(column).map(|at| at.map(Timestamp::from_millis));
+            let (earliest, latest) = (at(9)?, at(10)?);
+            let changed = at(8)?.map(|changed| (changed, (earliest.unwrap_or(changed), latest.unwrap_or(changed))));
             let estimate: [Option<f64>; 3] = [row.get(16)?, row.get(17)?, row.get(18)?];
             let estimate = match estimate {
                 [Some(value), low, high] => {

@@ -8,14 +8,14 @@ use super::Period;
 use super::agents::{Agent, Stream, width};
 use crate::edge::ledger::{CountedStream, each_pane};
 use crate::edge::notify::clean::line;
-use crate::engine::confidence::ConfidenceTable;
 use crate::engine::around::Standing;
+use crate::engine::confidence::ConfidenceTable;
 use crate::engine::detect::{Calibration, Reliability, Rung};
 use crate::engine::sketch::{Histogram, Moments, Pane, latency};
 use crate::engine::threshold::Thresholds;
 use crate::engine::units::{Counts, Span, Timestamp};
 
-/// Versions that are told apart, the newest.
+/// Versions that are told apart, those with the most outputs.
 const VERSIONS: usize = 8;
 
 /// What was counted of one version.
@@ -46,9 +46,10 @@ pub(super) struct Detail {
     pub(super) confidence: ConfidenceTable,
     pub(super) thresholds: Option<Thresholds>,
     pub(super) latency: Histogram,
-    pub(super) cost: Moments,
     /// In the order in which they came.
     pub(super) versions: Vec<Version>,
+    /// Versions with fewer outputs.
+    pub(super) more: usize,
     /// Outputs of hours in which a version came: they count for none.
     pub(super) between: u64,
 }
@@ -81,14 +82,13 @@ impl Detail {
     pub(super) fn read(db: &Connection, agent: &Agent, period: Period) -> rusqlite::Result<Self> {
         let width = width(period);
         let (mut days, mut all) = (BTreeMap::<Timestamp, Heap>::new(), Heap::default());
-        let (mut hours, mut cost) = (BTreeMap::<Timestamp, ConfidenceTable>::new(), Moments::default());
+        let mut hours = BTreeMap::<Timestamp, ConfidenceTable>::new();
         let (mut versions, mut between) = (BTreeMap::<String, Version>::new(), 0);
         let streams: Vec<CountedStream> = agent.streams.iter().map(|stream| stream.counted.clone()).collect();
         each_pane(db, &streams, period, |counted, hour, pane| {
             days.entry(hour.floor(width)).or_default().add(pane);
             all.add(pane);
             hours.entry(hour).or_default().merge(&pane.by_confidence);
-            cost.merge(&pane.cost_usd);
             let stream = agent.streams.iter().find(|stream| stream.counted.id == counted.id);
             match stream.and_then(|stream| version(stream, hour)) {
                 Some((name, since)) => versions.entry(name.to_owned()).or_default().add(pane, since),
@@ -99,6 +99,9 @@ impl Detail {
         let why = |end: Timestamp| since.filter(|(at, _)| *at < end).map(|(_, why)| why);
         let mut told: Vec<Version> =
             versions.into_iter().map(|(name, version)| Version { name: line(&name, 40), ..version }).collect();
+        told.sort_by_key(|version| std::cmp::Reverse(version.outputs));
+        let more = told.len().saturating_sub(VERSIONS);
+        told.truncate(VERSIONS);
         told.sort_by_key(|version| version.since);
         let days = days.into_iter().map(|(at, heap)| {
             let standing = heap.standing(why(at.plus(width)));
@@ -110,8 +113,8 @@ impl Detail {
             thresholds: Thresholds::by_hours(hours),
             confidence: all.table,
             latency: all.latency,
-            cost,
-            versions: told.split_off(told.len().saturating_sub(VERSIONS)),
+            versions: told,
+            more,
             between,
         })
     }

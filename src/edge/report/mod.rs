@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use self::agents::Agent;
 use self::alerts::Alerts;
 use self::detail::Detail;
 use crate::engine::detect::DesignCache;
@@ -97,7 +96,8 @@ pub fn report(db: &Connection, request: &Request) -> Result<Report, ReportError>
     if let Some(agent) = request.agent.as_ref().filter(|_| streams.is_empty()) {
         return Err(ReportError::NoAgent(agent.clone()));
     }
-    let period = period(request, streams.iter().map(|stream| stream.counted.newest).max())?;
+    let ends = streams.iter().map(|stream| (stream.counted.first, stream.counted.newest));
+    let period = period(request, ends.reduce(|(a, b), (c, d)| (a.min(c), b.max(d))))?;
     let alerts = Alerts::read(db, period, request.agent.as_deref()).map_err(|e| read("reading alerts", e))?;
     let agents = agents::agents(db, streams, period, &alerts).map_err(|e| read("reading hours", e))?;
     let mut cache = DesignCache::new();
@@ -114,17 +114,18 @@ pub fn report(db: &Connection, request: &Request) -> Result<Report, ReportError>
     Ok(Report { html: page.html()?, period, agents: agents.len(), verdict })
 }
 
-/// The hours that are asked for.
-fn period(request: &Request, newest: Option<Timestamp>) -> Result<Period, ReportError> {
-    let end = newest.unwrap_or(request.now).floor(Span::HOUR).plus(Span::HOUR);
-    let to = request.to.unwrap_or(end).floor(Span::HOUR);
-    let from = request.from.unwrap_or_else(|| to.minus(request.last)).floor(Span::HOUR);
+/// The hours that are asked for, where the outputs go from then to then; what is not asked for begins with the first of them.
+fn period(request: &Request, outputs: Option<(Timestamp, Timestamp)>) -> Result<Period, ReportError> {
+    let (first, newest) = outputs.unwrap_or((Timestamp::MIN, request.now));
+    let to = request.to.unwrap_or_else(|| newest.floor(Span::HOUR).plus(Span::HOUR)).floor(Span::HOUR);
+    let usual = to.minus(request.last).max(first.min(to.minus(Span::HOUR)));
+    let from = request.from.unwrap_or(usual).floor(Span::HOUR);
     if from < to { Ok((from, to)) } else { Err(ReportError::NoTime(from, to)) }
 }
 
 /// What did not come to be counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(self) struct Missing {
+struct Missing {
     /// Holes in the log, and records in them.
     gaps: (u64, u64),
     /// Records that were not counted, by why; the newest 10,000 are known.
@@ -135,11 +136,15 @@ impl Missing {
     fn read(db: &Connection, (from, to): Period) -> rusqlite::Result<Self> {
         let ends = params![from.as_millis(), to.as_millis()];
         let select = "SELECT count(*), coalesce(sum(records), 0) FROM v_gaps WHERE at_ms >= ?1 AND at_ms < ?2";
-        let gaps = db.query_row(select, ends, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let gaps = db.query_row(select, ends, |row| {
+            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
+        })?;
         let mut select = db.prepare(
             "SELECT why, count(*) FROM v_rejects WHERE at_ms >= ?1 AND at_ms < ?2 GROUP BY why ORDER BY count(*) DESC, why",
         )?;
-        let rejects = select.query_map(ends, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let rejects = select
+            .query_map(ends, |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?
+            .collect::<Result<_, _>>()?;
         Ok(Self { gaps, rejects })
     }
 }

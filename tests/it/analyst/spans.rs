@@ -193,3 +193,37 @@ fn the_classical_chart_is_that_of_the_command_line() {
         assert!(number(&row, "points") > 250.0 && number(&row, "beyond") < 0.02, "{row}");
     }
 }
+
+#[test]
+fn signals_are_the_runs_of_points_beyond_the_limit() {
+    let db = db();
+    let mut expected: Vec<Value> = Vec::new();
+    let mut open: BTreeMap<(i64, String), usize> = BTreeMap::new();
+    for point in rows(&db, "SELECT * FROM v_chart_points ORDER BY at_ms, chart, stream_id") {
+        let key = (point["stream_id"].as_i64().unwrap(), point["chart"].as_str().unwrap().to_owned());
+        match (open.get(&key).copied(), point["out_of_control"] == 1) {
+            (None, true) => {
+                open.insert(key, expected.len());
+                let (at, statistic) = (point["at_ms"].clone(), point["statistic"].clone());
+                expected.push(serde_json::json!({
+                    "stream_id": point["stream_id"], "chart": point["chart"], "signalled_at_ms": at, "ended_at_ms": null,
+                    "points": 1, "statistic": statistic, "statistic_max": statistic, "samples": point["samples"],
+                }));
+            }
+            (Some(at), true) => {
+                let signal = &mut expected[at];
+                signal["points"] = (signal["points"].as_i64().unwrap() + 1).into();
+                signal["statistic_max"] = number(signal, "statistic_max").max(number(&point, "statistic")).into();
+            }
+            (Some(at), false) => {
+                expected[at]["ended_at_ms"] = point["at_ms"].clone();
+                open.remove(&key);
+            }
+            (None, false) => {}
+        }
+    }
+    let asked = "SELECT stream_id, chart, signalled_at_ms, ended_at_ms, points, statistic, statistic_max, samples FROM v_signals
+      ORDER BY signalled_at_ms, chart, stream_id";
+    assert!(expected.len() > 5, "{expected:?}");
+    assert_eq!(rows(&db, asked), expected);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::world::{StreamName, db, name_of, rows, truth, world};
+use super::world::{StreamName, db, name_of, quantile, rows, truth, wilson, world};
 
 #[test]
 fn every_view_has_rows() {
@@ -38,22 +38,18 @@ fn hours_equal_what_the_lines_say() {
 fn accuracy_latency_and_cost_equal_what_the_lines_say() {
     let truth = truth(&world().lines);
     let db = db();
-    let z = 1.959_963_984_540_054_f64;
     for row in rows(&db, "SELECT * FROM v_accuracy WHERE agent <> 'intake'") {
         let hour = &truth[&(name_of(&row), row["hour_ms"].as_i64().unwrap())];
-        let (n, p) = (hour.labelled as f64, hour.correct as f64 / hour.labelled as f64);
-        let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
-        let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-        for (name, expected) in [("accuracy", p), ("accuracy_low", centre - half), ("accuracy_high", centre + half)] {
+        let (low, high) = wilson(hour.correct, hour.labelled);
+        let accuracy = hour.correct as f64 / hour.labelled as f64;
+        for (name, expected) in [("accuracy", accuracy), ("accuracy_low", low), ("accuracy_high", high)] {
             assert!((row[name].as_f64().unwrap() - expected).abs() < 1e-12, "{name}: {row}");
         }
     }
     for row in rows(&db, "SELECT * FROM v_latency WHERE agent <> 'intake' AND complete") {
-        let mut latencies = truth[&(name_of(&row), row["hour_ms"].as_i64().unwrap())].latencies.clone();
-        latencies.sort_by(f64::total_cmp);
+        let latencies = &truth[&(name_of(&row), row["hour_ms"].as_i64().unwrap())].latencies;
         for (name, q) in [("latency_p50_ms", 0.5), ("latency_p95_ms", 0.95), ("latency_p99_ms", 0.99)] {
-            let rank = (q * latencies.len() as f64).ceil() as usize;
-            let exact = latencies[rank.max(1) - 1];
+            let exact = quantile(latencies, q);
             assert!((row[name].as_f64().unwrap() / exact - 1.0).abs() < 0.001, "{name}: {exact} {row}");
         }
     }

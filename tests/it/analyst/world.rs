@@ -14,7 +14,7 @@ use shewhart::edge::ledger::{
 use shewhart::engine::alert::{Id, State};
 use shewhart::engine::asking::Chance;
 use shewhart::engine::baseline::BaselineSet;
-use shewhart::engine::route::{Pace, Policy, Route, Silence};
+use shewhart::engine::route::{Message, Pace, Policy, Route, Silence};
 use shewhart::engine::rule::{RuleSet, Source, compile};
 use shewhart::engine::units::{Offset, Partition, Span, Timestamp};
 use shewhart::engine::{Effect, Engine, Settings};
@@ -61,9 +61,29 @@ pub(crate) struct World {
     pub(crate) path: PathBuf,
     pub(crate) lines: Vec<String>,
     pub(super) findings: Vec<Finding>,
-    /// Changes of state in all messages together.
-    pub(super) told: usize,
-    pub(super) messages: usize,
+    /// Messages, and when they were decided.
+    pub(super) messages: Vec<(Message, Timestamp)>,
+    /// What was plotted, in order.
+    pub(super) points: Vec<Plotted>,
+    /// The alert that somebody judged, as a true one.
+    pub(super) judged: Option<Id>,
+    /// Ids of the messages that arrived.
+    pub(super) arrived: Vec<String>,
+}
+
+/// When messages arrived.
+pub(super) const ARRIVED: Timestamp = Timestamp::from_millis(1_768_300_060_000);
+
+/// One point of a chart.
+pub(super) struct Plotted {
+    /// The stream's number: the partition is 0.
+    pub(super) stream: i64,
+    pub(super) chart: String,
+    pub(super) measure: String,
+    pub(super) method: String,
+    pub(super) at_ms: i64,
+    pub(super) statistic: f64,
+    pub(super) limit: f64,
 }
 
 #[derive(Debug)]
@@ -90,9 +110,18 @@ fn build() -> World {
     let baselines = promote(&path, &lines);
     let rules = shipped_rules();
     note_rules(&mut ledger, &rules);
-    let mut world = World { _folder: folder, path, lines, findings: Vec::new(), told: 0, messages: 0 };
+    let mut world = World {
+        _folder: folder,
+        path,
+        lines,
+        findings: Vec::new(),
+        messages: Vec::new(),
+        points: Vec::new(),
+        judged: None,
+        arrived: Vec::new(),
+    };
     play(&mut ledger, &mut world, rules, baselines);
-    deliver(&mut ledger);
+    world.arrived = deliver(&mut ledger);
     ask(&world.path);
     world
 }
@@ -230,15 +259,30 @@ fn play(ledger: &mut Ledger, world: &mut World, rules: Arc<RuleSet>, baselines: 
                 ..Commit::at(now)
             })
             .unwrap();
-        world.messages += messages.len();
-        world.told += messages.iter().map(|message| message.crossings.len()).sum::<usize>();
+        world.points.extend(effects.iter().filter_map(|(_, effect)| plotted(effect)));
+        world.messages.extend(messages.into_iter().map(|message| (message, now)));
     }
     world.findings = replay.findings().cloned().collect();
+    world.judged = fired;
+}
+
+fn plotted(effect: &Effect) -> Option<Plotted> {
+    let Effect::Drawn { stream, point } = effect else { return None };
+    Some(Plotted {
+        stream: i64::from(*stream),
+        chart: point.chart.to_string(),
+        measure: point.measure.to_string(),
+        method: point.method.clone(),
+        at_ms: point.at.as_millis(),
+        statistic: point.statistic,
+        limit: point.limit,
+    })
 }
 
 /// The first message needs a second attempt, the second one is given up, the last stays, the others arrive.
-fn deliver(ledger: &mut Ledger) {
-    let now = Timestamp::from_millis(1_768_300_000_000);
+fn deliver(ledger: &mut Ledger) -> Vec<String> {
+    let now = ARRIVED.minus(Span::MINUTE);
+    let mut arrived = Vec::new();
     let (class, detail) = ("timeout".to_owned(), "no answer within 10 s".to_owned());
     let pending = ledger.outbox_counts().unwrap()["ops"].0;
     for at in 0..pending - 1 {
@@ -248,8 +292,10 @@ fn deliver(ledger: &mut Ledger) {
             ledger.settle(&id, &retry, now).unwrap();
         }
         let dead = Outcome::Dead { class: class.clone(), detail: detail.clone() };
-        ledger.settle(&id, if at == 1 { &dead } else { &Outcome::Delivered }, now.plus(Span::MINUTE)).unwrap();
+        ledger.settle(&id, if at == 1 { &dead } else { &Outcome::Delivered }, ARRIVED).unwrap();
+        arrived.extend((at != 1).then_some(id));
     }
+    arrived
 }
 
 /// What happened in one hour of one stream, counted from the lines alone.
@@ -291,6 +337,69 @@ pub(super) fn truth(lines: &[String]) -> BTreeMap<(StreamName, i64), Hour> {
         }
     }
     hours
+}
+
+/// One output of the agents whose records are all well formed, with what feedback said of it.
+pub(super) struct Output {
+    pub(super) name: StreamName,
+    pub(super) at_ms: i64,
+    pub(super) version: Option<String>,
+    pub(super) ok: bool,
+    /// Neither an error nor a timeout.
+    pub(super) available: bool,
+    pub(super) confidence: Option<f64>,
+    pub(super) escalated: Option<bool>,
+    pub(super) latency: Option<f64>,
+    pub(super) cost: Option<f64>,
+    /// When somebody said whether it was right, and whether it was.
+    pub(super) verdict: Option<(i64, bool)>,
+}
+
+pub(super) fn outputs(lines: &[String]) -> Vec<Output> {
+    let millis = |event: &Value| event["ts"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    let mut outputs: Vec<Output> = Vec::new();
+    let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for event in lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let sound = |agent: &&str| ["invoice-triage", "address-matching"].contains(agent);
+        let Some(agent) = event["agent"].as_str().filter(sound) else { continue };
+        let key = (agent.to_owned(), event["event_id"].as_str().unwrap().to_owned());
+        if event["type"] == "output" {
+            places.insert(key.clone(), outputs.len());
+            outputs.push(Output {
+                name: (agent.to_owned(), event["task"].as_str().map(str::to_owned)),
+                at_ms: millis(&event),
+                version: event["version"].as_str().map(str::to_owned),
+                ok: event["status"] == "ok",
+                available: event["status"] != "error" && event["status"] != "timeout",
+                confidence: event["confidence"].as_f64(),
+                escalated: event["escalated"].as_bool(),
+                cost: event["cost_usd"].as_f64(),
+                latency: event["latency_ms"].as_f64(),
+                verdict: None,
+            });
+        }
+        if let Some(correct) = event["correct"].as_bool() {
+            outputs[places[&key]].verdict = Some((millis(&event), correct));
+        }
+    }
+    outputs
+}
+
+/// Wilson's 95 % interval.
+pub(super) fn wilson(k: i64, n: i64) -> (f64, f64) {
+    let z = 1.959_963_984_540_054_f64;
+    let (n, p) = (n as f64, k as f64 / n as f64);
+    let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
+    let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    ((centre - half).max(0.0), (centre + half).min(1.0))
+}
+
+/// The value that a share `q` of all values does not exceed.
+pub(super) fn quantile(values: &[f64], q: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (q * sorted.len() as f64).ceil() as usize;
+    sorted[rank.max(1) - 1]
 }
 
 pub(crate) fn db() -> Connection {

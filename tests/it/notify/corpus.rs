@@ -185,7 +185,7 @@ fn a_command_reads_every_string() {
 }
 
 /// What Python's own parsers make of these texts; nothing, once said, where there is no Python.
-fn read_back(kind: &str, texts: &[String]) -> Option<Vec<Value>> {
+pub(crate) fn read_back(kind: &str, texts: &[String]) -> Option<Vec<Value>> {
     static MISSING: OnceLock<bool> = OnceLock::new();
     let is_missing = *MISSING.get_or_init(|| {
         let missing = !Command::new("python3").arg("-V").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
