@@ -91,7 +91,8 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let (bytes, agents) = (made.html.len(), made.agents);
     match args.output {
         Format::Text => {
-            print(&plain_lines(&format!("{}: {bytes} bytes, {agents} agents\n{}", out.display(), made.verdict)));
+            let one = if agents == 1 { "agent" } else { "agents" };
+            print(&plain_lines(&format!("{}: {bytes} bytes, {agents} {one}\n{}", out.display(), made.verdict)));
             print("\n");
         }
         Format::Json => {

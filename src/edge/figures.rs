@@ -51,9 +51,14 @@ impl Scale {
         Self { unit: Unit::Dollars, decimals: significant(largest) }
     }
 
-    /// Milliseconds.
-    pub(in crate::edge) const fn millis() -> Self {
-        Self { unit: Unit::Millis, decimals: 0 }
+    /// Milliseconds of which this is about the smallest.
+    pub(in crate::edge) fn millis(smallest: f64) -> Self {
+        let decimals = match smallest {
+            x if x < 10.0 => 2,
+            x if x < 100.0 => 1,
+            _ => 0,
+        };
+        Self { unit: Unit::Millis, decimals }
     }
 
     /// A value with its unit.

@@ -96,7 +96,7 @@ impl Axis {
     }
 
     /// The same axis from 0 on; what is 0 throughout has an axis that is read, too.
-    pub(super) fn from_zero(self) -> Self {
+    pub(super) fn begun_at_zero(self) -> Self {
         let least = if self.scale.is_percent() { 0.01 } else { 1e-3 };
         Self { low: 0.0, high: if self.high < 1e-6 { least } else { self.high }, ..self }
     }
@@ -265,9 +265,15 @@ pub(super) fn name_lines(canvas: &mut Canvas, layout: Layout, mut names: Vec<Bes
     const APART: f32 = 25.0;
     let (_, top, right, bottom) = layout.plot;
     let within = |y: f32| y.clamp(top + 4.0, bottom - 14.0);
-    names.iter_mut().for_each(|name| name.y = within(name.y));
-    let mut order: Vec<usize> = (0..names.len()).collect();
     let y_of = |names: &[Beside], at: &usize| names.get(*at).map_or(0.0, |name| name.y);
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    if !layout.alone {
+        // What is moved to the same edge keeps its order.
+        order.sort_by(|a, b| y_of(&names, a).total_cmp(&y_of(&names, b)));
+    }
+    for name in &mut names {
+        name.y = within(name.y);
+    }
     order.sort_by(|a, b| y_of(&names, a).total_cmp(&y_of(&names, b)));
     for _ in 0..40 {
         let mut moved = false;

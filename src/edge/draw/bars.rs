@@ -18,7 +18,7 @@ pub(in crate::edge) struct Bars {
     /// What stands at the bars, and what their length is, with its unit.
     pub(in crate::edge) axes: (String, String),
     pub(in crate::edge) scale: Scale,
-    pub(in crate::edge) bars: Vec<Bar>,
+    pub(in crate::edge) rows: Vec<Bar>,
     /// A level that bars are compared with, and its name.
     pub(in crate::edge) bound: Option<(f64, String)>,
 }
@@ -29,23 +29,23 @@ const ROW: f32 = 34.0;
 impl Bars {
     /// The chart in a layout; as high as there are bars.
     pub(in crate::edge) fn draw(&self, layout: Layout) -> Canvas {
-        let layout = layout.with_height(ROW * self.bars.len().max(1) as f32 + 6.0);
+        let layout = layout.with_height(ROW * self.rows.len().max(1) as f32 + 6.0);
         let mut canvas = Canvas::new(layout.size);
         layout.name_axes(&mut canvas, &self.axes.0, &self.axes.1);
         let (_, top, right, bottom) = layout.plot;
         // Names stand above their bars, so that bars begin at the very left.
         let plot = (14.0, top, right, bottom);
-        let ends = self.bars.iter().flat_map(|bar| [bar.level.value, bar.level.high]);
+        let ends = self.rows.iter().flat_map(|bar| [bar.level.value, bar.level.high]);
         let across = Axis::of(
             ends.chain([0.0]).chain(self.bound.as_ref().map(|(at, _)| *at)),
             false,
             self.scale,
             (plot.0, right),
         )
-        .from_zero();
+        .begun_at_zero();
         across.draw_below(&mut canvas, plot, true);
         draw_rims(&mut canvas, plot);
-        for (at, bar) in self.bars.iter().enumerate() {
+        for (at, bar) in self.rows.iter().enumerate() {
             self.draw_bar(&mut canvas, bar, (&across, top + ROW * at as f32), layout.size.0);
         }
         if let Some((level, name)) = &self.bound {

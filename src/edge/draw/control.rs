@@ -218,7 +218,7 @@ impl ControlChart {
             if let Some((from, to)) = meets(start) {
                 let fits = |s: &f32| *s >= 16.0 && s + width <= last && meets(*s).is_none();
                 let mut places = [from - 8.0 - width, to + 8.0];
-                if !layout.alone && x > f32::midpoint(from, to) {
+                if !layout.alone && x >= f32::midpoint(from, to) - 0.5 {
                     places.reverse();
                 }
                 let Some(aside) = places.into_iter().find(fits) else { continue };

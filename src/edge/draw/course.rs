@@ -79,7 +79,7 @@ impl Course {
         let ends = all().flat_map(|(_, e)| [e.value, e.high.min(e.value + half), e.low.max(e.value - half)]);
         let others = self.references.iter().map(|r| r.level).chain(self.from_zero.then_some(0.0));
         let axis = Axis::of(ends.chain(others), false, self.scale, (layout.plot.3, layout.plot.1));
-        if self.from_zero { axis.from_zero() } else { axis }
+        if self.from_zero { axis.begun_at_zero() } else { axis }
     }
 
     /// The middle of a stretch of time.

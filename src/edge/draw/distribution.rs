@@ -32,7 +32,7 @@ impl Distribution {
         let (left, top, right, bottom) = layout.plot;
         let scale = Scale::percent(1);
         let highest = self.steps.iter().flat_map(|steps| steps.shares.iter().copied());
-        let levels = Axis::of(highest.chain([0.0]), false, scale, (bottom, top)).from_zero();
+        let levels = Axis::of(highest.chain([0.0]), false, scale, (bottom, top)).begun_at_zero();
         let (low, high) = self.shown();
         let across = Axis { low, high, from: left, to: right, scale };
         levels.draw(&mut canvas, layout.plot);

@@ -68,8 +68,11 @@ pub(in crate::edge) fn style(dark: bool) -> String {
 fn drawn(shape: &Shape) -> String {
     match shape {
         Shape::Panel { corners: (left, top, right, bottom), radius, ink } => {
-            let [x, y, w, h, r] = [*left, *top, right - left, bottom - top, *radius].map(number);
-            format!("<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" rx=\"{r}\" fill=\"{}\"/>", colour(*ink))
+            let [x, y, width, height] = [*left, *top, right - left, bottom - top].map(number);
+            let (round, colour) = (number(*radius), colour(*ink));
+            format!(
+                "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"{round}\" fill=\"{colour}\"/>"
+            )
         }
         Shape::Area { corners, ink } if corners.len() > 1 => {
             format!("<path d=\"{}Z\" fill=\"{}\"/>", path(corners), colour(*ink))

@@ -15,6 +15,8 @@ use crate::engine::units::{Counts, Span, Timestamp};
 
 /// From so long a period on a point of a course is a day; below it is an hour.
 const DAYS_FROM: Span = Span::DAY.times(4);
+/// From so long a period on it is a week.
+const WEEKS_FROM: Span = Span::DAY.times(120);
 
 /// One stream.
 pub(super) struct Stream {
@@ -100,7 +102,11 @@ impl Agent {
 
 /// How much time one point of a course is.
 pub(super) fn width((from, to): Period) -> Span {
-    if to.since(from) >= DAYS_FROM { Span::DAY } else { Span::HOUR }
+    match to.since(from) {
+        long if long > WEEKS_FROM => Span::DAY.times(7),
+        long if long >= DAYS_FROM => Span::DAY,
+        _ => Span::HOUR,
+    }
 }
 
 /// All streams with outputs, of one agent where it is named.
@@ -161,7 +167,7 @@ pub(super) fn agents(
         agent.streams.push(stream);
     }
     let mut agents: Vec<Agent> = agents.into_values().collect();
-    agents.sort_by(|a, b| (b.firing, b.fired, b.total.outputs).cmp(&(a.firing, a.fired, a.total.outputs)));
+    agents.sort_by_key(|agent| std::cmp::Reverse((agent.firing, agent.fired, agent.total.outputs)));
     Ok(agents)
 }
 

@@ -24,6 +24,9 @@ use crate::engine::units::{Counts, Estimate, Span, Timestamp};
 /// Bins of the distribution of confidence.
 const BINS: usize = 20;
 
+/// Versions that are marked in a chart.
+const VERSIONS: usize = 12;
+
 /// A chart on the page. The SVG is safe: all text in it was escaped where it was drawn.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Figure {
@@ -89,7 +92,7 @@ impl Figures {
             name_limits: true,
             changes: alerts.iter().filter_map(|(_, alert)| alert.changed).collect(),
             marks: marks.collect(),
-            versions: versions.to_vec(),
+            versions: drawn_of(versions),
             until: period.1.min(chart.points.last().map_or(period.1, |point| point.at.plus(width))),
         };
         let beyond = chart.points.iter().filter(|point| point.beyond).count();
@@ -106,16 +109,14 @@ impl Figures {
         let mut legend = format!(
             "{} points of {} each; band: three sigma about the baseline for their number of cases{spread}. {beyond} outside (red){runs}.",
             chart.points.len(),
-            if width == Span::DAY { "a day" } else { "an hour" },
+            stretch(width),
         );
         if !alerts.is_empty() {
             legend.push_str(
                 " A and a number: an alert of the table below. Dashed: when a change began, its interval at the foot.",
             );
         }
-        if !versions.is_empty() {
-            legend.push_str(" Dotted: a version came.");
-        }
+        legend.push_str(&came(versions));
         let title = format!("{} of {name}: control chart", capital(&measure));
         self.figure(title, legend, true, |layout| drawn.draw(layout))
     }
@@ -146,7 +147,12 @@ impl Figures {
         let references = baseline.map(|level| Reference { name: "baseline".to_owned(), level, ink: Ink::Centre });
         let references = references.into_iter().collect();
         let y = "accuracy, % of labelled outputs";
-        self.course("Accuracy with its interval", legend, (y, Scale::percent(1)), (lines, references), (agent, period))
+        self.course(
+            ("Accuracy with its interval", legend),
+            (y, Scale::percent(1)),
+            (lines, references),
+            (agent, period),
+        )
     }
 
     /// The share of outputs handed to a person, beside what limited production allows.
@@ -173,7 +179,7 @@ impl Figures {
                       production allows."
             .to_owned();
         let y = "escalation, % of outputs";
-        self.course("Escalation", legend, (y, Scale::percent(1)), (lines, references), (agent, period))
+        self.course(("Escalation", legend), (y, Scale::percent(1)), (lines, references), (agent, period))
     }
 
     /// Percentiles of latency.
@@ -194,13 +200,17 @@ impl Figures {
         let reference = percentile(&before, 0.95);
         let references =
             reference.map(|level| Reference { name: "baseline p95".to_owned(), level, ink: Ink::Centre }).into_iter();
-        let legend = "Percentiles of each stretch's own histogram; dotted: a version came.".to_owned();
+        let legend = format!("Percentiles of each stretch's own histogram.{}", came(&agent.versions()));
         let y = "latency, milliseconds";
-        self.course("Latency", legend, (y, Scale::millis()), (lines, references.collect()), (agent, period))
+        let scale = Scale::millis(percentile(&detail.latency, 0.5).unwrap_or_default());
+        self.course(("Latency", legend), (y, scale), (lines, references.collect()), (agent, period))
     }
 
     /// How much is labelled.
     pub(super) fn coverage(&mut self, agent: &Agent, period: Period) -> Option<Figure> {
+        if agent.total.correct.n == 0 {
+            return None;
+        }
         let points = shares(&agent.days, |sums| Counts { hits: sums.correct.n.min(sums.outputs), n: sums.outputs });
         let whole = Counts { hits: agent.total.correct.n.min(agent.total.outputs), n: agent.total.outputs }.share();
         let flat = points.into_iter().map(|(at, e)| (at, Estimate { value: e.value, low: e.value, high: e.value }));
@@ -212,13 +222,12 @@ impl Figures {
                 .to_owned();
         let y = "labelled, % of outputs";
         let references = Vec::new();
-        self.course("Label coverage", legend, (y, Scale::percent(1)), (lines, references), (agent, period))
+        self.course(("Label coverage", legend), (y, Scale::percent(1)), (lines, references), (agent, period))
     }
 
     fn course(
         &mut self,
-        title: &str,
-        legend: String,
+        (title, legend): (&str, String),
         (y, scale): (&str, Scale),
         (lines, references): (Vec<Line>, Vec<Reference>),
         (agent, period): (&Agent, Period),
@@ -233,7 +242,7 @@ impl Figures {
             width,
             lines,
             references,
-            versions: agent.versions(),
+            versions: drawn_of(&agent.versions()),
             ends: shown(agent, period),
             from_zero: y.starts_with("latency") || y.starts_with("labelled") || y.starts_with("escalation"),
         };
@@ -302,7 +311,7 @@ impl Figures {
         if bars.len() < 2 {
             return None;
         }
-        let chart = Bars { axes: ("version, the oldest first".to_owned(), x.to_owned()), scale, bars, bound };
+        let chart = Bars { axes: ("version, the oldest first".to_owned(), x.to_owned()), scale, rows: bars, bound };
         Some(self.figure(title.to_owned(), legend.to_owned(), false, |layout| chart.draw(layout)))
     }
 
@@ -333,10 +342,11 @@ impl Figures {
             Some(Estimate { value, low: value, high: value })
         };
         let told = "The 95th percentile of each version's merged histogram.";
+        let least = versions.iter().filter_map(|v| percentile(&v.latency, 0.95)).fold(f64::INFINITY, f64::min);
         let latency = self.by_version(
             ("Latency p95 by version", "latency, milliseconds", told),
             versions,
-            Scale::millis(),
+            Scale::millis(least),
             (p95, None),
         );
         [cost, escalation, latency].into_iter().flatten().collect()
@@ -382,9 +392,32 @@ fn spread(table: &ConfidenceTable) -> Option<(Vec<f64>, f64)> {
     Some((shares, mean))
 }
 
+/// How long a point is.
+fn stretch(width: Span) -> &'static str {
+    match width {
+        Span::HOUR => "an hour",
+        Span::DAY => "a day",
+        _ => "a week",
+    }
+}
+
 /// The name of an axis of time.
 fn over(width: Span) -> String {
-    if width == Span::DAY { "day of the output, UTC" } else { "hour of the output, UTC" }.to_owned()
+    format!("{} of the output, UTC", stretch(width).split(' ').nth(1).unwrap_or_default())
+}
+
+/// Versions that are marked; none where they came too often to tell them apart.
+fn drawn_of(versions: &[Release]) -> Vec<Release> {
+    if versions.len() > VERSIONS { Vec::new() } else { versions.to_vec() }
+}
+
+/// What is said of them.
+fn came(versions: &[Release]) -> String {
+    match versions.len() {
+        0 => String::new(),
+        n if n > VERSIONS => format!(" Versions came {n} times: too often to mark them."),
+        _ => " Dotted: a version came.".to_owned(),
+    }
 }
 
 fn capital(text: &str) -> String {
@@ -408,7 +441,8 @@ impl VersionRow {
     pub(super) fn of(version: &Version) -> Self {
         let maybe = |counts: Counts| if counts.n > 0 { share(wilson(counts, 0.95)) } else { "–".to_owned() };
         let scale = Scale::dollars(version.cost.mean);
-        let ms = |q| percentile(&version.latency, q).map(|x| Scale::millis().value(x));
+        let fine = Scale::millis(percentile(&version.latency, 0.5).unwrap_or_default());
+        let ms = |q| percentile(&version.latency, q).map(|x| fine.value(x));
         let all: Option<Vec<String>> = [0.5, 0.95, 0.99].into_iter().map(ms).collect();
         Self {
             name: version.name.clone(),

@@ -15,7 +15,7 @@ use crate::engine::sketch::{Histogram, Moments, Pane, latency};
 use crate::engine::threshold::Thresholds;
 use crate::engine::units::{Counts, Span, Timestamp};
 
-/// Versions that are told apart, the newest.
+/// Versions that are told apart, those with the most outputs.
 const VERSIONS: usize = 8;
 
 /// What was counted of one version.
@@ -48,6 +48,8 @@ pub(super) struct Detail {
     pub(super) latency: Histogram,
     /// In the order in which they came.
     pub(super) versions: Vec<Version>,
+    /// Versions with fewer outputs.
+    pub(super) more: usize,
     /// Outputs of hours in which a version came: they count for none.
     pub(super) between: u64,
 }
@@ -97,6 +99,9 @@ impl Detail {
         let why = |end: Timestamp| since.filter(|(at, _)| *at < end).map(|(_, why)| why);
         let mut told: Vec<Version> =
             versions.into_iter().map(|(name, version)| Version { name: line(&name, 40), ..version }).collect();
+        told.sort_by_key(|version| std::cmp::Reverse(version.outputs));
+        let more = told.len().saturating_sub(VERSIONS);
+        told.truncate(VERSIONS);
         told.sort_by_key(|version| version.since);
         let days = days.into_iter().map(|(at, heap)| {
             let standing = heap.standing(why(at.plus(width)));
@@ -108,7 +113,8 @@ impl Detail {
             thresholds: Thresholds::by_hours(hours),
             confidence: all.table,
             latency: all.latency,
-            versions: told.split_off(told.len().saturating_sub(VERSIONS)),
+            versions: told,
+            more,
             between,
         })
     }

@@ -96,7 +96,8 @@ pub fn report(db: &Connection, request: &Request) -> Result<Report, ReportError>
     if let Some(agent) = request.agent.as_ref().filter(|_| streams.is_empty()) {
         return Err(ReportError::NoAgent(agent.clone()));
     }
-    let period = period(request, streams.iter().map(|stream| stream.counted.newest).max())?;
+    let ends = streams.iter().map(|stream| (stream.counted.first, stream.counted.newest));
+    let period = period(request, ends.reduce(|(a, b), (c, d)| (a.min(c), b.max(d))))?;
     let alerts = Alerts::read(db, period, request.agent.as_deref()).map_err(|e| read("reading alerts", e))?;
     let agents = agents::agents(db, streams, period, &alerts).map_err(|e| read("reading hours", e))?;
     let mut cache = DesignCache::new();
@@ -113,11 +114,12 @@ pub fn report(db: &Connection, request: &Request) -> Result<Report, ReportError>
     Ok(Report { html: page.html()?, period, agents: agents.len(), verdict })
 }
 
-/// The hours that are asked for.
-fn period(request: &Request, newest: Option<Timestamp>) -> Result<Period, ReportError> {
-    let end = newest.unwrap_or(request.now).floor(Span::HOUR).plus(Span::HOUR);
-    let to = request.to.unwrap_or(end).floor(Span::HOUR);
-    let from = request.from.unwrap_or_else(|| to.minus(request.last)).floor(Span::HOUR);
+/// The hours that are asked for, where the outputs go from then to then; what is not asked for begins with the first of them.
+fn period(request: &Request, outputs: Option<(Timestamp, Timestamp)>) -> Result<Period, ReportError> {
+    let (first, newest) = outputs.unwrap_or((Timestamp::MIN, request.now));
+    let to = request.to.unwrap_or_else(|| newest.floor(Span::HOUR).plus(Span::HOUR)).floor(Span::HOUR);
+    let usual = to.minus(request.last).max(first.min(to.minus(Span::HOUR)));
+    let from = request.from.unwrap_or(usual).floor(Span::HOUR);
     if from < to { Ok((from, to)) } else { Err(ReportError::NoTime(from, to)) }
 }
 

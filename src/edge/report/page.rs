@@ -51,7 +51,7 @@ struct NeedRow {
 
 impl NeedRow {
     fn of(need: &Need) -> Self {
-        let Need { stage, what, required, observed, evidence, met, missing } = need.clone();
+        let Need { stage, what, required, observed, evidence, met, missing, .. } = need.clone();
         let stage = STAGES.get(stage).copied().unwrap_or_default();
         Self { stage, what, required, observed, evidence, met: met.words(), missing }
     }
@@ -84,6 +84,7 @@ struct Part {
     more_control: usize,
     figures: Vec<Figure>,
     versions: Vec<VersionRow>,
+    more_versions: usize,
     between: Option<String>,
     thresholds: Option<ThresholdTable>,
     delays: Vec<(String, String, String)>,
@@ -213,6 +214,15 @@ impl Page {
     }
 }
 
+/// Verdicts of all agents together.
+fn labels_of(agents: &[Agent]) -> Counts {
+    let mut labels = Counts::default();
+    for agent in agents {
+        labels.merge(agent.total.correct);
+    }
+    labels
+}
+
 /// What, when, of what, on what, and what is missing.
 fn head(
     db: &Connection,
@@ -222,8 +232,7 @@ fn head(
 ) -> rusqlite::Result<Vec<(&'static str, String)>> {
     let streams: usize = agents.iter().map(|agent| agent.streams.len()).sum();
     let outputs: u64 = agents.iter().map(|agent| agent.total.outputs).sum();
-    let mut labels = Counts::default();
-    agents.iter().for_each(|agent| labels.merge(agent.total.correct));
+    let labels = labels_of(agents);
     let topic: Option<String> =
         db.query_row("SELECT max(value) FROM v_meta WHERE key = 'topic'", [], |row| row.get(0))?;
     let mut kept = db.prepare(
@@ -268,8 +277,7 @@ fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (from, to): P
         return vec![format!("No output happened from {} to {}: there is nothing to say.", day(from), day(to))];
     }
     let outputs: u64 = agents.iter().map(|agent| agent.total.outputs).sum();
-    let mut labels = Counts::default();
-    agents.iter().for_each(|agent| labels.merge(agent.total.correct));
+    let labels = labels_of(agents);
     let mut told = vec![format!(
         "From {} to {}, {} gave {} outputs, of which {} were judged.",
         day(from),
@@ -288,13 +296,13 @@ fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (from, to): P
         .filter_map(|(agent, detail, _)| {
             let (now, before) = (detail.standing.estimate.or(detail.standing.labels)?, agent.baseline());
             let before = before.share()?;
-            (now.high < before).then(|| format!("{} ({:.1} points)", agent.name, 100.0 * (before - now.value)))
+            (now.high < before).then(|| format!("{} ({:.1} points)", quoted(&agent.name), 100.0 * (before - now.value)))
         })
         .collect();
     if !below.is_empty() {
         told.push(format!("Below their baselines: {}.", listed(&below)));
     }
-    let firing: Vec<String> = agents.iter().filter(|agent| agent.firing > 0).map(|agent| agent.name.clone()).collect();
+    let firing: Vec<String> = agents.iter().filter(|agent| agent.firing > 0).map(|agent| quoted(&agent.name)).collect();
     told.push(match alerts.rows.len() {
         0 => "No alert fired.".to_owned(),
         n => {
@@ -310,7 +318,7 @@ fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (from, to): P
         let there: Vec<String> = found
             .iter()
             .filter(|(_, _, needs)| reached(needs) == stage + 1)
-            .map(|(agent, ..)| agent.name.clone())
+            .map(|(agent, ..)| quoted(&agent.name))
             .collect();
         if !there.is_empty() {
             let up_to = if stage == 0 { format!("for the {name}") } else { format!("up to {name}") };
@@ -318,11 +326,16 @@ fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (from, to): P
         }
     }
     let none: Vec<String> =
-        found.iter().filter(|(_, _, needs)| reached(needs) == 0).map(|(agent, ..)| agent.name.clone()).collect();
+        found.iter().filter(|(_, _, needs)| reached(needs) == 0).map(|(agent, ..)| quoted(&agent.name)).collect();
     if !none.is_empty() {
         told.push(format!("The proof of concept is not concluded for {}.", listed(&none)));
     }
     told
+}
+
+/// A name in a sentence: what agents are called must not read as a part of it.
+fn quoted(name: &str) -> String {
+    format!("“{}”", name.replace(['“', '”'], "\""))
 }
 
 /// Names in a sentence, at most six.
@@ -412,6 +425,7 @@ impl Part {
             more_control,
             figures: all,
             versions: detail.versions.iter().map(VersionRow::of).collect(),
+            more_versions: detail.more,
             between: (detail.between > 0 && !detail.versions.is_empty()).then(|| count(detail.between)),
             thresholds: detail.thresholds.as_ref().map(thresholds),
             delays: delays(db, agent, period)?,
@@ -560,26 +574,26 @@ fn quartiles(delays: Delays) -> String {
     format!("median {}, half of them {} to {}", delay(middle), delay(low), delay(high))
 }
 
+/// The level that an alert tells of, with its interval, beside the baseline.
+fn level(alert: &AlertRow, word: &str) -> String {
+    let name = match word.strip_prefix("latency ") {
+        Some(quantile) => format!("share of outputs slower than the baseline's {}", line(quantile, 40)),
+        None => line(word, 60).replace('_', " "),
+    };
+    // What stands behind a latency is its quantile.
+    let measure = Measure::from_word(word.split(' ').next().unwrap_or_default());
+    let (Some(measure), Some(now)) = (measure, alert.estimate) else { return name };
+    let [told, low, high] = [now.value, now.low, now.high].map(|x| value(&measure, x));
+    let before = alert.baseline.map_or(String::new(), |before| format!(", baseline {}", value(&measure, before)));
+    format!("{name} {told} ({low} to {high}){before}")
+}
+
 impl AlertLine {
     fn of(number: usize, alert: &AlertRow) -> Self {
         let after = |at: Timestamp| delay(at.since(alert.fired));
         let stream: Vec<String> =
             [&alert.agent, &alert.task].into_iter().flatten().map(|name| line(name, 60)).collect();
-        let measure = alert.measure.as_deref().and_then(Measure::from_word);
-        let level = match (&measure, alert.estimate) {
-            (Some(measure), Some(now)) => {
-                let before =
-                    alert.baseline.map_or(String::new(), |before| format!(", baseline {}", value(measure, before)));
-                format!(
-                    "{} {} ({} to {}){before}",
-                    measure.to_string().replace('_', " "),
-                    value(measure, now.value),
-                    value(measure, now.low),
-                    value(measure, now.high)
-                )
-            }
-            _ => alert.measure.as_deref().map_or_else(|| "–".to_owned(), |word| line(word, 60).replace('_', " ")),
-        };
+        let level = alert.measure.as_deref().map_or_else(|| "–".to_owned(), |word| level(alert, word));
         let told = match (alert.delivered, alert.decided) {
             (Some(at), _) => format!("{} after", after(at)),
             (None, Some(at)) => format!("decided {} after, not delivered", after(at)),

@@ -63,6 +63,8 @@ pub(super) struct Need {
     pub(super) met: Met,
     /// What is missing, in words; empty where it is met.
     pub(super) missing: String,
+    /// How far it is from what is required, in a unit of its own: less is weaker.
+    margin: f64,
 }
 
 /// What is asked of a share.
@@ -134,8 +136,8 @@ fn of_counts(asked: &Asked, counts: Counts) -> Need {
 
 fn of_share(asked: &Asked, found: Option<Estimate>, worth: f64) -> Need {
     let Asked { stage, what, level, least, cases } = *asked;
-    let required =
-        format!("{} {}", if least { "above" } else { "below" }, percent(level, if level > 0.99 { 1 } else { 0 }));
+    let required = format!("{} {}", if least { "above" } else { "below" }, percent(level, usize::from(level > 0.99)));
+    let margin = found.map_or(f64::NEG_INFINITY, |e| if least { e.value - level } else { level - e.value });
     let base = |observed, met, missing| Need {
         stage,
         what,
@@ -144,6 +146,7 @@ fn of_share(asked: &Asked, found: Option<Estimate>, worth: f64) -> Need {
         evidence: String::new(),
         met,
         missing,
+        margin,
     };
     let Some(found) = found else {
         return base("nothing".to_owned(), Met::Unknown, format!("{cases}: there are none in the period"));
@@ -203,7 +206,7 @@ impl Watch {
             let live = stream.memory.charts.get(&rule.detect.definition());
             let Some(told) = explain(rule, labels, stream.baseline.as_ref(), live, cache) else { continue };
             if told.arl0.is_none() || told.hopeless {
-                why_not = format!("{}: {}", rule.alert, told.findings.last().map_or("no chart yet", String::as_str));
+                why_not = format!("{}: {}", rule.alert, told.findings.first().map_or("no chart yet", String::as_str));
                 continue;
             }
             let hours = |told: &Explained| seen(told).map_or(f64::INFINITY, |(hours, _)| hours);
@@ -255,6 +258,7 @@ fn armed(watch: &[Watch]) -> Need {
         evidence: promises.into_keys().take(2).collect::<Vec<_>>().join("; "),
         met: if without.is_empty() && !watch.is_empty() { Met::Yes } else { Met::No },
         missing,
+        margin: -(without.len() as f64),
     }
 }
 
@@ -270,6 +274,7 @@ fn able(watch: &[Watch], within: Span) -> Need {
         evidence,
         met,
         missing,
+        margin: f64::NEG_INFINITY,
     };
     let found = watch.iter().map(|watch| (watch, watch.best.as_ref().and_then(|(_, told)| seen(told))));
     let hours = |seen: &Option<(f64, f64)>| seen.map_or(f64::INFINITY, |(hours, _)| hours);
@@ -289,8 +294,9 @@ fn able(watch: &[Watch], within: Span) -> Need {
         counted(per_day)
     );
     let observed = format!("within {} on average", duration(Span::from_millis((hours * 3.6e6) as i64)));
-    if hours <= hours_allowed {
-        return need(observed, evidence, Met::Yes, String::new());
+    let margin = hours_allowed - hours;
+    if margin >= 0.0 {
+        return Need { margin, ..need(observed, evidence, Met::Yes, String::new()) };
     }
     let more = (cases - per_day * days).max(1.0);
     let missing = format!(
@@ -299,7 +305,7 @@ fn able(watch: &[Watch], within: Span) -> Need {
         counted(more),
         duration(within)
     );
-    need(observed, evidence, Met::No, missing)
+    Need { margin, ..need(observed, evidence, Met::No, missing) }
 }
 
 /// The requirements over all agents: the weakest agent decides.
@@ -309,7 +315,8 @@ pub(super) fn overall(all: &[(&str, &[Need])]) -> Vec<Need> {
         let needs = all.iter().filter_map(|(name, needs)| needs.get(place).map(|need| (*name, need)));
         let needs: Vec<(&str, &Need)> = needs.collect();
         let met = needs.iter().filter(|(_, need)| need.met == Met::Yes).count();
-        let (name, weakest) = needs.iter().min_by_key(|(_, need)| need.met)?;
+        let weaker = |a: &Need, b: &Need| a.met.cmp(&b.met).then(a.margin.total_cmp(&b.margin));
+        let (name, weakest) = needs.iter().min_by(|(_, a), (_, b)| weaker(a, b))?;
         let unmet: Vec<&str> = needs.iter().filter(|(_, need)| need.met != Met::Yes).map(|(name, _)| *name).collect();
         let more = if unmet.len() > 5 { format!(" and {} more", unmet.len() - 5) } else { String::new() };
         Some(Need {

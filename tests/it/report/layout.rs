@@ -10,6 +10,7 @@ use super::super::analyst::world;
 use super::super::broker::skipped;
 use super::odd::hostile;
 use super::page;
+use shewhart::edge::notify::html::escape;
 
 /// Looks at every picture that is shown, and at every element of the page.
 const LOOK: &str = r#"<script>
@@ -49,8 +50,7 @@ for (const element of document.querySelectorAll('main *:not(svg *)')) {
 }
 const found = { faults: faults.slice(0, 20), count: faults.length, shown: shown.length, width: innerWidth,
   scroll: document.documentElement.scrollWidth, ground: getComputedStyle(document.body).backgroundColor };
-document.body.innerHTML = '';
-document.body.textContent = '@@' + JSON.stringify(found) + '@@';
+parent.document.body.textContent = '@@' + JSON.stringify(found) + '@@';
 </script>"#;
 
 fn chromium() -> Option<&'static str> {
@@ -71,12 +71,16 @@ fn looked_at(html: &str, folder: &Path, (width, scheme): (u32, u32)) -> Option<V
     // The page lets no script run; the copy that is looked at lets ours.
     assert_eq!(html.matches("default-src 'none';").count(), 1);
     let html = html.replace("default-src 'none';", "default-src 'none'; script-src 'unsafe-inline';");
-    std::fs::write(&path, html.replace("</body>", &format!("{LOOK}</body>"))).unwrap();
+    let inner = escape(&html.replace("</body>", &format!("{LOOK}</body>")));
+    // A window is never as narrow as a phone; a frame is.
+    let frame = format!("<iframe style=\"border:0\" width=\"{width}\" height=\"900\" srcdoc=\"{inner}\"></iframe>");
+    let scheme_of = "<meta name=\"color-scheme\" content=\"light dark\">";
+    std::fs::write(&path, format!("<!DOCTYPE html><meta charset=\"utf-8\">{scheme_of}<body>{frame}</body>")).unwrap();
     let output = Command::new(program)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--dump-dom"])
         .arg(format!("--user-data-dir={}", folder.join("profile").display()))
         .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
-        .arg(format!("--window-size={width},900"))
+        .arg("--window-size=1400,900")
         .arg(format!("file://{}", path.display()))
         .stderr(Stdio::null())
         .output()
@@ -92,6 +96,7 @@ fn is_tidy(html: &str, most: u32) {
     let folder = tempfile::tempdir().unwrap();
     for (width, scheme) in [(1280, 1), (390, 1), (800, 0), (360, 0)] {
         let Some(found) = looked_at(html, folder.path(), (width, scheme)) else { return };
+        assert_eq!(found["width"], width, "{found}");
         assert_eq!(found["count"], 0, "{width}: {:#}", found["faults"]);
         assert!(found["scroll"].as_u64() <= found["width"].as_u64(), "{width}: {found}");
         assert!(found["shown"].as_u64() >= Some(u64::from(most)), "{width}: {found}");

@@ -7,13 +7,13 @@ use shewhart::edge::ledger::{Identity, Ledger};
 
 const HOSTILE: &str = "
 start: 2026-01-05T00:00:00Z
-length: 3d
+length: 2d
 agents:
   - name: intruder
     hostile: true
     tasks: { a: 0.5, b: 0.5 }
     version: x
-    per_day: 1500
+    per_day: 900
     accuracy: 0.9
     confidence: { r2: 0.2 }
     escalation: 0.1
@@ -73,7 +73,7 @@ const TAGS: [&str; 45] = [
 ];
 
 pub(super) fn hostile(folder: &std::path::Path) -> std::path::PathBuf {
-    replayed(folder, HOSTILE, &["--baseline-first", "200", "--group-by", "agent,task"])
+    replayed(folder, HOSTILE, &["--baseline-first", "200", "--group-by", "agent"])
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn what_has_no_labels_and_no_baseline_is_not_known_and_not_met() {
     let page = page(&replayed(folder.path(), &scenario, &["--group-by", "agent"]), &[]);
     assert!(page.contains("How accurate they were is not known."), "{page}");
     assert!(page.contains("labels: there are none in the period"));
-    assert!(page.contains("The proof of concept is not concluded for bare."));
+    assert!(page.contains("The proof of concept is not concluded for “bare”."));
     let verdicts = cells(&page, "Verdict");
     // Of all and of the one agent: only a status was said of every output.
     let met: Vec<bool> = verdicts.iter().map(|verdict| verdict == "met").collect();
