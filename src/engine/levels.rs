@@ -49,7 +49,7 @@ impl Level {
     }
 
     fn of_mean(values: &Moments, means: Option<&Moments>) -> Option<Self> {
-        let variance = |of: &Moments| of.sd().map(|sd| sd * sd);
+        let variance = |of: &Moments| (of.n > 1).then(|| of.m2 / (of.n - 1) as f64);
         let within = variance(values).filter(|within| *within > 0.0)?;
         let between = means.filter(|means| means.n >= MEANS_MIN).and_then(variance).unwrap_or_default();
         Some(Self { n: values.n, centre: values.mean, within: [within; 2], between })

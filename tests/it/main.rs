@@ -25,6 +25,7 @@ mod profile;
 mod real_data;
 mod real_estimates;
 mod real_lies;
+mod real_rollups;
 mod receivers;
 mod reload;
 mod report;
