@@ -187,7 +187,7 @@ fn the_sqlite3_shell_gives_the_same_numbers() {
         match (theirs.as_f64(), mine.as_f64()) {
             // This shell prints fifteen digits.
             (Some(theirs), Some(mine)) => {
-                assert!((theirs - mine).abs() <= mine.abs() * 1e-14, "{sql}: {theirs} {mine}")
+                assert!((theirs - mine).abs() <= mine.abs() * 1e-14, "{sql}: {theirs} {mine}");
             }
             _ => assert_eq!(theirs, mine, "{sql}"),
         }
