@@ -15,7 +15,7 @@ use shewhart::engine::route::GroupBy;
 use shewhart::engine::rule::{Compiled, Diagnostic, Source, VARIABLES, compile};
 
 /// The documents whose examples are tried.
-const TRIED: [&str; 4] = ["README.md", "docs/rules.md", "docs/operations.md", "docs/statistics.md"];
+const TRIED: [&str; 5] = ["README.md", "docs/rules.md", "docs/operations.md", "docs/report.md", "docs/statistics.md"];
 
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -81,7 +81,7 @@ fn every_function_is_in_the_manual() {
     }
 }
 
-/// The extension, built once beside the tests' own target folder, or where `SHEWHART_EXTENSION` says.
+/// The extension, built once beside the tests' own target folder as the manual builds it, or where `SHEWHART_EXTENSION` says.
 pub(crate) fn extension() -> Option<&'static Path> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
@@ -95,6 +95,7 @@ pub(crate) fn extension() -> Option<&'static Path> {
             "--locked",
             "--offline",
             "--quiet",
+            "--release",
             "--lib",
             "--crate-type",
             "cdylib",
@@ -105,7 +106,7 @@ pub(crate) fn extension() -> Option<&'static Path> {
             if output.status.success() { Ok(()) } else { Err(said) }
         });
         match built {
-            Ok(()) => Some(target.join("debug/libshewhart.so")),
+            Ok(()) => Some(target.join("release/libshewhart.so")),
             // What does not compile is no reason to skip.
             Err(said) if said.contains("could not compile") => panic!("{said}"),
             Err(said) => {

@@ -1,4 +1,5 @@
 //! The report: its numbers are those of the events, its page stands still whatever agents are called, its charts are read.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
 mod layout;
 mod numbers;

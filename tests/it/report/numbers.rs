@@ -42,10 +42,12 @@ fn truth(lines: &[String]) -> BTreeMap<String, Truth> {
 }
 
 /// Wilson's 95 % interval in percent with one decimal, as people compute it by hand.
-fn wilson(k: usize, n: usize, decimals: usize) -> String {
-    let (k, n, z) = (k as f64, n as f64, 1.959_963_984_540_054_f64);
-    let (p, d) = (k / n, 1.0 + z * z / n);
-    let (middle, half) = ((p + z * z / (2.0 * n)) / d, z / d * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt());
+fn wilson(hits: usize, all: usize, decimals: usize) -> String {
+    const Z: f64 = 1.959_963_984_540_054;
+    let (p, n) = (hits as f64 / all as f64, all as f64);
+    let whole = 1.0 + Z * Z / n;
+    let middle = (p + Z * Z / (2.0 * n)) / whole;
+    let half = Z / whole * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     let [p, low, high] = [p, middle - half, middle + half].map(|x| format!("{:.decimals$}", 100.0 * x));
     format!("{p} % ({low} to {high})")
 }

@@ -156,13 +156,14 @@ fn a_stream_without_a_baseline_is_reviewed_by_its_labels_alone() {
 #[test]
 fn of_many_agents_those_that_matter_are_shown_and_the_others_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let mut scenario = "start: 2026-01-05T00:00:00Z\nlength: 2d\nagents:\n".to_owned();
-    for n in 0..200 {
+    let agent = |n: u32| {
         let per_day = 40 + n % 7;
-        scenario += &format!(
+        format!(
             "  - {{ name: agent-{n}, per_day: {per_day}, accuracy: 0.9, labels: {{ fraction: 0.5, delay: 1h }} }}\n"
-        );
-    }
+        )
+    };
+    let agents: Vec<String> = (0..200).map(agent).collect();
+    let mut scenario = format!("start: 2026-01-05T00:00:00Z\nlength: 2d\nagents:\n{}", agents.concat());
     // One of them stops working well.
     scenario += "  - { name: odd-one, per_day: 900, accuracy: 0.95, labels: { fraction: 0.9, delay: 10m }, changes: [ { at: 1d, accuracy: -40pp, mechanism: silent } ] }\n";
     let page = page(&replayed(folder.path(), &scenario, &["--baseline-first", "300", "--group-by", "agent"]), &[]);
