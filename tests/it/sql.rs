@@ -345,6 +345,28 @@ fn exports_overwrite_nothing_and_leave_nothing_half() {
     }
 }
 
+/// Where a daemon has the file, nobody may read it for ever; what was written of the export is taken away.
+#[test]
+fn an_export_that_does_not_end_is_cut_where_a_daemon_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shewhart.db");
+    let daemon = Ledger::create(&path).unwrap();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(
+        "CREATE VIEW v_endless AS WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c",
+    )
+    .unwrap();
+    for format in ["parquet", "csv"] {
+        let to = folder.path().join("export");
+        let args = ["db", "export", &path.display().to_string(), "--view", "v_meta", "--view", "v_endless", "--to"];
+        let mut export = Command::new(env!("CARGO_BIN_EXE_shewhart"));
+        let said = refused(&export.args(args).arg(&to).args(["--timeout", "0.2", "-o", format]).output().unwrap());
+        assert!(said.contains("cut after 0.2 s, at v_endless") && said.contains("shewhart db backup"), "{said}");
+        assert_eq!(names(&to), Vec::<String>::new());
+    }
+    drop(daemon);
+}
+
 /// What Arrow's own reader finds in our Parquet files is what is in the database.
 #[test]
 fn arrow_reads_what_was_exported() {
