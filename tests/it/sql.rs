@@ -384,11 +384,13 @@ for view in sys.argv[3:]:
     print(view, {str(field.type) for field in table.schema})
 "#;
     const VIEWS: [&str; 7] = ["v_streams", "v_alerts", "v_accuracy", "v_latency", "v_pieces", "v_notices", "v_rejects"];
-    let usable = |python: &&str| {
+    let usable = |python: &PathBuf| {
         let tried = Command::new(python).args(["-c", "import pyarrow.parquet"]).stderr(Stdio::null()).status();
         tried.is_ok_and(|status| status.success())
     };
-    let Some(python) = ["python3", PYTHON].into_iter().find(usable) else {
+    // `.ci/run` installs it there.
+    let installed = root().join("target/venv/bin/python");
+    let Some(python) = [installed, "python3".into(), PYTHON.into()].into_iter().find(usable) else {
         skipped("Parquet files read by Arrow", "no Python with pyarrow");
         return;
     };
