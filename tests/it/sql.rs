@@ -81,7 +81,7 @@ fn every_function_is_in_the_manual() {
     }
 }
 
-/// The extension, built once beside the tests' own target folder, or where `SHEWHART_EXTENSION` says.
+/// The extension, built once beside the tests' own target folder as the manual builds it, or where `SHEWHART_EXTENSION` says.
 pub(crate) fn extension() -> Option<&'static Path> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
@@ -95,6 +95,7 @@ pub(crate) fn extension() -> Option<&'static Path> {
             "--locked",
             "--offline",
             "--quiet",
+            "--release",
             "--lib",
             "--crate-type",
             "cdylib",
@@ -105,7 +106,7 @@ pub(crate) fn extension() -> Option<&'static Path> {
             if output.status.success() { Ok(()) } else { Err(said) }
         });
         match built {
-            Ok(()) => Some(target.join("debug/libshewhart.so")),
+            Ok(()) => Some(target.join("release/libshewhart.so")),
             // What does not compile is no reason to skip.
             Err(said) if said.contains("could not compile") => panic!("{said}"),
             Err(said) => {
@@ -344,6 +345,28 @@ fn exports_overwrite_nothing_and_leave_nothing_half() {
     }
 }
 
+/// Where a daemon has the file, nobody may read it for ever; what was written of the export is taken away.
+#[test]
+fn an_export_that_does_not_end_is_cut_where_a_daemon_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shewhart.db");
+    let daemon = Ledger::create(&path).unwrap();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(
+        "CREATE VIEW v_endless AS WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c",
+    )
+    .unwrap();
+    for format in ["parquet", "csv"] {
+        let to = folder.path().join("export");
+        let args = ["db", "export", &path.display().to_string(), "--view", "v_meta", "--view", "v_endless", "--to"];
+        let mut export = Command::new(env!("CARGO_BIN_EXE_shewhart"));
+        let said = refused(&export.args(args).arg(&to).args(["--timeout", "0.2", "-o", format]).output().unwrap());
+        assert!(said.contains("cut after 0.2 s, at v_endless") && said.contains("shewhart db backup"), "{said}");
+        assert_eq!(names(&to), Vec::<String>::new());
+    }
+    drop(daemon);
+}
+
 /// What Arrow's own reader finds in our Parquet files is what is in the database.
 #[test]
 fn arrow_reads_what_was_exported() {
@@ -361,11 +384,13 @@ for view in sys.argv[3:]:
     print(view, {str(field.type) for field in table.schema})
 "#;
     const VIEWS: [&str; 7] = ["v_streams", "v_alerts", "v_accuracy", "v_latency", "v_pieces", "v_notices", "v_rejects"];
-    let usable = |python: &&str| {
+    let usable = |python: &PathBuf| {
         let tried = Command::new(python).args(["-c", "import pyarrow.parquet"]).stderr(Stdio::null()).status();
         tried.is_ok_and(|status| status.success())
     };
-    let Some(python) = ["python3", PYTHON].into_iter().find(usable) else {
+    // `.ci/run` installs it there.
+    let installed = root().join("target/venv/bin/python");
+    let Some(python) = [installed, "python3".into(), PYTHON.into()].into_iter().find(usable) else {
         skipped("Parquet files read by Arrow", "no Python with pyarrow");
         return;
     };

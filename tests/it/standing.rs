@@ -110,8 +110,8 @@ fn insert(db: &Connection, stream: i64, at: i64, hour: &Hour) {
         "INSERT INTO rollup_hour (start_ms, stream_id, outputs, labelled, correct, escalation_known, escalated,
            override_known, overridden, status_ok, status_error, status_invalid_input, status_timeout, confidence_n,
            confidence_sum, confidence_squares, confidence_escalated, paired_n, paired_right, paired_sum, paired_squares,
-           paired_right_sum, paired_escalated, latency_n, cost_n, cost_usd, tokens, pane)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0, 0, 0, 0, x'')",
+           paired_right_sum, paired_escalated, latency_n, cost_n, tokens_n, rest)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0, 0, 0, x'')",
         params![
             at,
             stream,

@@ -254,15 +254,14 @@ fn nothing_unwraps_outside_tests() {
     }
 }
 
-/// SQLite calls the extension by C's conventions; nothing else needs the word.
+/// SQLite calls the extension by C's conventions; nothing else lifts the lint.
 #[test]
 fn one_file_is_unsafe() {
-    let word = concat!("un", "safe");
+    let lint = concat!("unsafe", "_code");
+    assert!(read("Cargo.toml").contains(&format!("{lint} = \"deny\"")));
     for path in files("src", ".rs").into_iter().chain(files("tests", ".rs")).chain(files("benches", ".rs")) {
-        let said = path != "tests/it/tidy.rs" && code(&path).contains(word);
-        assert_eq!(said, path == "src/sql/extension.rs", "{path}");
+        assert_eq!(read(&path).contains(lint), path == "src/sql/extension.rs", "{path}");
     }
-    assert!(read("Cargo.toml").contains("unsafe_code = \"deny\""));
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn explain(error: anyhow::Error, target: &Target, args: &ExportArgs) -> anyhow::
     if sqlite.is_some() {
         return error.context(format!("cannot read {view}"));
     }
-    Invalid(format!("cannot write {}: {error:#}; nothing was exported", target.path.display())).into()
+    Invalid(format!("cannot write {}: {}; nothing was exported", target.path.display(), error.root_cause())).into()
 }
 
 fn select<'d>(db: &'d Connection, view: &str) -> rusqlite::Result<Statement<'d>> {

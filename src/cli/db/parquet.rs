@@ -207,3 +207,92 @@ impl Sheet {
         self.writer.into_inner()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::basic::Type as Physical;
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::Field;
+
+    use super::*;
+
+    #[test]
+    fn kinds_hold_everything_that_was_seen() {
+        let seen = |values: &[ValueRef<'_>]| values.iter().fold(Kind::Unknown, |kind, value| kind.with(*value));
+        let (null, whole, real) = (ValueRef::Null, ValueRef::Integer(1), ValueRef::Real(0.5));
+        let (text, blob) = (ValueRef::Text(b"x"), ValueRef::Blob(b"x"));
+        for (values, kind) in [
+            (&[null, null][..], Kind::Unknown),
+            (&[null, whole], Kind::Integer),
+            (&[whole, real], Kind::Real),
+            (&[real, text, whole], Kind::Text),
+            (&[text, blob], Kind::Bytes),
+        ] {
+            assert_eq!(seen(values), kind, "{values:?}");
+            assert_eq!(seen(&values.iter().rev().copied().collect::<Vec<_>>()), kind, "{values:?}");
+        }
+        // What was declared stays, where all that is in it fits.
+        assert_eq!(Kind::declared(Some("real")).with(whole), Kind::Real);
+        assert_eq!(Kind::declared(Some("TEXT")).with(null), Kind::Text);
+        assert_eq!(Kind::declared(None), Kind::Unknown);
+    }
+
+    #[test]
+    fn rows_come_back_in_groups_of_bounded_size() {
+        let rows = ROWS + 1;
+        let names = ["n", "x", "t", "b", "none"].map(str::to_owned);
+        let kinds = [Kind::Integer, Kind::Real, Kind::Text, Kind::Bytes, Kind::Unknown];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        let mut sheet = Sheet::new(File::create(&path).unwrap(), "rows", &names, &kinds).unwrap();
+        for at in 0..rows {
+            let even = at % 2 == 0;
+            let n = if even { ValueRef::Integer(at as i64) } else { ValueRef::Null };
+            let x = if even { ValueRef::Integer(1) } else { ValueRef::Real(0.5) };
+            let t = if even { ValueRef::Text("grün".as_bytes()) } else { ValueRef::Integer(7) };
+            let b = if even { ValueRef::Blob(&[0, 255]) } else { ValueRef::Text(b"x") };
+            sheet.push(&[n, x, t, b, ValueRef::Null]).unwrap();
+        }
+        drop(sheet.finish().unwrap());
+        let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+        assert_eq!((reader.num_row_groups(), reader.metadata().file_metadata().num_rows()), (2, rows as i64));
+        let physical = |at: usize| reader.metadata().file_metadata().schema_descr().column(at).physical_type();
+        assert_eq!(
+            [0, 1, 2, 3].map(physical),
+            [Physical::INT64, Physical::DOUBLE, Physical::BYTE_ARRAY, Physical::BYTE_ARRAY]
+        );
+        for (at, row) in reader.get_row_iter(None).unwrap().enumerate() {
+            let fields: Vec<Field> = row.unwrap().get_column_iter().map(|(_, field)| field.clone()).collect();
+            let bytes = |bytes: &[u8]| Field::Bytes(bytes.to_vec().into());
+            let expected = if at % 2 == 0 {
+                vec![
+                    Field::Long(at as i64),
+                    Field::Double(1.0),
+                    Field::Str("grün".to_owned()),
+                    bytes(&[0, 255]),
+                    Field::Null,
+                ]
+            } else {
+                vec![Field::Null, Field::Double(0.5), Field::Str("7".to_owned()), bytes(b"x"), Field::Null]
+            };
+            assert_eq!(fields, expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn long_text_makes_small_groups_and_no_rows_make_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        let names = ["t".to_owned()];
+        let long = vec![b'x'; BYTES / 4 + 1];
+        for (rows, groups) in [(0, 0), (3, 1), (9, 3)] {
+            let mut sheet = Sheet::new(File::create(&path).unwrap(), "rows", &names, &[Kind::Text]).unwrap();
+            for _ in 0..rows {
+                sheet.push(&[ValueRef::Text(&long)]).unwrap();
+            }
+            drop(sheet.finish().unwrap());
+            let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+            assert_eq!(reader.num_row_groups(), groups, "{rows} rows");
+        }
+    }
+}

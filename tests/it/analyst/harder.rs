@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use shewhart::engine::units::Timestamp;
 
 use super::questions::questions;
 use super::world::{ARRIVED, Output, StreamName, db, name_of, outputs, quantile, rows, truth, wilson, world};
@@ -60,8 +61,11 @@ fn accuracy(row: &Value, (labelled, correct): (usize, usize)) {
     near(row, "accuracy_high", high);
 }
 
-/// Each phase of each stream: its version, and the whole hours in it.
-fn phases(outputs: &[Output]) -> BTreeMap<(StreamName, i64), (Option<String>, Vec<&Output>)> {
+/// One phase of a stream: its version, and the outputs of the whole hours in it.
+type Phase<'o> = (Option<String>, Vec<&'o Output>);
+
+/// Each phase of each stream, by its beginning.
+fn phases(outputs: &[Output]) -> BTreeMap<(StreamName, i64), Phase<'_>> {
     let mut streams: BTreeMap<StreamName, Vec<&Output>> = BTreeMap::new();
     for output in outputs {
         streams.entry(output.name.clone()).or_default().push(output);
@@ -140,7 +144,7 @@ fn another_limit_would_have_told_at_another_time() {
         let finding = of(row["alert_id"].as_str().unwrap());
         let alert = streams.iter().find(|alert| alert["alert_id"] == row["alert_id"]).unwrap();
         let changed = finding.changed_at.as_ref().map(|text| millis(&text.as_str().into())).unwrap();
-        let ended = finding.ended.map_or(i64::MAX, |at| at.as_millis());
+        let ended = finding.ended.map_or(i64::MAX, Timestamp::as_millis);
         let factor = row["factor"].as_f64().unwrap();
         let crossed = world
             .points
@@ -155,9 +159,12 @@ fn another_limit_would_have_told_at_another_time() {
     assert!(first(0.5) < first(2.0), "a looser limit tells sooner");
 }
 
+/// Statistic and limit, by time.
+type Points = BTreeMap<i64, (f64, f64)>;
+
 #[test]
 fn another_limit_would_have_made_other_alarms() {
-    let mut charts: BTreeMap<(&str, i64, &str), BTreeMap<i64, (f64, f64)>> = BTreeMap::new();
+    let mut charts: BTreeMap<(&str, i64, &str), Points> = BTreeMap::new();
     for point in &world().points {
         let chart = charts.entry((&point.measure, point.stream, &point.chart)).or_default();
         chart.entry(point.at_ms).or_insert((point.statistic, point.limit));
@@ -284,7 +291,9 @@ fn pauses_and_days_and_worst_hours_are_those_of_the_lines() {
         let of: Vec<i64> = outputs.iter().filter(|o| o.name == name_of(&row)).map(|o| o.at_ms).collect();
         near(&row, "quiet_hours", (newest - of.iter().max().unwrap()) as f64 / HOUR as f64);
         let hours: Vec<i64> = of.iter().map(|at| at / HOUR).collect::<BTreeSet<_>>().into_iter().collect();
-        near(&row, "longest_pause_hours", hours.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap() as f64);
+        let pause = hours.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        near(&row, "longest_pause_hours", pause as f64);
+        assert_eq!(row["silent"], i64::from(newest - of.iter().max().unwrap() > (pause + 1) * HOUR), "{row}");
     }
     let mut days: BTreeMap<(StreamName, i64), [i64; 3]> = BTreeMap::new();
     for o in &outputs {
