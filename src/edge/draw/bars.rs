@@ -50,7 +50,15 @@ impl Bars {
         }
         if let Some((level, name)) = &self.bound {
             let x = across.at(*level);
-            canvas.line([(x, top - 4.0), (x, bottom)], Pen { ink: Ink::Bound, width: 1.3, dash: Some((6.0, 4.0)) });
+            // Beside the bars alone: words stand above them.
+            for at in 0..self.rows.len() {
+                let row = top + ROW * at as f32;
+                canvas.line(
+                    [(x, row + 17.0), (x, row + ROW)],
+                    Pen { ink: Ink::Bound, width: 1.3, dash: Some((4.0, 3.0)) },
+                );
+            }
+            canvas.line([(x, top - 6.0), (x, top)], Pen { ink: Ink::Bound, width: 1.3, dash: None });
             let half = canvas.width(name, SMALL) / 2.0;
             let x = x.clamp(6.0 + half, (layout.size.0 - 6.0 - half).max(6.0 + half));
             canvas.words(name, (x, top - 10.0), small(Anchor::Middle, Ink::Bound));

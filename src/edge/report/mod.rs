@@ -8,7 +8,9 @@ mod agents;
 mod alerts;
 mod charts;
 mod detail;
+mod incidents;
 mod page;
+mod prose;
 mod readiness;
 mod told;
 

@@ -6,22 +6,22 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use super::agents::{Agent, width};
-use super::alerts::{AlertRow, Alerts, Delays};
+use super::alerts::Alerts;
 use super::charts::{Figure, Figures, VersionRow};
 use super::detail::Detail;
+use super::incidents::{AlertLine, RuleLine, detection};
+use super::prose::{labels_of, lead, verdict};
 use super::readiness::{Need, STAGES, overall, reached};
-use super::told::{day, delay, many, maybe_share, percent, share};
+use super::told::{day, many, maybe_share, percent, share};
 use super::{Missing, PARTS, Period, ROWS, Request};
 use crate::edge::classical::{self, Window};
 use crate::edge::draw;
 use crate::edge::figures::{count, duration, moment};
 use crate::edge::notify::clean::line;
-use crate::engine::account::value;
-use crate::engine::around::How;
 use crate::engine::detect::design::interval::wilson;
 use crate::engine::rule::Measure;
 use crate::engine::threshold::{Row, Thresholds};
-use crate::engine::units::{Counts, Span, Timestamp};
+use crate::engine::units::{Counts, Span};
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
@@ -96,32 +96,6 @@ struct ThresholdTable {
     rows: Vec<[String; 5]>,
 }
 
-/// An alert in the table.
-#[derive(Debug, Serialize)]
-struct AlertLine {
-    number: usize,
-    alert: String,
-    severity: String,
-    stream: String,
-    level: String,
-    changed: String,
-    fired: String,
-    after: String,
-    /// When it was told, taken on and over.
-    then: Vec<(&'static str, String)>,
-    verdict: String,
-}
-
-/// A rule in the table.
-#[derive(Debug, Serialize)]
-struct RuleLine {
-    rule: String,
-    fired: String,
-    judged: String,
-    precision: String,
-    delay: String,
-}
-
 /// All of it.
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
@@ -144,7 +118,7 @@ pub(super) struct Page {
 }
 
 /// An agent with what was found out about it.
-type Found<'f> = (&'f Agent, Detail, Vec<Need>);
+pub(super) type Found<'f> = (&'f Agent, Detail, Vec<Need>);
 
 impl Page {
     pub(super) fn of(
@@ -179,20 +153,7 @@ impl Page {
             more_alerts: first_shown,
             detection: detection(alerts),
             more_rules: rules.len().saturating_sub(RULES),
-            rules: rules
-                .into_iter()
-                .take(RULES)
-                .map(|rule| RuleLine {
-                    rule: line(&rule.rule, 80),
-                    fired: count(rule.fired as u64),
-                    judged: match rule.judged {
-                        [0, 0, 0] => "nobody judged".to_owned(),
-                        [yes, no, noise] => format!("{yes} true, {no} false, {noise} noise"),
-                    },
-                    precision: maybe_share(rule.precision),
-                    delay: rule.delays.map_or_else(|| "–".to_owned(), quartiles),
-                })
-                .collect(),
+            rules: rules.iter().take(RULES).map(RuleLine::of).collect(),
             rules_from: line(&request.rules.1, 200),
         })
     }
@@ -212,15 +173,6 @@ impl Page {
         let style = STYLE.replace("/*light*/", &inks.0).replace("/*dark*/", &inks.1);
         environment.get_template("page")?.render(context! { page => Value::from(Serde(self)), style })
     }
-}
-
-/// Verdicts of all agents together.
-fn labels_of(agents: &[Agent]) -> Counts {
-    let mut labels = Counts::default();
-    for agent in agents {
-        labels.merge(agent.total.correct);
-    }
-    labels
 }
 
 /// What, when, of what, on what, and what is missing.
@@ -269,80 +221,6 @@ fn head(
         ("Baseline", if baselines.is_empty() { "none".to_owned() } else { baselines.join(", ") }),
         ("Not counted", if gone.is_empty() { "nothing is known to be missing".to_owned() } else { gone.join("; ") }),
     ])
-}
-
-/// The verdict in words: what there was, how good it was, what happened, who is ready for what.
-fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (from, to): Period) -> Vec<String> {
-    if agents.is_empty() {
-        return vec![format!("No output happened from {} to {}: there is nothing to say.", day(from), day(to))];
-    }
-    let outputs: u64 = agents.iter().map(|agent| agent.total.outputs).sum();
-    let labels = labels_of(agents);
-    let mut told = vec![format!(
-        "From {} to {}, {} gave {} outputs, of which {} were judged.",
-        day(from),
-        day(to),
-        many(agents.len(), "agent", "agents"),
-        count(outputs),
-        count(labels.n)
-    )];
-    told.push(if labels.n > 0 {
-        format!("Of the judged ones {} were right.", share(wilson(labels, 0.95)))
-    } else {
-        "How accurate they were is not known.".to_owned()
-    });
-    let below: Vec<String> = found
-        .iter()
-        .filter_map(|(agent, detail, _)| {
-            let (now, before) = (detail.standing.estimate.or(detail.standing.labels)?, agent.baseline());
-            let before = before.share()?;
-            (now.high < before).then(|| format!("{} ({:.1} points)", quoted(&agent.name), 100.0 * (before - now.value)))
-        })
-        .collect();
-    if !below.is_empty() {
-        told.push(format!("Below their baselines: {}.", listed(&below)));
-    }
-    let firing: Vec<String> = agents.iter().filter(|agent| agent.firing > 0).map(|agent| quoted(&agent.name)).collect();
-    told.push(match alerts.rows.len() {
-        0 => "No alert fired.".to_owned(),
-        n => {
-            let now = if firing.is_empty() {
-                "none fires now".to_owned()
-            } else {
-                format!("alerts of {} fire now", listed(&firing))
-            };
-            format!("{} fired; {now}.", many(n, "alert", "alerts"))
-        }
-    });
-    for (stage, name) in STAGES.iter().enumerate().rev() {
-        let there: Vec<String> = found
-            .iter()
-            .filter(|(_, _, needs)| reached(needs) == stage + 1)
-            .map(|(agent, ..)| quoted(&agent.name))
-            .collect();
-        if !there.is_empty() {
-            let up_to = if stage == 0 { format!("for the {name}") } else { format!("up to {name}") };
-            told.push(format!("Every requirement {up_to} is met by {}.", listed(&there)));
-        }
-    }
-    let none: Vec<String> =
-        found.iter().filter(|(_, _, needs)| reached(needs) == 0).map(|(agent, ..)| quoted(&agent.name)).collect();
-    if !none.is_empty() {
-        told.push(format!("The proof of concept is not concluded for {}.", listed(&none)));
-    }
-    told
-}
-
-/// A name in a sentence: what agents are called must not read as a part of it.
-fn quoted(name: &str) -> String {
-    format!("“{}”", name.replace(['“', '”'], "\""))
-}
-
-/// Names in a sentence, at most six.
-fn listed(names: &[String]) -> String {
-    let more = names.len().saturating_sub(6);
-    let shown: Vec<&str> = names.iter().take(6).map(String::as_str).collect();
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
 impl AgentRow {
@@ -433,62 +311,6 @@ impl Part {
     }
 }
 
-/// An agent in a few sentences.
-fn lead(agent: &Agent, detail: &Detail, needs: &[Need]) -> Vec<String> {
-    let standing = &detail.standing;
-    let mut told = vec![format!(
-        "{} outputs in {}, of which {} were judged.",
-        count(standing.outputs),
-        many(agent.streams.len(), "stream", "streams"),
-        count(standing.labelled)
-    )];
-    if let Some(now) = standing.estimate.or(standing.labels) {
-        let by = match (standing.estimate, standing.how) {
-            (None, _) => " among the labelled",
-            (Some(_), How::LabelsOnly) => "",
-            (Some(_), How::Powered { .. }) => ", from labels and the confidence of all outputs",
-            (Some(_), How::Stratified) => ", from labels weighted as all outputs are",
-        };
-        let before = agent.baseline().share().map_or_else(
-            || "there is no baseline with labels to compare it with".to_owned(),
-            |before| {
-                let moved = 100.0 * (now.value - before);
-                let way = if moved < 0.0 { "below" } else { "above" };
-                format!("{:.1} points {way} the baseline of {}", moved.abs(), percent(before, 1))
-            },
-        );
-        told.push(format!("Accuracy is {}{by}: {before}.", share(now)));
-    }
-    if let Some(labels) = standing.labels.filter(|_| standing.how != How::LabelsOnly) {
-        told.push(format!("The labels alone say {}.", share(labels)));
-    }
-    if let Some(why) = &standing.invalid {
-        told.push(format!("There is no estimate for all outputs: {why}."));
-    }
-    told.push(match (agent.fired, agent.firing) {
-        (0, _) => "No alert fired.".to_owned(),
-        (n, 0) => format!("{} fired, none fires now.", many(n, "alert", "alerts")),
-        (n, now) => format!(
-            "{} fired, {now} of them {} now.",
-            many(n, "alert", "alerts"),
-            if now == 1 { "fires" } else { "fire" }
-        ),
-    });
-    let stage = reached(needs);
-    told.push(match STAGES.get(stage) {
-        None => "Every requirement of all three stages is met.".to_owned(),
-        Some(name) => {
-            let lacks: Vec<&str> = needs
-                .iter()
-                .filter(|need| need.stage == stage && !need.missing.is_empty())
-                .map(|need| need.what)
-                .collect();
-            format!("For {name} is missing: {}.", lacks.join(", "))
-        }
-    });
-    told
-}
-
 fn thresholds(found: &Thresholds) -> ThresholdTable {
     let in_force =
         found.in_force.map_or(String::new(), |at| format!(" Outputs below {at} are handed to a person already."));
@@ -544,81 +366,4 @@ fn delays(db: &Connection, agent: &Agent, (from, to): Period) -> rusqlite::Resul
         (age, count(so_far), percent(so_far as f64 / all.max(1) as f64, 1))
     });
     Ok(told.collect())
-}
-
-/// How soon changes were seen, in words.
-fn detection(alerts: &Alerts) -> String {
-    let judged = alerts.rows.iter().filter(|alert| alert.verdict.is_some()).count();
-    let Some(found) = alerts.delays() else {
-        return "No alert of the period has a change whose beginning is known: there is no time to detection."
-            .to_owned();
-    };
-    let false_ones = alerts.rows.iter().filter(|alert| alert.is_false()).count();
-    format!(
-        "Mean time to detection, from the likeliest beginning of the change to the alert: {} over {} ({}). {} of {} were judged by \
-         people{}. The beginning is an estimate with an interval of its own.",
-        delay(found.mean),
-        many(found.n, "alert", "alerts"),
-        quartiles(found),
-        count(judged as u64),
-        many(alerts.rows.len(), "alert", "alerts"),
-        if false_ones > 0 { format!("; the {false_ones} judged false or noise are left out") } else { String::new() }
-    )
-}
-
-fn quartiles(delays: Delays) -> String {
-    let [low, middle, high] = delays.quartiles;
-    if delays.n == 1 {
-        return delay(middle);
-    }
-    format!("median {}, half of them {} to {}", delay(middle), delay(low), delay(high))
-}
-
-/// The level that an alert tells of, with its interval, beside the baseline.
-fn level(alert: &AlertRow, word: &str) -> String {
-    let name = match word.strip_prefix("latency ") {
-        Some(quantile) => format!("share of outputs slower than the baseline's {}", line(quantile, 40)),
-        None => line(word, 60).replace('_', " "),
-    };
-    // What stands behind a latency is its quantile.
-    let measure = Measure::from_word(word.split(' ').next().unwrap_or_default());
-    let (Some(measure), Some(now)) = (measure, alert.estimate) else { return name };
-    let [told, low, high] = [now.value, now.low, now.high].map(|x| value(&measure, x));
-    let before = alert.baseline.map_or(String::new(), |before| format!(", baseline {}", value(&measure, before)));
-    format!("{name} {told} ({low} to {high}){before}")
-}
-
-impl AlertLine {
-    fn of(number: usize, alert: &AlertRow) -> Self {
-        let after = |at: Timestamp| delay(at.since(alert.fired));
-        let stream: Vec<String> =
-            [&alert.agent, &alert.task].into_iter().flatten().map(|name| line(name, 60)).collect();
-        let level = alert.measure.as_deref().map_or_else(|| "–".to_owned(), |word| level(alert, word));
-        let told = match (alert.delivered, alert.decided) {
-            (Some(at), _) => format!("{} after", after(at)),
-            (None, Some(at)) => format!("decided {} after, not delivered", after(at)),
-            (None, None) => "nobody".to_owned(),
-        };
-        let taken = alert.acknowledged.as_ref().map_or_else(
-            || "by nobody".to_owned(),
-            |(at, by)| {
-                let by = by.as_ref().map_or(String::new(), |by| format!(" by {}", line(by, 40)));
-                format!("{} after{by}", after(*at))
-            },
-        );
-        let over =
-            alert.ended.map_or_else(|| format!("no, {}", line(&alert.state, 20)), |at| format!("{} after", after(at)));
-        Self {
-            number,
-            alert: line(&alert.alert, 60),
-            severity: line(&alert.severity, 20),
-            stream: stream.join(", "),
-            level,
-            changed: alert.changed.map_or_else(|| "–".to_owned(), |(at, _)| moment(at)),
-            fired: moment(alert.fired),
-            after: alert.delay().map_or_else(|| "–".to_owned(), delay),
-            then: vec![("told", told), ("taken on", taken), ("over", over)],
-            verdict: alert.verdict.as_deref().map_or_else(|| "not judged".to_owned(), |verdict| line(verdict, 20)),
-        }
-    }
 }
