@@ -9,7 +9,9 @@ use shewhart::edge::ledger::open_read_only;
 
 use crate::events::{Day, START, Writer};
 
-const DAY: Day = Day { streams: 200, outputs: 360 };
+const DAY: Day = Day { streams: 500, outputs: 720 };
+/// The morning is written first, so that there is something to look through.
+const NOON: i64 = START + 43_200_000;
 /// Records of a batch, as the daemon's reader hands them on.
 const BATCH: usize = 5_000;
 /// Full scans, the views' as well as the tables'.
@@ -20,21 +22,35 @@ const SCANS: [&str; 4] = [
     "SELECT max(accuracy), count(*) FROM v_accuracy",
 ];
 
-/// Events a second of wall time, the most that the log grew to, and the scans that were done meanwhile.
-fn rate(reads: bool) -> (f64, u64, u64) {
+/// What an afternoon's writing came to.
+struct Afternoon {
+    /// Events a second of wall time.
+    rate: f64,
+    /// The most bytes that the log grew to.
+    log: u64,
+    /// Full scans that were done meanwhile.
+    scans: u64,
+}
+
+fn afternoon(reads: bool) -> Afternoon {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::new(folder.path());
-    writer.commit(START);
     let path = folder.path().join("shewhart.db");
     let log = folder.path().join("shewhart.db-wal");
     let (done, scans) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let reader = reads.then(|| {
+    let start = || {
         let (done, scans, path) = (Arc::clone(&done), Arc::clone(&scans), path.clone());
         std::thread::spawn(move || scan(&path, &done, &scans))
-    });
-    let (begun, mut pending, mut largest) = (Instant::now(), 0, 0);
-    let events = DAY.each(|at, line| {
+    };
+    let (mut begun, mut events, mut pending, mut largest, mut reader) = (None, 0_u64, 0, 0, None);
+    DAY.each(|at, line| {
+        if begun.is_none() && at >= NOON {
+            writer.commit(at);
+            reader = reads.then(start);
+            begun = Some(Instant::now());
+        }
         writer.take(line);
+        events += u64::from(begun.is_some());
         pending += 1;
         if pending == BATCH {
             pending = 0;
@@ -43,12 +59,12 @@ fn rate(reads: bool) -> (f64, u64, u64) {
         }
     });
     writer.commit(START + 86_400_000);
-    let rate = events as f64 / begun.elapsed().as_secs_f64();
+    let rate = events as f64 / begun.unwrap().elapsed().as_secs_f64();
     done.store(true, Ordering::Relaxed);
     if let Some(reader) = reader {
         reader.join().unwrap();
     }
-    (rate, largest, scans.load(Ordering::Relaxed))
+    Afternoon { rate, log: largest, scans: scans.load(Ordering::Relaxed) }
 }
 
 fn scan(path: &Path, done: &AtomicBool, scans: &AtomicU64) {
@@ -67,14 +83,16 @@ pub(crate) fn run(rounds: u64) {
     let mut ratios = Vec::new();
     for round in 1..=rounds {
         // In turns, so that what else the machine does meets both alike.
-        let (alone, log_alone, _) = rate(false);
-        let (beside, log_beside, scans) = rate(true);
-        ratios.push(beside / alone);
+        let (alone, beside) = (afternoon(false), afternoon(true));
+        let ratio = beside.rate / alone.rate;
+        ratios.push(ratio);
         println!(
-            "round {round}: {alone:.0} events/s alone, {beside:.0} beside {scans} full scans: {:.2}; log at most {:.1} and {:.1} MB",
-            beside / alone,
-            log_alone as f64 / 1e6,
-            log_beside as f64 / 1e6
+            "round {round}: {:.0} events/s alone, {:.0} beside {} full scans: {ratio:.2}; log at most {:.1} and {:.1} MB",
+            alone.rate,
+            beside.rate,
+            beside.scans,
+            alone.log as f64 / 1e6,
+            beside.log as f64 / 1e6
         );
     }
     ratios.sort_by(f64::total_cmp);

@@ -172,7 +172,7 @@ impl Core {
                 tracing::error!(%error, "a delivery could not be recorded");
             }
         }
-        if let Err(error) = self.ledger.shrink_log(0) {
+        if let Err(error) = self.ledger.empty_log() {
             tracing::warn!(%error, "the write-ahead log stays as it is");
         }
     }

@@ -112,8 +112,11 @@ mod tests {
     #[test]
     fn means_have_the_spread_of_values_and_of_hours() {
         let (mut values, mut means) = (Moments::default(), Moments::default());
-        [1.0, 3.0].iter().for_each(|x| values.add(*x));
-        (0..10).for_each(|n| means.add(f64::from(n % 2)));
+        values.add(1.0);
+        values.add(3.0);
+        for n in 0..10 {
+            means.add(f64::from(n % 2));
+        }
         let level = Level::of_mean(&values, Some(&means)).unwrap();
         assert_eq!((level.n, level.centre, level.within), (2, 2.0, [2.0, 2.0]));
         assert!((level.between - 10.0 / 36.0).abs() < 1e-12, "{}", level.between);

@@ -57,7 +57,9 @@ fn latencies(path: &Path) -> BTreeMap<String, Vec<f64>> {
             all.entry(event["agent"].as_str().unwrap().to_owned()).or_default().push(latency);
         }
     }
-    all.values_mut().for_each(|latencies| latencies.sort_by(f64::total_cmp));
+    for latencies in all.values_mut() {
+        latencies.sort_by(f64::total_cmp);
+    }
     all
 }
 

@@ -1,6 +1,6 @@
 //! Files of older versions are taken over whole, and those of newer ones are left alone.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,7 +74,9 @@ fn a_file_of_the_version_before_is_taken_over() {
     drop(Ledger::open_file(&new, &identity()).unwrap());
     let (old, new) = (schema(&db), schema(&open_read_only(&new).unwrap()));
     assert_eq!(old.keys().collect::<Vec<_>>(), new.keys().collect::<Vec<_>>());
-    new.iter().for_each(|(name, sql)| assert_eq!(old[name], *sql, "an old file becomes what a new one is"));
+    for (name, sql) in &new {
+        assert_eq!(old[name], *sql, "an old file becomes what a new one is");
+    }
 }
 
 #[test]

@@ -13,12 +13,10 @@ use crate::engine::units::{Span, Timestamp};
 
 /// How often a promotion is looked for.
 const PROMOTION_EVERY: Duration = Duration::from_secs(3);
-/// How often housekeeping runs: old rows, the write-ahead log.
+/// How often old rows are looked for.
 pub(super) const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
 /// The pause before its next round, where more was old than goes in one.
 const HOUSEKEEPING_PAUSE: Duration = Duration::from_secs(1);
-/// The write-ahead log is truncated beyond this size.
-const LOG_BYTES_MAX: u64 = 64 << 20;
 /// A partition without records for this long is idle: its time goes on by the wall clock.
 const IDLE_AFTER: Span = Span::MINUTE;
 /// How long the ends of the partitions count as known.
@@ -50,7 +48,6 @@ impl Core {
         }
         if self.housekeeping_due <= clock::instant() {
             let kept = self.ledger.retire(&self.config.retention, now);
-            let kept = kept.and_then(|more| self.ledger.shrink_log(LOG_BYTES_MAX).map(|()| more));
             let more = kept.or_else(|error| if error.is_disk_full() { Ok(false) } else { Err(error) })?;
             self.housekeeping_due = clock::instant() + if more { HOUSEKEEPING_PAUSE } else { HOUSEKEEPING_EVERY };
         }

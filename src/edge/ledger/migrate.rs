@@ -4,8 +4,9 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::blob::decode;
+use super::panes::{PaneWriter, table};
 use super::rows::ProfileSummary;
-use super::{Ledger, LedgerError, SCHEMA_VERSION, panes, rollups, tables};
+use super::{Ledger, LedgerError, SCHEMA_VERSION, rollups, tables};
 use crate::engine::baseline::Profile;
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
@@ -80,9 +81,10 @@ fn take_panes(db: &Transaction<'_>, level: Level) -> rusqlite::Result<()> {
     let mut select = db.prepare(&format!(
         "SELECT p.start_ms, p.stream_id, p.pane, s.newest_pane_ms FROM old_{} p LEFT JOIN streams s ON s.id = p.stream_id
          ORDER BY p.start_ms, p.stream_id",
-        panes::table(level)
+        table(level)
     ))?;
     let mut rows = select.query([])?;
+    let mut panes = PaneWriter::new(db);
     while let Some(row) = rows.next()? {
         let start = Timestamp::from_millis(row.get(0)?);
         let (stream, newest): (i64, Option<i64>) = (row.get(1)?, row.get(3)?);
@@ -90,9 +92,9 @@ fn take_panes(db: &Transaction<'_>, level: Level) -> rusqlite::Result<()> {
         let whole = newest.is_some_and(|newest| start.plus(Span::MINUTE.times(119)).as_millis() <= newest);
         if level == Level::Hour && whole {
             let day = Change { level: Level::Day, start: start.floor(Span::DAY), pane: pane.clone() };
-            panes::add(db, stream, day)?;
+            panes.add(stream, day)?;
         }
-        panes::write(db, stream, &Change { level, start, pane })?;
+        panes.write(stream, &Change { level, start, pane })?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod blob;
 mod cases;
 mod confidence;
 pub mod describe;
+mod log;
 mod migrate;
 mod outbox;
 mod panes;
@@ -178,6 +179,7 @@ pub struct Ledger {
     db: Connection,
     /// Who is told what another receiver could not be told.
     second: Option<String>,
+    care: log::Care,
     /// Held for as long as the ledger lives.
     _lock: File,
 }
@@ -213,7 +215,7 @@ impl Ledger {
         let db = Connection::open(path).map_err(|e| sqlite("opening", e))?;
         private(path);
         assert!(rusqlite::version_number() >= SQLITE_MIN, "shewhart was built with a SQLite older than 3.51.3");
-        let mut ledger = Self { path: path.to_owned(), db, second: None, _lock: lock };
+        let mut ledger = Self { path: path.to_owned(), db, second: None, care: log::Care::default(), _lock: lock };
         ledger.set_up().map_err(|e| match e.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
                 LedgerError::Damaged { path: path.to_owned(), found: e.to_string() }
@@ -280,25 +282,6 @@ impl Ledger {
             if found != *expected {
                 return Err(LedgerError::Other { path: self.path.clone(), key, found, expected: expected.clone() });
             }
-        }
-        Ok(())
-    }
-
-    /// Truncates the write-ahead log where it has grown beyond `bytes`. A long reader may keep it from shrinking.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn shrink_log(&self, bytes: u64) -> Result<(), LedgerError> {
-        let (_, log) = self.bytes();
-        if log > bytes {
-            // Where somebody reads, it is done another time: the loop must not wait for them.
-            let run = || -> rusqlite::Result<()> {
-                self.db.busy_timeout(Duration::ZERO)?;
-                let done = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-                self.db.busy_timeout(BUSY)?;
-                done
-            };
-            run().map_err(|source| self.sqlite("checkpointing", source))?;
         }
         Ok(())
     }

@@ -45,14 +45,16 @@ impl Statements {
 }
 
 static INSERT: LazyLock<Statements> = LazyLock::new(|| {
-    let names: Vec<&str> = columns(&Pane::default()).into_iter().map(|(name, _)| name).collect();
-    let places: String = (0..names.len()).map(|at| format!(", ?{}", at + 3)).collect();
+    let names: Vec<&str> =
+        columns(&Pane::default(), &mut hdr::Encoder::default()).into_iter().map(|(name, _)| name).collect();
+    let places: Vec<String> = (0..names.len()).map(|at| format!("?{}", at + 3)).collect();
     let updates: Vec<String> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
     Statements::new(|table| {
         format!(
-            "INSERT INTO {table} (start_ms, stream_id, {}) VALUES (?1, ?2{places})
+            "INSERT INTO {table} (start_ms, stream_id, {}) VALUES (?1, ?2, {})
              ON CONFLICT (start_ms, stream_id) DO UPDATE SET {}",
             names.join(", "),
+            places.join(", "),
             updates.join(", ")
         )
     })
@@ -81,7 +83,7 @@ struct Rest {
 }
 
 /// The columns of a pane with their values.
-fn columns(pane: &Pane) -> Vec<(&'static str, Value)> {
+fn columns(pane: &Pane, encoder: &mut hdr::Encoder) -> Vec<(&'static str, Value)> {
     let whole = |n: u64| Value::Integer(n as i64);
     let real = |x: Option<f64>| x.map_or(Value::Null, Value::Real);
     let [ok, error, invalid, timeout] = pane.status;
@@ -133,7 +135,7 @@ fn columns(pane: &Pane) -> Vec<(&'static str, Value)> {
         ("metrics", shown(&pane.metrics, metric)),
         ("flags", shown(&pane.flags, flag)),
         ("confidence_sketch", sketch(table.cells().is_empty(), || bins::encode(table))),
-        ("latency_sketch", sketch(pane.latency_bins.n() == 0, || hdr::encode(&pane.latency_bins))),
+        ("latency_sketch", sketch(pane.latency_bins.n() == 0, || encoder.encode(&pane.latency_bins))),
         ("rest", Value::Blob(encode(&rest))),
     ];
     let names = ["confidence_n", "confidence_mean", "confidence_sd", "confidence_min", "confidence_max"];
@@ -213,20 +215,34 @@ pub(super) fn find(db: &Connection, level: Level, start: Timestamp, stream: i64)
     db.prepare_cached(SELECT.of(level))?.query_row(params![start.as_millis(), stream], read).optional()
 }
 
-/// Writes a pane in place of its row.
-pub(super) fn write(db: &Transaction<'_>, stream: i64, change: &Change) -> rusqlite::Result<()> {
-    let key = [Value::Integer(change.start.as_millis()), Value::Integer(stream)];
-    let values = columns(&change.pane).into_iter().map(|(_, value)| value);
-    db.prepare_cached(INSERT.of(change.level))?.execute(params_from_iter(key.into_iter().chain(values))).map(drop)
+/// Writes panes of one transaction; keeps the compressor of its sketches.
+#[derive(Debug)]
+pub(super) struct PaneWriter<'t> {
+    db: &'t Connection,
+    encoder: hdr::Encoder,
 }
 
-/// Adds to the row of a pane that is not in memory.
-pub(super) fn add(db: &Transaction<'_>, stream: i64, mut change: Change) -> rusqlite::Result<()> {
-    if let Some(mut pane) = find(db, change.level, change.start, stream)? {
-        pane.merge(&change.pane);
-        change.pane = pane;
+impl<'t> PaneWriter<'t> {
+    pub(super) fn new(transaction: &'t Transaction<'_>) -> Self {
+        Self { db: transaction, encoder: hdr::Encoder::default() }
     }
-    write(db, stream, &change)
+
+    /// Writes a pane in place of its row.
+    pub(super) fn write(&mut self, stream: i64, change: &Change) -> rusqlite::Result<()> {
+        let key = [Value::Integer(change.start.as_millis()), Value::Integer(stream)];
+        let values = columns(&change.pane, &mut self.encoder).into_iter().map(|(_, value)| value);
+        let mut insert = self.db.prepare_cached(INSERT.of(change.level))?;
+        insert.execute(params_from_iter(key.into_iter().chain(values))).map(drop)
+    }
+
+    /// Adds to the row of a pane that is not in memory.
+    pub(super) fn add(&mut self, stream: i64, mut change: Change) -> rusqlite::Result<()> {
+        if let Some(mut pane) = find(self.db, change.level, change.start, stream)? {
+            pane.merge(&change.pane);
+            change.pane = pane;
+        }
+        self.write(stream, &change)
+    }
 }
 
 #[cfg(test)]
@@ -264,13 +280,14 @@ mod tests {
         let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
         let start = Timestamp::from_millis(1_790_863_500_000).floor(Span::DAY);
         let transaction = ledger.db.transaction().unwrap();
+        let mut panes = PaneWriter::new(&transaction);
         for level in [Level::Minute, Level::Hour, Level::Day] {
             for (stream, of) in [0, 1, 2, 1_000].into_iter().enumerate() {
                 let (stream, change) = (stream as i64, Change { level, start, pane: pane(of) });
                 assert_eq!(find(&transaction, level, start, stream).unwrap(), None);
-                add(&transaction, stream, change.clone()).unwrap();
+                panes.add(stream, change.clone()).unwrap();
                 assert_eq!(find(&transaction, level, start, stream).unwrap().as_ref(), Some(&change.pane));
-                add(&transaction, stream, change.clone()).unwrap();
+                panes.add(stream, change.clone()).unwrap();
                 let mut both = change.pane.clone();
                 both.merge(&change.pane);
                 assert_eq!(find(&transaction, level, start, stream).unwrap(), Some(both));
@@ -285,10 +302,11 @@ mod tests {
         let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
         let change = Change { level: Level::Hour, start: Timestamp::from_millis(0), pane: pane(10) };
         let transaction = ledger.db.transaction().unwrap();
-        write(&transaction, 1, &change).unwrap();
+        let mut panes = PaneWriter::new(&transaction);
+        panes.write(1, &change).unwrap();
         for column in ["latency_sketch", "confidence_sketch", "rest"] {
             transaction.execute(&format!("UPDATE rollup_hour SET {column} = x'01ff'"), []).unwrap();
-            assert!(add(&transaction, 1, change.clone()).is_err(), "{column}");
+            assert!(panes.add(1, change.clone()).is_err(), "{column}");
         }
     }
 }

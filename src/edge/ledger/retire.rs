@@ -60,8 +60,10 @@ const ROUND: i64 = 500;
 
 /// Free pages beyond one in so many of the file are given back ...
 const SPARE: i64 = 10;
-/// ... at most so many at once.
+/// ... at most so many at once ...
 const PAGES: i64 = 16_384;
+/// ... where `auto_vacuum` says so.
+const INCREMENTAL: i64 = 2;
 
 /// Minutes that are old. A stream that fell silent keeps its last ones: they never moved on into an hour.
 const OLD_MINUTES: &str = "DELETE FROM rollup_minute WHERE (start_ms, stream_id) IN (
@@ -164,7 +166,6 @@ fn delete(
 /// until `shewhart db vacuum`.
 fn give_back(db: &Connection) -> rusqlite::Result<bool> {
     let pragma = |name: &str| db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
-    const INCREMENTAL: i64 = 2;
     let spare = pragma("freelist_count")? - pragma("page_count")? / SPARE;
     if spare <= 0 || pragma("auto_vacuum")? != INCREMENTAL {
         return Ok(false);
@@ -188,7 +189,8 @@ fn forget(db: &Transaction<'_>, of: &str, ids: &[String]) -> rusqlite::Result<()
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Identity, panes};
+    use super::super::Identity;
+    use super::super::panes::PaneWriter;
     use super::*;
     use crate::engine::sketch::Pane;
     use crate::engine::window::{Change, Level};
@@ -345,10 +347,11 @@ mod tests {
         ledger.db.execute(stream, [1, day(0)]).unwrap();
         ledger.db.execute(stream, [2, day(500)]).unwrap();
         let transaction = ledger.db.transaction().unwrap();
-        let pane = |level, start, stream| {
+        let mut panes = PaneWriter::new(&transaction);
+        let mut pane = |level, start, stream| {
             let change =
                 Change { level, start: Timestamp::from_millis(start), pane: Pane { outputs: 1, ..Pane::default() } };
-            panes::write(&transaction, stream, &change).unwrap();
+            panes.write(stream, &change).unwrap();
         };
         for minute in 0..ROWS + 10 {
             pane(Level::Minute, day(20) + minute, 1);
@@ -358,9 +361,8 @@ mod tests {
         }
         pane(Level::Minute, day(500), 2);
         transaction.commit().unwrap();
-        let pages =
-            |ledger: &Ledger| -> i64 { ledger.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap() };
-        let before = pages(&ledger);
+        let size = |ledger: &Ledger| -> i64 { ledger.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap() };
+        let before = size(&ledger);
         assert!(ledger.retire(&keep(), NOW).unwrap(), "more minutes than go in one round");
         assert!(!ledger.retire(&keep(), NOW).unwrap());
         let ages = |table: &str| {
@@ -374,7 +376,7 @@ mod tests {
             (vec!["500".to_owned(), "13".to_owned()], vec!["399".to_owned()])
         );
         assert_eq!(ages("rollup_day"), ["4000"], "days are kept for ever");
-        assert!(pages(&ledger) * 4 < before, "{} of {before} pages", pages(&ledger));
+        assert!(size(&ledger) * 4 < before, "{} of {before} pages", size(&ledger));
         let months = Retention { days: Some(Span::DAY.times(90)), ..keep() };
         ledger.retire(&months, NOW).unwrap();
         assert_eq!(list(&ledger, "SELECT 'x' FROM rollup_day"), [""; 0]);

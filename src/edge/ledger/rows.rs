@@ -6,7 +6,7 @@ use rusqlite::{Transaction, params};
 
 use super::accuracy::contradicted;
 use super::blob::encode;
-use super::panes;
+use super::panes::PaneWriter;
 use super::write::stream_id;
 use crate::engine::Engine;
 use crate::engine::alert::{Account, Crossing, State};
@@ -19,7 +19,12 @@ use crate::engine::window::{Arrival, Changes};
 const UNKNOWN_AGE: i64 = -1;
 
 /// Writes one stream that changed: its memory, its baseline where it learnt one, its panes.
-pub(super) fn write_stream(db: &Transaction<'_>, engine: &mut Engine, index: u32) -> rusqlite::Result<()> {
+pub(super) fn write_stream(
+    db: &Transaction<'_>,
+    panes: &mut PaneWriter<'_>,
+    engine: &mut Engine,
+    index: u32,
+) -> rusqlite::Result<()> {
     let partition = engine.partition();
     let id = stream_id(partition, index);
     let Some(stream) = engine.stream_at_mut(index) else { return Ok(()) };
@@ -62,8 +67,8 @@ pub(super) fn write_stream(db: &Transaction<'_>, engine: &mut Engine, index: u32
         write_provisional(db, id, &baseline.profile)?;
     }
     let Changes { whole, late, arrivals } = stream.window.take_unwritten();
-    whole.iter().try_for_each(|change| panes::write(db, id, change))?;
-    late.into_iter().try_for_each(|change| panes::add(db, id, change))?;
+    whole.iter().try_for_each(|change| panes.write(id, change))?;
+    late.into_iter().try_for_each(|change| panes.add(id, change))?;
     arrivals.into_iter().try_for_each(|arrival| write_arrival(db, id, arrival))
 }
 

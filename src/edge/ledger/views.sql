@@ -247,8 +247,7 @@ FROM (
 CREATE VIEW v_confidence AS
 SELECT h.stream_id, h.agent, h.task, h.hour, h.hour_ms, h.confidence_n, h.confidence_mean, h.confidence_sd,
   b.baseline_confidence_mean, h.confidence_mean - b.baseline_confidence_mean AS difference,
-  h.confidence_min, h.confidence_max, h.confidence_p10, h.confidence_p50, h.confidence_p90, h.confidence_p95, h.confidence_p99,
-  h.confidence_sketch
+  h.confidence_min, h.confidence_max, h.confidence_p10, h.confidence_p50, h.confidence_p90, h.confidence_p95, h.confidence_p99
 FROM v_hours h JOIN v_stream_baselines b ON b.stream_id = h.stream_id
 WHERE h.confidence_n > 0;
 
@@ -289,7 +288,7 @@ FROM (
 CREATE VIEW v_latency AS
 SELECT h.stream_id, h.agent, h.task, h.hour, h.hour_ms, h.complete, h.latency_n, h.latency_mean_ms,
   h.latency_p50_ms, h.latency_p95_ms, h.latency_p99_ms, h.latency_max_ms, b.baseline_latency_p95_ms,
-  h.latency_sd_ms, h.latency_min_ms, h.latency_p90_ms, h.latency_sketch
+  h.latency_sd_ms, h.latency_min_ms, h.latency_p90_ms
 FROM v_hours h JOIN v_stream_baselines b ON b.stream_id = h.stream_id
 WHERE h.latency_n > 0;
 

@@ -5,6 +5,7 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 use super::acts::{self, OperatorAct};
 use super::blob::encode;
 use super::cases;
+use super::panes::PaneWriter;
 use super::rows;
 use super::{Ledger, LedgerError};
 use crate::engine::route::{Message, RouterMemory};
@@ -127,7 +128,9 @@ impl Ledger {
             write_all(&transaction, commit)?;
             transaction.commit()
         };
-        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "committing a batch", path, source })
+        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "committing a batch", path, source })?;
+        self.keep_log_short();
+        Ok(())
     }
 
     /// Writes down a rule set that changed no engine: refused, or the one the daemon starts with.
@@ -146,8 +149,9 @@ impl Ledger {
 }
 
 fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<()> {
+    let mut panes = PaneWriter::new(db);
     for (engine, anchor) in std::mem::take(&mut commit.engines) {
-        write_engine(db, engine, anchor)?;
+        write_engine(db, &mut panes, engine, anchor)?;
     }
     let mut rejected = false;
     for (partition, effect) in commit.effects {
@@ -203,10 +207,15 @@ pub(super) fn stream_id(partition: Partition, index: u32) -> i64 {
     (i64::from(partition.0) << 32) | i64::from(index)
 }
 
-fn write_engine(db: &Transaction<'_>, engine: &mut Engine, anchor: Option<Anchor>) -> rusqlite::Result<()> {
+fn write_engine(
+    db: &Transaction<'_>,
+    panes: &mut PaneWriter<'_>,
+    engine: &mut Engine,
+    anchor: Option<Anchor>,
+) -> rusqlite::Result<()> {
     let partition = engine.partition();
     for index in engine.take_dirty() {
-        rows::write_stream(db, engine, index)?;
+        rows::write_stream(db, panes, engine, index)?;
     }
     write_recent(db, engine)?;
     let position = engine.position();

@@ -1,4 +1,5 @@
 //! Days, pieces, delays of verdicts and classical charts against what the lines and the command line say.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,19 +7,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::world::{Hour, StreamName, db, name_of, rows, truth, world};
+use super::world::{Hour, StreamName, db, name_of, quantile, rows, truth, world};
 
 const DAY: i64 = 86_400_000;
 
 fn number(row: &Value, name: &str) -> f64 {
     row[name].as_f64().unwrap_or_else(|| panic!("{name}: {row}"))
-}
-
-/// The value of that rank among all, the smallest being 1.
-fn nearest_rank(values: &[f64], q: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[((q * sorted.len() as f64).ceil() as usize).max(1) - 1]
 }
 
 fn days() -> BTreeMap<(StreamName, i64), Hour> {
@@ -46,12 +40,12 @@ fn days_equal_what_the_lines_say() {
         let counts = ["outputs", "labelled", "correct", "escalated"].map(|name| row[name].as_i64().unwrap());
         assert_eq!(counts, [day.outputs, day.labelled, day.correct, day.escalated], "{row}");
         assert!((number(&row, "cost_usd") / day.cost - 1.0).abs() < 1e-9);
-        let (low, high) = (nearest_rank(&day.latencies, 0.0), nearest_rank(&day.latencies, 1.0));
+        let (low, high) = (quantile(&day.latencies, 0.0), quantile(&day.latencies, 1.0));
         assert_eq!((number(&row, "latency_min_ms"), number(&row, "latency_max_ms")), (low, high));
         if row["complete"] == 1 {
             complete += 1;
             for (name, q) in [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)] {
-                let exact = nearest_rank(&day.latencies, q);
+                let exact = quantile(&day.latencies, q);
                 assert!((number(&row, &format!("latency_{name}_ms")) / exact - 1.0).abs() < 0.001, "{name}: {row}");
             }
             let n = day.latencies.len() as f64;
@@ -85,7 +79,7 @@ fn percentiles_of_any_span_come_from_merged_sketches() {
             });
             assert_eq!(row["outputs"], all.outputs);
             assert_eq!(row["n"], all.latencies.len());
-            assert!((number(&row, "p95") / nearest_rank(&all.latencies, 0.95) - 1.0).abs() < 0.001, "{row}");
+            assert!((number(&row, "p95") / quantile(&all.latencies, 0.95) - 1.0).abs() < 0.001, "{row}");
         }
     }
 }
