@@ -7,8 +7,8 @@ use super::{Ledger, LedgerError};
 use crate::engine::route::RouterMemory;
 use crate::engine::units::{Span, Timestamp};
 
-/// How long things are kept; nothing for ever. Minutes, hours, days, chart points and cases age by event time, the rest by the
-/// wall clock.
+/// How long things are kept; nothing for ever. Rollups, chart points, cases and alerts age by event time, the rest by the wall
+/// clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Rollups by minute; at least a day.
@@ -69,12 +69,16 @@ const INCREMENTAL: i64 = 2;
 const OLD_MINUTES: &str = "DELETE FROM rollup_minute WHERE (start_ms, stream_id) IN (
   SELECT start_ms, stream_id FROM rollup_minute WHERE start_ms < ?1 AND NOT EXISTS (
     SELECT 1 FROM streams s WHERE s.id = stream_id AND start_ms > s.newest_pane_ms - 7200000) LIMIT ?2)";
+/// Hours likewise: its last day is what the windows of a stream are restored from, and its last hour is not in a day yet.
 const OLD_HOURS: &str = "DELETE FROM rollup_hour WHERE (start_ms, stream_id) IN (
-  SELECT start_ms, stream_id FROM rollup_hour WHERE start_ms < ?1 LIMIT ?2)";
+  SELECT start_ms, stream_id FROM rollup_hour WHERE start_ms < ?1 AND NOT EXISTS (
+    SELECT 1 FROM streams s WHERE s.id = stream_id AND start_ms > s.newest_pane_ms - 90000000) LIMIT ?2)";
 const OLD_DAYS: &str = "DELETE FROM rollup_day WHERE (start_ms, stream_id) IN (
   SELECT start_ms, stream_id FROM rollup_day WHERE start_ms < ?1 LIMIT ?2)";
+/// By the day of the outputs: without its first verdicts a day would tell that its verdicts were slow.
 const OLD_ARRIVALS: &str = "DELETE FROM label_arrivals WHERE (hour_ms, stream_id, day_ms, within_ms) IN (
-  SELECT hour_ms, stream_id, day_ms, within_ms FROM label_arrivals WHERE hour_ms < ?1 LIMIT ?2)";
+  SELECT a.hour_ms, a.stream_id, a.day_ms, a.within_ms FROM streams s CROSS JOIN label_arrivals a
+  INDEXED BY label_arrivals_by_day ON a.stream_id = s.id AND a.day_ms < ?1 LIMIT ?2)";
 const OLD_POINTS: &str = "DELETE FROM chart_points WHERE (at_ms, stream_id, chart) IN (
   SELECT at_ms, stream_id, chart FROM chart_points WHERE at_ms < ?1 LIMIT ?2)";
 /// No index knows how old cases are: the oldest of a stream come first in their table.
@@ -154,7 +158,7 @@ fn delete(
         }
     }
     transaction.execute(
-        "DELETE FROM rule_sets WHERE id <> (SELECT max(id) FROM rule_sets WHERE accepted)
+        "DELETE FROM rule_sets WHERE id IS NOT (SELECT max(id) FROM rule_sets WHERE accepted)
          AND (at_ms < ?1 OR id <= (SELECT max(id) FROM rule_sets) - ?2)",
         params![before(now, keep.rule_sets).unwrap_or(i64::MIN), RULE_SETS_MAX],
     )?;
@@ -301,7 +305,6 @@ mod tests {
             OLD_MINUTES,
             OLD_HOURS,
             OLD_DAYS,
-            OLD_ARRIVALS,
             OLD_POINTS,
         ] {
             let plan = format!("EXPLAIN QUERY PLAN {delete}");
@@ -380,6 +383,51 @@ mod tests {
         let months = Retention { days: Some(Span::DAY.times(90)), ..keep() };
         ledger.retire(&months, NOW).unwrap();
         assert_eq!(list(&ledger, "SELECT 'x' FROM rollup_day"), [""; 0]);
+    }
+
+    #[test]
+    fn days_stay_whole_when_their_hours_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = ledger(&folder);
+        let stream = "INSERT INTO streams (id, partition, idx, labels, outputs, labelled, promised, promised_week, raised,
+            first_seen_ms, last_seen_ms, newest_pane_ms, memory) VALUES (?1, 0, ?1, '{}', 0, 0, 0, 0, 0, 0, 0, ?2, x'')";
+        ledger.db.execute(stream, [1, day(0)]).unwrap();
+        ledger.db.execute(stream, [2, day(500)]).unwrap();
+        let transaction = ledger.db.transaction().unwrap();
+        let mut panes = PaneWriter::new(&transaction);
+        let correct = crate::engine::units::Counts { n: 40, hits: 36 };
+        let hour = Span::HOUR.as_millis();
+        for (level, start, stream) in [
+            (Level::Hour, day(500) - hour, 2),
+            (Level::Hour, day(500) - 30 * hour, 2),
+            (Level::Hour, day(500), 1),
+            (Level::Day, Timestamp::from_millis(day(600)).floor(Span::DAY).as_millis(), 1),
+        ] {
+            let pane = Pane { outputs: 50, correct, ..Pane::default() };
+            panes.write(stream, &Change { level, start: Timestamp::from_millis(start), pane }).unwrap();
+        }
+        for (came, of) in [(402, 402), (390, 402), (390, 391)] {
+            let arrival = "INSERT INTO label_arrivals VALUES (?1, 1, ?2, 0, 1, 1)";
+            transaction.execute(arrival, [day(came), day(of)]).unwrap();
+        }
+        transaction.commit().unwrap();
+        ledger.retire(&keep(), NOW).unwrap();
+        let kept = list(&ledger, "SELECT stream_id || ' ' || start_ms FROM rollup_hour");
+        assert_eq!(kept, [format!("2 {}", day(500) - hour)], "its windows, and a day that it is not in yet, need it");
+        let kept = list(&ledger, "SELECT CAST(day_ms AS TEXT) FROM label_arrivals");
+        assert_eq!(kept, [day(391).to_string()], "verdicts on a day go together");
+        let estimates =
+            "SELECT outputs || ' ' || labelled || ' ' || how FROM v_accuracy_estimates WHERE period = 'day'";
+        assert_eq!(list(&ledger, estimates), ["50 40 labels"], "days outlive their hours");
+    }
+
+    #[test]
+    fn rule_sets_go_though_none_was_ever_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = ledger(&folder);
+        rules(&ledger, false, 401);
+        ledger.retire(&keep(), NOW).unwrap();
+        assert_eq!(list(&ledger, "SELECT CAST(id AS TEXT) FROM rule_sets"), [""; 0]);
     }
 
     #[test]

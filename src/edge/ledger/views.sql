@@ -134,10 +134,9 @@ WITH spans AS (
     paired_right_sum, paired_escalated
   FROM v_hours
   UNION ALL
-  SELECT stream_id, agent, task, 'day', hour_ms - hour_ms % 86400000 AS day_ms, sum(outputs), sum(labelled), sum(correct),
-    sum(confidence_n), sum(confidence_sum), sum(confidence_squares), sum(confidence_escalated), sum(paired_n),
-    sum(paired_right), sum(paired_sum), sum(paired_squares), sum(paired_right_sum), sum(paired_escalated)
-  FROM v_hours GROUP BY stream_id, day_ms
+  SELECT stream_id, agent, task, 'day', day_ms, outputs, labelled, correct, confidence_n, confidence_sum, confidence_squares,
+    confidence_escalated, paired_n, paired_right, paired_sum, paired_squares, paired_right_sum, paired_escalated
+  FROM v_days
 ),
 -- Outputs without a confidence count as if they had the mean of the others.
 rest AS (
