@@ -4,6 +4,9 @@
 //! where one cannot be. All are deterministic and touch nothing but their arguments, so they may stand in views, indexes
 //! and generated columns. Intervals are the engine's own, so that SQL and alerts say the same numbers.
 
+use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+
 use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, Result};
@@ -71,8 +74,8 @@ pub fn add(db: &Connection) -> Result<()> {
         let table = Call("conf_hist", call).confidence()?;
         Ok((table.map(|table| histogram_json(&table)), Some(JSON)))
     })?;
-    db.create_aggregate_function(c"hdr_merge", 1, flags, MergeLatency)?;
-    db.create_aggregate_function(c"conf_merge", 1, flags, MergeConfidence)?;
+    db.create_aggregate_function(c"hdr_merge", 1, flags, Merge::<Histogram>(PhantomData))?;
+    db.create_aggregate_function(c"conf_merge", 1, flags, Merge::<ConfidenceTable>(PhantomData))?;
     for arguments in [2, 3] {
         db.create_scalar_function(c"wilson_lo", arguments, flags, |call| {
             Ok(Call("wilson_lo", call).interval()?.map(|interval| interval.low))
@@ -188,47 +191,68 @@ fn histogram_json(table: &ConfidenceTable) -> String {
     format!("[{}]", objects.join(","))
 }
 
-/// Merges sketches of latency; its memory is that of the bins that can be, half a megabyte at most.
-struct MergeLatency;
+/// A sketch that others of its kind can be merged into.
+trait Sketch: Sized + UnwindSafe + RefUnwindSafe {
+    /// The name of the aggregate that does it.
+    const MERGE: &'static str;
+    fn take(call: &Call<'_, '_>) -> Result<Option<Self>>;
+    fn add(&mut self, other: &Self);
+    fn bytes(&self) -> Vec<u8>;
+}
 
-impl Aggregate<Option<Histogram>, Option<Vec<u8>>> for MergeLatency {
-    fn init(&self, _: &mut Context<'_>) -> Result<Option<Histogram>> {
+/// Its memory is that of the bins that can be, half a megabyte at most.
+impl Sketch for Histogram {
+    const MERGE: &'static str = "hdr_merge";
+
+    fn take(call: &Call<'_, '_>) -> Result<Option<Self>> {
+        call.latency()
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.merge(other);
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        hdr::encode(self)
+    }
+}
+
+/// Its memory is that of 542 places at most.
+impl Sketch for ConfidenceTable {
+    const MERGE: &'static str = "conf_merge";
+
+    fn take(call: &Call<'_, '_>) -> Result<Option<Self>> {
+        call.confidence()
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.merge(other);
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        bins::encode(self)
+    }
+}
+
+/// Merges sketches of a kind; nothing comes of none.
+struct Merge<S>(PhantomData<fn() -> S>);
+
+impl<S: Sketch> Aggregate<Option<S>, Option<Vec<u8>>> for Merge<S> {
+    fn init(&self, _: &mut Context<'_>) -> Result<Option<S>> {
         Ok(None)
     }
 
-    fn step(&self, call: &mut Context<'_>, merged: &mut Option<Histogram>) -> Result<()> {
-        let Some(sketch) = Call("hdr_merge", call).latency()? else { return Ok(()) };
+    fn step(&self, call: &mut Context<'_>, merged: &mut Option<S>) -> Result<()> {
+        let Some(sketch) = S::take(&Call(S::MERGE, call))? else { return Ok(()) };
         match merged {
-            Some(merged) => merged.merge(&sketch),
+            Some(merged) => merged.add(&sketch),
             None => *merged = Some(sketch),
         }
         Ok(())
     }
 
-    fn finalize(&self, _: &mut Context<'_>, merged: Option<Option<Histogram>>) -> Result<Option<Vec<u8>>> {
-        Ok(merged.flatten().map(|merged| hdr::encode(&merged)))
-    }
-}
-
-/// Merges tables of confidence; its memory is that of 542 places at most.
-struct MergeConfidence;
-
-impl Aggregate<Option<ConfidenceTable>, Option<Vec<u8>>> for MergeConfidence {
-    fn init(&self, _: &mut Context<'_>) -> Result<Option<ConfidenceTable>> {
-        Ok(None)
-    }
-
-    fn step(&self, call: &mut Context<'_>, merged: &mut Option<ConfidenceTable>) -> Result<()> {
-        let Some(table) = Call("conf_merge", call).confidence()? else { return Ok(()) };
-        match merged {
-            Some(merged) => merged.merge(&table),
-            None => *merged = Some(table),
-        }
-        Ok(())
-    }
-
-    fn finalize(&self, _: &mut Context<'_>, merged: Option<Option<ConfidenceTable>>) -> Result<Option<Vec<u8>>> {
-        Ok(merged.flatten().map(|merged| bins::encode(&merged)))
+    fn finalize(&self, _: &mut Context<'_>, merged: Option<Option<S>>) -> Result<Option<Vec<u8>>> {
+        Ok(merged.flatten().as_ref().map(S::bytes))
     }
 }
 

@@ -39,8 +39,10 @@ use super::clock;
 const SCHEMA: &str = include_str!("schema.sql");
 /// One rollup; `{level}` stands for minute, hour and day.
 const ROLLUP: &str = include_str!("rollup.sql");
-const VIEWS: &str =
-    concat!(include_str!("views.sql"), "\n", include_str!("spans.sql"), "\n", include_str!("control.sql"));
+const VIEWS: [&str; 3] = [include_str!("views.sql"), include_str!("spans.sql"), include_str!("control.sql")];
+/// What `{columns of x}` and `{sums}` stand for in the views: everything counted in a rollup's row `r`, and in many rows together.
+const COLUMNS: &str = include_str!("columns.sql");
+const SUMS: &str = include_str!("sums.sql");
 
 /// The version of the tables. A file with a newer one is refused.
 pub const SCHEMA_VERSION: i64 = 6;
@@ -263,7 +265,7 @@ impl Ledger {
             }
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             migrate::drop_views(&transaction)?;
-            transaction.execute_batch(&describe::Dictionary::read(&schema())?.put_into(VIEWS))?;
+            transaction.execute_batch(&describe::Dictionary::read(&schema())?.put_into(&views()))?;
             let upsert = "INSERT INTO meta (key, value) VALUES ('views', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
             transaction.execute(upsert, [hash.as_str()])?;
             transaction.commit()
@@ -318,7 +320,16 @@ pub fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
 
 /// The text of the tables and views, for `db schema` and the documentation. In a database `v_columns` has rows as well.
 pub fn schema() -> String {
-    format!("{}\n{VIEWS}", tables())
+    format!("{}\n{}", tables(), views())
+}
+
+/// The text of the views.
+fn views() -> String {
+    let columns = |text: String, alias: &str| {
+        text.replace(&format!("{{columns of {alias}}}"), &COLUMNS.trim_end().replace("r.", &format!("{alias}.")))
+    };
+    let text = ["m", "h", "d"].into_iter().fold(VIEWS.join("\n"), columns);
+    text.replace("{sums}", SUMS.trim_end())
 }
 
 /// The text of the tables.

@@ -241,6 +241,13 @@ mod tests {
         ledger.db.execute(attempt, params![id, day(days)]).unwrap();
     }
 
+    /// A stream whose newest minute was days ago.
+    fn stream(ledger: &Ledger, id: i64, days: i64) {
+        let stream = "INSERT INTO streams (id, partition, idx, labels, outputs, labelled, promised, promised_week, raised,
+            first_seen_ms, last_seen_ms, newest_pane_ms, memory) VALUES (?1, 0, ?1, '{}', 0, 0, 0, 0, 0, 0, 0, ?2, x'')";
+        ledger.db.execute(stream, [id, day(days)]).unwrap();
+    }
+
     fn rules(ledger: &Ledger, accepted: bool, days: i64) {
         let set = "INSERT INTO rule_sets (at_ms, accepted, origin, who, diff, rules, diagnostics, sources)
             VALUES (?1, ?2, '', '', '', 0, '', '')";
@@ -320,10 +327,7 @@ mod tests {
     fn cases_go_after_a_month_and_requests_after_a_year() {
         let folder = tempfile::tempdir().unwrap();
         let mut ledger = ledger(&folder);
-        let stream =
-            "INSERT INTO streams (id, partition, idx, labels, outputs, labelled, promised, promised_week, raised,
-            first_seen_ms, last_seen_ms, memory) VALUES (1, 0, 1, '{}', 0, 0, 0, 0, 0, 0, 0, x'')";
-        ledger.db.execute(stream, []).unwrap();
+        stream(&ledger, 1, 0);
         for days in [31, 29] {
             let case = "INSERT INTO cases (stream_id, at_ms, key, agent, event_id, confidence, share)
                 VALUES (1, ?1, 7, 'a', ?2, 0.5, 1.0)";
@@ -344,11 +348,9 @@ mod tests {
     fn rollups_go_by_their_age_and_the_file_shrinks() {
         let folder = tempfile::tempdir().unwrap();
         let mut ledger = ledger(&folder);
-        let stream = "INSERT INTO streams (id, partition, idx, labels, outputs, labelled, promised, promised_week, raised,
-            first_seen_ms, last_seen_ms, newest_pane_ms, memory) VALUES (?1, 0, ?1, '{}', 0, 0, 0, 0, 0, 0, 0, ?2, x'')";
         // One fell silent long ago.
-        ledger.db.execute(stream, [1, day(0)]).unwrap();
-        ledger.db.execute(stream, [2, day(500)]).unwrap();
+        stream(&ledger, 1, 0);
+        stream(&ledger, 2, 500);
         let transaction = ledger.db.transaction().unwrap();
         let mut panes = PaneWriter::new(&transaction);
         let mut pane = |level, start, stream| {
@@ -389,10 +391,8 @@ mod tests {
     fn days_stay_whole_when_their_hours_go() {
         let folder = tempfile::tempdir().unwrap();
         let mut ledger = ledger(&folder);
-        let stream = "INSERT INTO streams (id, partition, idx, labels, outputs, labelled, promised, promised_week, raised,
-            first_seen_ms, last_seen_ms, newest_pane_ms, memory) VALUES (?1, 0, ?1, '{}', 0, 0, 0, 0, 0, 0, 0, ?2, x'')";
-        ledger.db.execute(stream, [1, day(0)]).unwrap();
-        ledger.db.execute(stream, [2, day(500)]).unwrap();
+        stream(&ledger, 1, 0);
+        stream(&ledger, 2, 500);
         let transaction = ledger.db.transaction().unwrap();
         let mut panes = PaneWriter::new(&transaction);
         let correct = crate::engine::units::Counts { n: 40, hits: 36 };

@@ -7,16 +7,7 @@
 CREATE VIEW v_minutes AS
 SELECT s.id AS stream_id, s.agent, s.task,
   strftime('%Y-%m-%dT%H:%M:00Z', m.start_ms / 1000, 'unixepoch') AS minute, m.start_ms AS minute_ms,
-  m.outputs, m.labelled, m.correct, m.escalation_known, m.escalated, m.override_known, m.overridden,
-  m.status_ok, m.status_error, m.status_invalid_input, m.status_timeout,
-  m.confidence_n, m.confidence_mean, m.confidence_sd,
-  m.latency_n, m.latency_mean_ms, m.latency_p50_ms, m.latency_p95_ms, m.latency_p99_ms, m.latency_max_ms,
-  m.cost_n, coalesce(m.cost_n * m.cost_mean_usd, 0.0) AS cost_usd, coalesce(m.tokens_n * m.tokens_mean, 0.0) AS tokens,
-  m.confidence_sum, m.confidence_squares, m.confidence_escalated, m.paired_n,
-  m.paired_right, m.paired_sum, m.paired_squares, m.paired_right_sum, m.paired_escalated,
-  m.confidence_min, m.confidence_max, m.confidence_p10, m.confidence_p50, m.confidence_p90, m.confidence_p95, m.confidence_p99,
-  m.latency_sd_ms, m.latency_min_ms, m.latency_p90_ms, m.cost_mean_usd, m.cost_sd_usd, m.cost_min_usd, m.cost_max_usd,
-  m.tokens_n, m.tokens_mean, m.tokens_sd, m.tokens_min, m.tokens_max, m.confidence_sketch, m.latency_sketch
+  {columns of m}
 FROM rollup_minute m JOIN streams s ON s.id = m.stream_id;
 
 -- Everything counted, by stream and hour of event time, as far back as hours are kept (400 days). The other hourly views are cuts
@@ -25,30 +16,12 @@ CREATE VIEW v_hours AS
 WITH RECURSIVE back (minutes) AS (SELECT 0 UNION ALL SELECT minutes + 1 FROM back WHERE minutes < 119)
 SELECT s.id AS stream_id, s.agent, s.task,
   strftime('%Y-%m-%dT%H:00:00Z', h.start_ms / 1000, 'unixepoch') AS hour, h.start_ms AS hour_ms, 1 AS complete,
-  h.outputs, h.labelled, h.correct, h.escalation_known, h.escalated, h.override_known, h.overridden,
-  h.status_ok, h.status_error, h.status_invalid_input, h.status_timeout,
-  h.confidence_n, h.confidence_mean, h.confidence_sd,
-  h.latency_n, h.latency_mean_ms, h.latency_p50_ms, h.latency_p95_ms, h.latency_p99_ms, h.latency_max_ms,
-  h.cost_n, coalesce(h.cost_n * h.cost_mean_usd, 0.0) AS cost_usd, coalesce(h.tokens_n * h.tokens_mean, 0.0) AS tokens,
-  h.confidence_sum, h.confidence_squares, h.confidence_escalated, h.paired_n,
-  h.paired_right, h.paired_sum, h.paired_squares, h.paired_right_sum, h.paired_escalated,
-  h.confidence_min, h.confidence_max, h.confidence_p10, h.confidence_p50, h.confidence_p90, h.confidence_p95, h.confidence_p99,
-  h.latency_sd_ms, h.latency_min_ms, h.latency_p90_ms, h.cost_mean_usd, h.cost_sd_usd, h.cost_min_usd, h.cost_max_usd,
-  h.tokens_n, h.tokens_mean, h.tokens_sd, h.tokens_min, h.tokens_max, h.confidence_sketch, h.latency_sketch
+  {columns of h}
 FROM rollup_hour h JOIN streams s ON s.id = h.stream_id
 WHERE h.start_ms + 7140000 <= s.newest_pane_ms
 UNION ALL
 SELECT stream_id, agent, task, strftime('%Y-%m-%dT%H:00:00Z', hour_ms / 1000, 'unixepoch'), hour_ms, 0,
-  sum(outputs), sum(labelled), sum(correct), sum(escalation_known), sum(escalated), sum(override_known),
-  sum(overridden), sum(status_ok), sum(status_error), sum(status_invalid_input), sum(status_timeout),
-  sum(confidence_n), sum(confidence_n * confidence_mean) / nullif(sum(confidence_n), 0), NULL,
-  sum(latency_n), sum(latency_n * latency_mean_ms) / nullif(sum(latency_n), 0), NULL, NULL, NULL, max(latency_max_ms),
-  sum(cost_n), total(cost_n * cost_mean_usd), total(tokens_n * tokens_mean),
-  sum(confidence_sum), sum(confidence_squares), sum(confidence_escalated), sum(paired_n),
-  sum(paired_right), sum(paired_sum), sum(paired_squares), sum(paired_right_sum), sum(paired_escalated),
-  min(confidence_min), max(confidence_max), NULL, NULL, NULL, NULL, NULL,
-  NULL, min(latency_min_ms), NULL, sum(cost_n * cost_mean_usd) / nullif(sum(cost_n), 0), NULL, min(cost_min_usd), max(cost_max_usd),
-  sum(tokens_n), sum(tokens_n * tokens_mean) / nullif(sum(tokens_n), 0), NULL, min(tokens_min), max(tokens_max), NULL, NULL
+  {sums}
 FROM (
   -- One search for each minute: the table's key begins with the time, so a range would read the rows of all streams.
   SELECT s.id AS stream_id, s.agent, s.task, s.newest_pane_ms, m.start_ms - m.start_ms % 3600000 AS hour_ms, m.*
@@ -66,42 +39,15 @@ GROUP BY stream_id, hour_ms;
 CREATE VIEW v_days AS
 SELECT s.id AS stream_id, s.agent, s.task,
   strftime('%Y-%m-%d', d.start_ms / 1000, 'unixepoch') AS day, d.start_ms AS day_ms, 1 AS complete,
-  d.outputs, d.labelled, d.correct, d.escalation_known, d.escalated, d.override_known, d.overridden,
-  d.status_ok, d.status_error, d.status_invalid_input, d.status_timeout,
-  d.confidence_n, d.confidence_mean, d.confidence_sd,
-  d.latency_n, d.latency_mean_ms, d.latency_p50_ms, d.latency_p95_ms, d.latency_p99_ms, d.latency_max_ms,
-  d.cost_n, coalesce(d.cost_n * d.cost_mean_usd, 0.0) AS cost_usd, coalesce(d.tokens_n * d.tokens_mean, 0.0) AS tokens,
-  d.confidence_sum, d.confidence_squares, d.confidence_escalated, d.paired_n,
-  d.paired_right, d.paired_sum, d.paired_squares, d.paired_right_sum, d.paired_escalated,
-  d.confidence_min, d.confidence_max, d.confidence_p10, d.confidence_p50, d.confidence_p90, d.confidence_p95, d.confidence_p99,
-  d.latency_sd_ms, d.latency_min_ms, d.latency_p90_ms, d.cost_mean_usd, d.cost_sd_usd, d.cost_min_usd, d.cost_max_usd,
-  d.tokens_n, d.tokens_mean, d.tokens_sd, d.tokens_min, d.tokens_max, d.confidence_sketch, d.latency_sketch
+  {columns of d}
 FROM rollup_day d JOIN streams s ON s.id = d.stream_id
 WHERE d.start_ms + 89940000 <= s.newest_pane_ms
 UNION ALL
 SELECT stream_id, agent, task, strftime('%Y-%m-%d', day_ms / 1000, 'unixepoch'), day_ms, 0,
-  sum(outputs), sum(labelled), sum(correct), sum(escalation_known), sum(escalated), sum(override_known),
-  sum(overridden), sum(status_ok), sum(status_error), sum(status_invalid_input), sum(status_timeout),
-  sum(confidence_n), sum(confidence_n * confidence_mean) / nullif(sum(confidence_n), 0), NULL,
-  sum(latency_n), sum(latency_n * latency_mean_ms) / nullif(sum(latency_n), 0), NULL, NULL, NULL, max(latency_max_ms),
-  sum(cost_n), total(cost_n * cost_mean_usd), total(tokens_n * tokens_mean),
-  sum(confidence_sum), sum(confidence_squares), sum(confidence_escalated), sum(paired_n),
-  sum(paired_right), sum(paired_sum), sum(paired_squares), sum(paired_right_sum), sum(paired_escalated),
-  min(confidence_min), max(confidence_max), NULL, NULL, NULL, NULL, NULL,
-  NULL, min(latency_min_ms), NULL, sum(cost_n * cost_mean_usd) / nullif(sum(cost_n), 0), NULL, min(cost_min_usd), max(cost_max_usd),
-  sum(tokens_n), sum(tokens_n * tokens_mean) / nullif(sum(tokens_n), 0), NULL, min(tokens_min), max(tokens_max), NULL, NULL
+  {sums}
 FROM (
   SELECT s.id AS stream_id, s.agent, s.task, d.start_ms AS day_ms,
-    d.outputs, d.labelled, d.correct, d.escalation_known, d.escalated, d.override_known, d.overridden,
-    d.status_ok, d.status_error, d.status_invalid_input, d.status_timeout,
-    d.confidence_n, d.confidence_mean, d.confidence_sd,
-    d.latency_n, d.latency_mean_ms, d.latency_p50_ms, d.latency_p95_ms, d.latency_p99_ms, d.latency_max_ms,
-    d.cost_n, coalesce(d.cost_n * d.cost_mean_usd, 0.0) AS cost_usd, coalesce(d.tokens_n * d.tokens_mean, 0.0) AS tokens,
-    d.confidence_sum, d.confidence_squares, d.confidence_escalated, d.paired_n,
-    d.paired_right, d.paired_sum, d.paired_squares, d.paired_right_sum, d.paired_escalated,
-    d.confidence_min, d.confidence_max, d.confidence_p10, d.confidence_p50, d.confidence_p90, d.confidence_p95, d.confidence_p99,
-    d.latency_sd_ms, d.latency_min_ms, d.latency_p90_ms, d.cost_mean_usd, d.cost_sd_usd, d.cost_min_usd, d.cost_max_usd,
-    d.tokens_n, d.tokens_mean, d.tokens_sd, d.tokens_min, d.tokens_max, d.confidence_sketch, d.latency_sketch
+    {columns of d}
   FROM streams s JOIN rollup_day d ON d.stream_id = s.id
     AND d.start_ms IN (s.newest_pane_ms - s.newest_pane_ms % 86400000, s.newest_pane_ms - s.newest_pane_ms % 86400000 - 86400000)
   WHERE d.start_ms + 89940000 > s.newest_pane_ms
@@ -128,30 +74,12 @@ CREATE VIEW v_pieces AS
 WITH RECURSIVE back (minutes) AS (SELECT 0 UNION ALL SELECT minutes + 1 FROM back WHERE minutes < 119)
 SELECT s.id AS stream_id, s.agent, s.task, 'hour' AS period,
   strftime('%Y-%m-%dT%H:%M:00Z', h.start_ms / 1000, 'unixepoch') AS start, h.start_ms,
-  h.outputs, h.labelled, h.correct, h.escalation_known, h.escalated, h.override_known, h.overridden,
-  h.status_ok, h.status_error, h.status_invalid_input, h.status_timeout,
-  h.confidence_n, h.confidence_mean, h.confidence_sd,
-  h.latency_n, h.latency_mean_ms, h.latency_p50_ms, h.latency_p95_ms, h.latency_p99_ms, h.latency_max_ms,
-  h.cost_n, coalesce(h.cost_n * h.cost_mean_usd, 0.0) AS cost_usd, coalesce(h.tokens_n * h.tokens_mean, 0.0) AS tokens,
-  h.confidence_sum, h.confidence_squares, h.confidence_escalated, h.paired_n,
-  h.paired_right, h.paired_sum, h.paired_squares, h.paired_right_sum, h.paired_escalated,
-  h.confidence_min, h.confidence_max, h.confidence_p10, h.confidence_p50, h.confidence_p90, h.confidence_p95, h.confidence_p99,
-  h.latency_sd_ms, h.latency_min_ms, h.latency_p90_ms, h.cost_mean_usd, h.cost_sd_usd, h.cost_min_usd, h.cost_max_usd,
-  h.tokens_n, h.tokens_mean, h.tokens_sd, h.tokens_min, h.tokens_max, h.confidence_sketch, h.latency_sketch
+  {columns of h}
 FROM rollup_hour h JOIN streams s ON s.id = h.stream_id
 WHERE h.start_ms + 7140000 <= s.newest_pane_ms
 UNION ALL
 SELECT s.id, s.agent, s.task, 'minute', strftime('%Y-%m-%dT%H:%M:00Z', m.start_ms / 1000, 'unixepoch'), m.start_ms,
-  m.outputs, m.labelled, m.correct, m.escalation_known, m.escalated, m.override_known, m.overridden,
-  m.status_ok, m.status_error, m.status_invalid_input, m.status_timeout,
-  m.confidence_n, m.confidence_mean, m.confidence_sd,
-  m.latency_n, m.latency_mean_ms, m.latency_p50_ms, m.latency_p95_ms, m.latency_p99_ms, m.latency_max_ms,
-  m.cost_n, coalesce(m.cost_n * m.cost_mean_usd, 0.0), coalesce(m.tokens_n * m.tokens_mean, 0.0),
-  m.confidence_sum, m.confidence_squares, m.confidence_escalated, m.paired_n,
-  m.paired_right, m.paired_sum, m.paired_squares, m.paired_right_sum, m.paired_escalated,
-  m.confidence_min, m.confidence_max, m.confidence_p10, m.confidence_p50, m.confidence_p90, m.confidence_p95, m.confidence_p99,
-  m.latency_sd_ms, m.latency_min_ms, m.latency_p90_ms, m.cost_mean_usd, m.cost_sd_usd, m.cost_min_usd, m.cost_max_usd,
-  m.tokens_n, m.tokens_mean, m.tokens_sd, m.tokens_min, m.tokens_max, m.confidence_sketch, m.latency_sketch
+  {columns of m}
 FROM streams s CROSS JOIN back
 CROSS JOIN rollup_minute m ON m.start_ms = s.newest_pane_ms - back.minutes * 60000 AND m.stream_id = s.id
 WHERE m.start_ms - m.start_ms % 3600000 + 7140000 > s.newest_pane_ms;

@@ -1,0 +1,10 @@
+r.outputs, r.labelled, r.correct, r.escalation_known, r.escalated, r.override_known, r.overridden,
+  r.status_ok, r.status_error, r.status_invalid_input, r.status_timeout,
+  r.confidence_n, r.confidence_mean, r.confidence_sd,
+  r.latency_n, r.latency_mean_ms, r.latency_p50_ms, r.latency_p95_ms, r.latency_p99_ms, r.latency_max_ms,
+  r.cost_n, coalesce(r.cost_n * r.cost_mean_usd, 0.0) AS cost_usd, coalesce(r.tokens_n * r.tokens_mean, 0.0) AS tokens,
+  r.confidence_sum, r.confidence_squares, r.confidence_escalated, r.paired_n,
+  r.paired_right, r.paired_sum, r.paired_squares, r.paired_right_sum, r.paired_escalated,
+  r.confidence_min, r.confidence_max, r.confidence_p10, r.confidence_p50, r.confidence_p90, r.confidence_p95, r.confidence_p99,
+  r.latency_sd_ms, r.latency_min_ms, r.latency_p90_ms, r.cost_mean_usd, r.cost_sd_usd, r.cost_min_usd, r.cost_max_usd,
+  r.tokens_n, r.tokens_mean, r.tokens_sd, r.tokens_min, r.tokens_max, r.confidence_sketch, r.latency_sketch

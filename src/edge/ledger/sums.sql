@@ -1,0 +1,10 @@
+sum(outputs), sum(labelled), sum(correct), sum(escalation_known), sum(escalated), sum(override_known),
+  sum(overridden), sum(status_ok), sum(status_error), sum(status_invalid_input), sum(status_timeout),
+  sum(confidence_n), sum(confidence_n * confidence_mean) / nullif(sum(confidence_n), 0), NULL,
+  sum(latency_n), sum(latency_n * latency_mean_ms) / nullif(sum(latency_n), 0), NULL, NULL, NULL, max(latency_max_ms),
+  sum(cost_n), total(cost_n * cost_mean_usd), total(tokens_n * tokens_mean),
+  sum(confidence_sum), sum(confidence_squares), sum(confidence_escalated), sum(paired_n),
+  sum(paired_right), sum(paired_sum), sum(paired_squares), sum(paired_right_sum), sum(paired_escalated),
+  min(confidence_min), max(confidence_max), NULL, NULL, NULL, NULL, NULL,
+  NULL, min(latency_min_ms), NULL, sum(cost_n * cost_mean_usd) / nullif(sum(cost_n), 0), NULL, min(cost_min_usd), max(cost_max_usd),
+  sum(tokens_n), sum(tokens_n * tokens_mean) / nullif(sum(tokens_n), 0), NULL, min(tokens_min), max(tokens_max), NULL, NULL
