@@ -3,7 +3,7 @@
 //! SQLite copies the log into the file by itself, but begins it anew only when nobody reads from it. Readers that follow each other
 //! without a pause never leave such a moment: five hundred streams filled 340 MB in ten seconds so. Beyond [`LONG`] the writer
 //! therefore waits a moment for those who read, while nobody can begin to read what is not yet in the file. A reader that stays
-//! longer keeps the log growing: it is waited for again and again, never long, so that the daemon loses a tenth of its time at most.
+//! longer keeps the log growing: it is waited for again and again, never long, so that the daemon loses a fortieth of its time at most.
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,9 @@ const LONG: u64 = 64 << 20;
 /// Beyond this size somebody reads who does not end, and the log says so.
 const TOO_LONG: u64 = 256 << 20;
 /// How long readers are waited for ...
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_millis(250);
 /// ... and how long not again.
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(10);
 /// How often it is said that somebody does not end.
 const SAID_EVERY: Duration = Duration::from_mins(10);
 
