@@ -11,6 +11,9 @@ const CELL_CHARS: usize = 100;
 /// The most bytes of a blob that are shown.
 const BLOB_BYTES: usize = 16;
 
+/// What a spreadsheet takes for the beginning of a formula, or passes over to find one.
+const FORMULAS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
 /// A value as people read it.
 pub(super) fn shown(value: ValueRef<'_>) -> String {
     match value {
@@ -63,8 +66,15 @@ pub(super) fn markdown(names: &[String], rows: &[Vec<String>]) -> String {
         let cells: Vec<String> = cells
             .iter()
             .map(|cell| {
-                let escaped = cell.replace('\\', "\\\\").replace('|', "\\|").replace('&', "&amp;").replace('<', "&lt;");
-                escaped.chars().flat_map(visible).collect()
+                // Links and images too: whoever shows the page would fetch what an agent's name says.
+                let marks = cell.chars().fold(String::new(), |mut escaped, c| {
+                    if matches!(c, '\\' | '|' | '[' | ']' | '`' | '*') {
+                        escaped.push('\\');
+                    }
+                    escaped.push(c);
+                    escaped
+                });
+                marks.replace('&', "&amp;").replace('<', "&lt;").chars().flat_map(visible).collect()
             })
             .collect();
         format!("| {} |\n", cells.join(" | "))
@@ -87,7 +97,7 @@ pub(in crate::cli) fn csv_cell(value: ValueRef<'_>) -> String {
     if !matches!(value, ValueRef::Text(_)) {
         return cell;
     }
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    if cell.starts_with(FORMULAS) {
         cell.insert(0, '\'');
     }
     if cell.is_empty() || cell.contains(['"', ',', '\r', '\n']) {

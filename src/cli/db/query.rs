@@ -237,7 +237,7 @@ mod tests {
     fn csv_follows_the_standard_and_runs_nothing() {
         let csv = asked(ODD, QueryFormat::Csv).unwrap();
         assert_eq!(csv, "a,b,c,d,e,f,g,h\r\n'=1+1,-1,\"x,\"\"y\"\"\",,\"\",x'00ff' (2 bytes),0.5,p|q\r\n");
-        for start in ["=", "+", "-", "@", "\t", "\r"] {
+        for start in ["=", "+", "-", "@", "\t", "\r", "\n", "＝"] {
             assert_eq!(
                 csv_cell(ValueRef::Text(format!("{start}cmd").as_bytes())).trim_start_matches('"').chars().next(),
                 Some('\'')
@@ -253,6 +253,8 @@ mod tests {
         assert_eq!(json[0]["d"], serde_json::Value::Null);
         assert_eq!(asked("SELECT 1 AS x WHERE 0", QueryFormat::Json).unwrap(), "[]\n");
         assert!(asked(ODD, QueryFormat::Markdown).unwrap().ends_with("| p\\|q |\n"));
+        let image = asked("SELECT '![x](http://h/i.png)' AS x", QueryFormat::Markdown).unwrap();
+        assert!(image.ends_with("| !\\[x\\](http://h/i.png) |\n"), "{image}");
         let table = asked("SELECT 'a' || char(27) || '[2J' || char(10) AS x, 2 AS x", QueryFormat::Table).unwrap();
         assert_eq!(table, "x             x_2\na\\u{1b}[2J\\n  2\n");
     }

@@ -76,9 +76,10 @@ pub(super) struct Agent {
     pub(super) total: Sums,
     /// By the beginning of a day, or of an hour where the period is short.
     pub(super) days: BTreeMap<Timestamp, Sums>,
-    /// Alerts that fired in the period, and those that fire now.
+    /// Alerts that fired in the period, those of them that fire now, and those that fired before it and fire still.
     pub(super) fired: usize,
     pub(super) firing: usize,
+    pub(super) earlier: usize,
 }
 
 impl Agent {
@@ -159,6 +160,7 @@ pub(super) fn agents(
             days: BTreeMap::new(),
             fired: alerts.rows.iter().filter(|alert| alert.agent == *label).count(),
             firing: alerts.rows.iter().filter(|alert| alert.agent == *label && alert.is_firing()).count(),
+            earlier: alerts.earlier.iter().filter(|agent| *agent == label).count(),
         });
         for (at, sums) in days {
             agent.days.entry(at).or_default().merge(sums);
@@ -167,7 +169,7 @@ pub(super) fn agents(
         agent.streams.push(stream);
     }
     let mut agents: Vec<Agent> = agents.into_values().collect();
-    agents.sort_by_key(|agent| std::cmp::Reverse((agent.firing, agent.fired, agent.total.outputs)));
+    agents.sort_by_key(|agent| std::cmp::Reverse((agent.firing + agent.earlier, agent.fired, agent.total.outputs)));
     Ok(agents)
 }
 

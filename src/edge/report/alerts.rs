@@ -85,6 +85,8 @@ pub(super) struct RuleRow {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Alerts {
     pub(super) rows: Vec<AlertRow>,
+    /// The agents of those that fired before it and fire still.
+    pub(super) earlier: Vec<Option<String>>,
 }
 
 impl Alerts {
@@ -130,7 +132,11 @@ impl Alerts {
                 baseline: row.get(19)?,
             })
         })?;
-        Ok(Self { rows: rows.collect::<Result<_, _>>()? })
+        let mut earlier = db.prepare(
+            "SELECT agent FROM v_alerts WHERE state = 'firing' AND fired_at_ms < ?1 AND (?2 IS NULL OR agent = ?2)",
+        )?;
+        let earlier = earlier.query_map(params![from.as_millis(), agent], |row| row.get(0))?;
+        Ok(Self { rows: rows.collect::<Result<_, _>>()?, earlier: earlier.collect::<Result<_, _>>()? })
     }
 
     /// From the beginning of the change to the alert, over alerts that nobody called false.

@@ -227,8 +227,9 @@ impl AgentRow {
     fn of(place: usize, (agent, detail, needs): &Found<'_>) -> Self {
         let maybe = |counts: Counts| if counts.n > 0 { share(wilson(counts, 0.95)) } else { "–".to_owned() };
         let judged = Counts { hits: agent.total.correct.n.min(agent.total.outputs), n: agent.total.outputs };
-        let alerts = if agent.firing > 0 {
-            format!("{}, {} firing", count(agent.fired as u64), count(agent.firing as u64))
+        let firing = agent.firing + agent.earlier;
+        let alerts = if firing > 0 {
+            format!("{}, {} firing", count(agent.fired as u64), count(firing as u64))
         } else {
             count(agent.fired as u64)
         };

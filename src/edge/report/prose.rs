@@ -52,9 +52,11 @@ pub(super) fn verdict(agents: &[Agent], found: &[Found<'_>], alerts: &Alerts, (f
     if !below.is_empty() {
         told.push(format!("Below their baselines: {}.", listed(&below)));
     }
-    let firing: Vec<String> = agents.iter().filter(|agent| agent.firing > 0).map(|agent| quoted(&agent.name)).collect();
+    let fires = |agent: &&Agent| agent.firing + agent.earlier > 0;
+    let firing: Vec<String> = agents.iter().filter(fires).map(|agent| quoted(&agent.name)).collect();
     told.push(match alerts.rows.len() {
-        0 => "No alert fired.".to_owned(),
+        0 if firing.is_empty() => "No alert fired.".to_owned(),
+        0 => format!("No alert fired; alerts of {} fire since before.", listed(&firing)),
         n => {
             let now = if firing.is_empty() {
                 "none fires now".to_owned()
@@ -136,6 +138,10 @@ pub(super) fn lead(agent: &Agent, detail: &Detail, needs: &[Need]) -> Vec<String
             if now == 1 { "fires" } else { "fire" }
         ),
     });
+    if agent.earlier > 0 {
+        let fire = if agent.earlier == 1 { "fires" } else { "fire" };
+        told.push(format!("{} {fire} since before.", many(agent.earlier, "alert", "alerts")));
+    }
     let stage = reached(needs);
     told.push(match STAGES.get(stage) {
         None => "Every requirement of all three stages is met.".to_owned(),

@@ -77,6 +77,25 @@ pub(super) fn hostile(folder: &std::path::Path) -> std::path::PathBuf {
 }
 
 #[test]
+fn an_alert_that_fires_since_before_the_period_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = hostile(folder.path());
+    let write = rusqlite::Connection::open(&db).unwrap();
+    let (stream, newest): (i64, i64) = write
+        .query_row("SELECT id, last_seen_ms FROM streams ORDER BY last_seen_ms DESC", [], |r| {
+            Ok((r.get(0)?, r.get(1)?))
+        })
+        .unwrap();
+    write.execute("DELETE FROM alerts", []).unwrap();
+    let alert = "INSERT INTO alerts (id, rule, alert, severity, partition, labels, annotations, state, started_at_ms,
+        fired_at_ms) SELECT 'a', 'g/A', 'A', '', partition, labels, '{}', 'firing', 0, 0 FROM streams WHERE id = ?1";
+    write.execute(alert, [stream]).unwrap();
+    let page = page(&db, &["--last", "1h"]);
+    assert!(page.contains("fire since before.") && page.contains("1 alert fires since before."), "{newest}");
+    assert!(cells(&page, "Alerts").contains(&"0, 1 firing".to_owned()), "{:?}", cells(&page, "Alerts"));
+}
+
+#[test]
 fn hostile_names_are_text_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let page = page(&hostile(folder.path()), &[]);
