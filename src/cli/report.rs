@@ -1,10 +1,11 @@
 //! `shewhart report`: one self-contained HTML file for a review.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 
 use super::args::Format;
@@ -12,9 +13,13 @@ use super::table::plain_lines;
 use super::{Invalid, OK, db, input, print};
 use crate::config::Config;
 use crate::edge::clock;
+use crate::edge::ledger::query;
 use crate::edge::report::{ReportError, Request, report, rules_in_force};
 use crate::engine::rule::{RuleSet, compile};
 use crate::engine::units::{Span, Timestamp};
+
+/// How long a file is read that a daemon writes.
+const READ_WITHIN: Duration = Duration::from_mins(2);
 
 /// `report`.
 #[derive(Debug, Args)]
@@ -65,7 +70,11 @@ struct Written<'w> {
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let config = args.config.as_deref().map(Config::load).transpose()?;
     let path = args.db.clone().or_else(|| config.as_ref().map(Config::database)).unwrap_or_default();
-    let connection = db::open(&path)?;
+    let mut connection = db::open(&path)?;
+    // Nobody's log has to shrink where nobody writes.
+    if query::is_held(&path) != Some(false) {
+        query::cut_after(&mut connection, READ_WITHIN)?;
+    }
     // One snapshot for all that is read: the daemon writes meanwhile.
     connection.execute_batch("BEGIN").context("beginning to read")?;
     let request = Request {
@@ -80,6 +89,15 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     };
     let made = report(&connection, &request).map_err(|error| match error {
         ReportError::NoAgent(_) | ReportError::NoTime(..) => Invalid(format!("{}: {error}", path.display())).into(),
+        ReportError::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            let within = READ_WITHIN.as_secs();
+            Invalid(format!(
+                "{}: cut after {within} s, because a daemon writes this file; ask for a shorter period or one agent, or make the \
+                 report from a copy: shewhart db backup",
+                path.display()
+            ))
+            .into()
+        }
         other => anyhow::Error::new(other),
     })?;
     let Some(out) = &args.out else {

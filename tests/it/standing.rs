@@ -104,14 +104,17 @@ fn made(seed: u64) -> [Hour; 3] {
     })
 }
 
-fn insert(db: &Connection, stream: i64, at: i64, hour: &Hour) {
+fn insert(db: &Connection, table: &str, (stream, at): (i64, i64), hour: &Hour) {
     let (sums, [all, labelled]) = (table_sums(&hour.table), hour.table.escalated());
-    db.execute(
-        "INSERT INTO rollup_hour (start_ms, stream_id, outputs, labelled, correct, escalation_known, escalated,
+    let insert = format!(
+        "INSERT INTO {table} (start_ms, stream_id, outputs, labelled, correct, escalation_known, escalated,
            override_known, overridden, status_ok, status_error, status_invalid_input, status_timeout, confidence_n,
            confidence_sum, confidence_squares, confidence_escalated, paired_n, paired_right, paired_sum, paired_squares,
            paired_right_sum, paired_escalated, latency_n, cost_n, tokens_n, rest)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0, 0, 0, x'')",
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0, 0, 0, x'')"
+    );
+    db.execute(
+        &insert,
         params![
             at,
             stream,
@@ -149,10 +152,11 @@ fn the_view_gives_what_the_engine_gives() {
         .unwrap();
         let mut day = Hour::default();
         for (at, hour) in (0..).zip(hours) {
-            insert(&db, stream, DAY + at * HOUR, &hour);
+            insert(&db, "rollup_hour", (stream, DAY + at * HOUR), &hour);
             day.merge(&hour);
             made_of.insert((stream, "hour".to_owned(), DAY + at * HOUR), hour);
         }
+        insert(&db, "rollup_day", (stream, DAY), &day);
         made_of.insert((stream, "day".to_owned(), DAY), day);
     }
     made_of.retain(|_, hour| hour.verdicts.n > 0);

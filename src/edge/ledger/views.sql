@@ -639,7 +639,8 @@ CREATE VIEW v_baseline_events AS
 SELECT baseline AS baseline_id, action, strftime('%Y-%m-%dT%H:%M:%fZ', at_ms / 1000.0, 'unixepoch') AS at, at_ms, who, why
 FROM baseline_events;
 
--- The versions each stream ran on.
+-- The versions each stream ran on. A change within an hour of the one before is noted when that hour is over, because two that run side by side
+-- would change with every output.
 -- @version | text | The version.
 -- @version_before | text | The one before; empty for the first.
 -- @since_at | text, ISO 8601 UTC | Event time of its first output.
