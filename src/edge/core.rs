@@ -112,7 +112,7 @@ impl Core {
             heard_at: BTreeMap::new(),
             progress_at: None,
             promotion_at: now,
-            housekeeping_due: now + tick::HOUSEKEEPING_EVERY,
+            housekeeping_due: now + tick::HOUSEKEEPING_FIRST,
             published_at: None,
             refreshed_at: BTreeMap::new(),
             shares,

@@ -76,7 +76,7 @@ def read_markdown(text):
     """A table: cells between pipes that no backslash stands before, escapes undone."""
     rows = []
     for line in text.splitlines():
-        rows.append([html.unescape(re.sub(r"\\([\\|])", r"\1", cell)) for cell in split(line)])
+        rows.append([html.unescape(re.sub(r"\\([\\|\[\]`*])", r"\1", cell)) for cell in split(line)])
     return rows
 
 

@@ -14,7 +14,9 @@ use crate::engine::units::{Span, Timestamp};
 /// How often a promotion is looked for.
 const PROMOTION_EVERY: Duration = Duration::from_secs(3);
 /// How often old rows are looked for.
-pub(super) const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
+const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
+/// How long after the start it is done first: a daemon that is restarted every half hour must do it too.
+pub(super) const HOUSEKEEPING_FIRST: Duration = Duration::from_mins(5);
 /// The pause before its next round, where more was old than goes in one.
 const HOUSEKEEPING_PAUSE: Duration = Duration::from_secs(1);
 /// A partition without records for this long is idle: its time goes on by the wall clock.
