@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::engine::baseline::Profile;
 use crate::engine::detect::{RunRuleSet, RunRules};
-use crate::engine::levels::sigma_z;
+use crate::engine::levels::{counts_good, sigma_z};
 use crate::engine::rule::Measure;
 use crate::engine::units::{Counts, Span, Timestamp};
 
@@ -22,20 +22,17 @@ const POINT_CASES: i64 = 5;
 pub struct Share {
     /// What is plotted.
     pub measure: Measure,
-    /// Whether the measure counts good outcomes: then the chart shows those.
-    good: bool,
     bad: &'static str,
     all: &'static str,
 }
 
 /// The shares that have a chart.
 pub static SHARES: [Share; 4] = [
-    Share { measure: Measure::Accuracy, good: true, bad: "labelled - correct", all: "labelled" },
-    Share { measure: Measure::EscalationRate, good: false, bad: "escalated", all: "escalation_known" },
-    Share { measure: Measure::OverrideRate, good: false, bad: "overridden", all: "override_known" },
+    Share { measure: Measure::Accuracy, bad: "labelled - correct", all: "labelled" },
+    Share { measure: Measure::EscalationRate, bad: "escalated", all: "escalation_known" },
+    Share { measure: Measure::OverrideRate, bad: "overridden", all: "override_known" },
     Share {
         measure: Measure::ErrorRate,
-        good: false,
         bad: "status_error + status_invalid_input + status_timeout",
         all: "status_ok + status_error + status_invalid_input + status_timeout",
     },
@@ -138,13 +135,14 @@ pub fn chart(
         RunRules::new(RunRuleSet::nelson(&[1, 2, 3, 4, 5, 6, 7, 8])),
         RunRules::new(RunRuleSet::western_electric(&[1, 2, 3, 4])),
     );
-    let turn = |x: f64| if share.good { 1.0 - x } else { x };
+    let good = counts_good(&share.measure);
+    let turn = |x: f64| if good { 1.0 - x } else { x };
     let points = rows.iter().map(|(at, counts)| {
         let sigma = sigma_z * (p * (1.0 - p) / counts.n as f64).sqrt();
         let bad = counts.hits as f64 / counts.n as f64;
         let z = (turn(bad) - turn(p)) / sigma;
         let (low, high) = (p - WIDTH * sigma, p + WIDTH * sigma);
-        let (low, high) = if share.good { (turn(high), turn(low)) } else { (low, high) };
+        let (low, high) = if good { (turn(high), turn(low)) } else { (low, high) };
         Point {
             at: *at,
             cases: counts.n,

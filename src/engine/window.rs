@@ -20,6 +20,11 @@ const HOURS: Span = Span::DAY;
 /// From the beginning of an hour until its last minute has left the ring.
 const WHOLE: Span = Span::MINUTE.times(119);
 
+/// Whether the last minute of an hour has left the ring of a stream whose newest minute that is: its pane is whole then.
+pub fn is_whole(hour: Timestamp, newest: Timestamp) -> bool {
+    hour.plus(WHOLE) <= newest
+}
+
 /// The rolling panes of one stream, and what of them still has to be written down.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Window {
@@ -114,7 +119,7 @@ impl Window {
         let mut pane = Pane::default();
         change(&mut pane);
         let hour = ts.floor(Span::HOUR);
-        if hour.plus(WHOLE) <= newest {
+        if is_whole(hour, newest) {
             self.unwritten.add(Level::Day, ts, pane.clone());
         }
         if hour > newest.minus(HOURS) {

@@ -11,7 +11,7 @@ use crate::engine::memory::Memory;
 use crate::engine::sketch::Pane;
 use crate::engine::standing::Standing;
 use crate::engine::units::{Span, Timestamp};
-use crate::engine::window::Level;
+use crate::engine::window::{Level, is_whole};
 
 /// How accurate one stream was over its last 24 hours with outputs.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +75,7 @@ fn last_day(db: &Connection, stream: i64, newest: Timestamp) -> rusqlite::Result
     for back in (0..24).rev() {
         let hour = newest.floor(Span::HOUR).minus(Span::HOUR.times(back));
         // As in v_hours: an hour's own row is whole once all its minutes have left memory.
-        if hour.plus(Span::MINUTE.times(119)) <= newest {
+        if is_whole(hour, newest) {
             add(Level::Hour, hour)?;
         } else {
             (0..60).try_for_each(|minute| add(Level::Minute, hour.plus(Span::MINUTE.times(minute))))?;

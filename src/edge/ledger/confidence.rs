@@ -10,10 +10,8 @@ use crate::engine::baseline::Profile;
 use crate::engine::confidence::ConfidenceTable;
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
-use crate::engine::window::Level;
+use crate::engine::window::{Level, is_whole};
 
-/// From the begin of an hour until all its minutes have moved on into it: they leave memory after an hour.
-const RING: Span = Span::MINUTE.times(119);
 /// How long before its first output a stream may have others that came late.
 const LATE: Span = Span::DAY;
 
@@ -111,24 +109,19 @@ pub fn each_pane(
         let end = to.min(stream.newest.plus(Span::HOUR));
         let mut hour = from.max(stream.first.minus(LATE)).floor(Span::HOUR);
         while hour < end {
-            if whole(hour, stream) {
+            if is_whole(hour, stream.newest) {
                 find(Level::Hour, hour, stream)?;
             }
             hour = hour.plus(Span::HOUR);
         }
         for at in (0..120).map(|back| stream.newest.minus(Span::MINUTE.times(back))) {
             let hour = at.floor(Span::HOUR);
-            if !whole(hour, stream) && hour >= from && hour < to {
+            if !is_whole(hour, stream.newest) && hour >= from && hour < to {
                 find(Level::Minute, at, stream)?;
             }
         }
     }
     Ok(())
-}
-
-/// Whether all minutes of an hour have moved on into it.
-fn whole(hour: Timestamp, stream: &CountedStream) -> bool {
-    hour.plus(RING) <= stream.newest
 }
 
 fn broken(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {

@@ -10,7 +10,7 @@ use super::{Ledger, LedgerError, SCHEMA_VERSION, rollups, tables};
 use crate::engine::baseline::Profile;
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
-use crate::engine::window::{Change, Level};
+use crate::engine::window::{Change, Level, is_whole};
 
 /// The oldest version that can be taken over.
 const OLDEST: i64 = 5;
@@ -89,7 +89,7 @@ fn take_panes(db: &Transaction<'_>, level: Level) -> rusqlite::Result<()> {
         let start = Timestamp::from_millis(row.get(0)?);
         let (stream, newest): (i64, Option<i64>) = (row.get(1)?, row.get(3)?);
         let pane: Pane = read(&row.get::<_, Vec<u8>>(2)?)?;
-        let whole = newest.is_some_and(|newest| start.plus(Span::MINUTE.times(119)).as_millis() <= newest);
+        let whole = newest.is_some_and(|newest| is_whole(start, Timestamp::from_millis(newest)));
         if level == Level::Hour && whole {
             let day = Change { level: Level::Day, start: start.floor(Span::DAY), pane: pane.clone() };
             panes.add(stream, day)?;
