@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::budget::Shares;
 use super::deliver::{Settled, Workers};
+use super::failpoint::{Point, reach, reach_record};
 use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, OnGap, StartAt};
 use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, OperatorAct, Outcome, RuleSetRow};
 use super::offer::first_rules;
@@ -208,6 +209,7 @@ impl Core {
                 }
             }
             KafkaEvent::Revoked { partitions, done, .. } => {
+                reach(Point::RevokeBegun);
                 // Every batch was committed when it was handled, so there is nothing left to save.
                 tracing::info!(partitions = partitions.len(), "partitions revoked");
                 self.mark();
@@ -215,6 +217,7 @@ impl Core {
                 self.status.lag.clear();
                 self.status.ready = false;
                 "no partition assigned".clone_into(&mut self.status.not_ready_because);
+                reach(Point::Revoked);
                 if done.send(()).is_err() {
                     tracing::debug!("the reader did not wait for the revocation");
                 }
@@ -329,6 +332,7 @@ impl Core {
     /// Steps a batch through the engines and the router and commits it. When a record makes the engine panic it costs that
     /// record only.
     fn batch(&mut self, batch: &Batch) -> Result<(), EdgeError> {
+        reach(Point::BatchTaken);
         let mut poison = BTreeSet::new();
         if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
             let now = clock::now();
@@ -341,6 +345,7 @@ impl Core {
     fn try_batch(&mut self, batch: &Batch, poison: &mut BTreeSet<(Partition, Offset)>) -> Result<(), EdgeError> {
         loop {
             if let Ok(effects) = catch_unwind(AssertUnwindSafe(|| self.step_batch(batch, poison))) {
+                reach(Point::BatchStepped);
                 return Ok(self.commit_batch(batch, &effects)?);
             }
             self.status.panics += 1;
@@ -380,6 +385,7 @@ impl Core {
                 engine.reject(record.offset, rejection, &mut effects);
             } else {
                 let payload = record.payload.as_deref().unwrap_or_default();
+                reach_record(payload);
                 // A producer may stamp its records: the broker's time is never later than ours.
                 let appended = record.appended.map(|at| at.min(now));
                 engine.step(Input::Record { offset: record.offset, appended, payload }, &mut effects);

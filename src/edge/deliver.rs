@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver as Jobs, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::core::Happening;
+use super::failpoint::{Point, reach};
 use super::ledger::{Due, Outcome};
 use super::notify::{Attempt, DeliveryError, FailureClass, FailureKind, Receiver, backoff, deliver, refresh};
 use super::{EdgeError, clock, spawn};
@@ -192,8 +193,12 @@ fn knock_after(name: &str, unreached: u32) -> Duration {
 }
 
 fn attempt(receiver: &Receiver, due: &Due, now: Timestamp) -> (Outcome, Option<DeliveryError>) {
-    let tried =
-        catch_unwind(AssertUnwindSafe(|| deliver(receiver, &due.message, Attempt { fallback: due.fallback, now })));
+    let attempt = Attempt { fallback: due.fallback, now };
+    let tried = catch_unwind(AssertUnwindSafe(|| {
+        reach(Point::MessageTaken);
+        deliver(receiver, &due.message, attempt)
+    }));
+    reach(Point::MessageSent);
     match tried {
         Ok(Ok(())) => (Outcome::Delivered, None),
         Ok(Err(error)) => (after_failure(&error, due, clock::now()), Some(error)),

@@ -9,6 +9,7 @@ pub mod clock;
 mod core;
 pub mod deliver;
 mod draw;
+pub mod failpoint;
 mod figures;
 pub mod http;
 pub mod kafka;

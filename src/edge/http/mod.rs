@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use self::api::{Api, Caller};
+use super::failpoint::{Point, reach};
 use super::telemetry::{Board, Exposition, metrics};
 use super::{clock, spawn, users};
 
@@ -215,6 +216,7 @@ async fn ready(State(board): State<Arc<Board>>) -> Response {
 }
 
 async fn show_metrics(State(board): State<Arc<Board>>, headers: HeaderMap) -> Response {
+    reach(Point::Request);
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
     let format =
         if accept.contains("application/openmetrics-text") { Exposition::OpenMetrics } else { Exposition::Text };

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::{BUSY, Ledger, LedgerError, clock};
+use crate::edge::failpoint::{Point, reach};
 
 /// The log is begun anew beyond this size.
 const LONG: u64 = 64 << 20;
@@ -61,6 +62,7 @@ impl Ledger {
 
 /// Nobody who reads for longer than `patience` is an error.
 fn truncate(db: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    reach(Point::Checkpoint);
     db.busy_timeout(patience)?;
     let done = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     db.busy_timeout(BUSY)?;

@@ -7,6 +7,7 @@ use super::blob::decode;
 use super::panes::{PaneWriter, table};
 use super::rows::ProfileSummary;
 use super::{Ledger, LedgerError, SCHEMA_VERSION, rollups, tables};
+use crate::edge::failpoint::{Point, reach};
 use crate::engine::baseline::Profile;
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
@@ -47,6 +48,7 @@ impl Ledger {
 
 /// 5 to 6: rollups by day, sketches in columns of their own, when verdicts came (from now on), levels of classical charts.
 fn days_and_sketches(db: &Transaction<'_>) -> rusqlite::Result<()> {
+    reach(Point::Migrating);
     drop_views(db)?;
     for table in ["rollup_minute", "rollup_hour"] {
         db.execute_batch(&format!("ALTER TABLE {table} RENAME TO old_{table}"))?;
@@ -59,12 +61,16 @@ fn days_and_sketches(db: &Transaction<'_>) -> rusqlite::Result<()> {
          ) STRICT, WITHOUT ROWID;
          CREATE INDEX label_arrivals_by_day ON label_arrivals (stream_id, day_ms);",
     )?;
+    reach(Point::Migrating);
     take_panes(db, Level::Minute)?;
+    reach(Point::Migrating);
     take_panes(db, Level::Hour)?;
+    reach(Point::Migrating);
     for table in ["rollup_minute", "rollup_hour"] {
         db.execute_batch(&format!("DROP TABLE old_{table}"))?;
     }
     add_levels(db, "baseline_streams", "baseline = ?2 AND stream_key = ?3", "baseline, stream_key")?;
+    reach(Point::Migrating);
     add_levels(db, "provisional_baselines", "stream_id = ?2 AND ?3 IS NULL", "stream_id, NULL")
 }
 

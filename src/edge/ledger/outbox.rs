@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::rows::json;
 use super::{Ledger, LedgerError};
+use crate::edge::failpoint::{Point, reach};
 use crate::engine::alert::Id;
 use crate::engine::route::{Message, Note, Status};
 use crate::engine::units::Timestamp;
@@ -193,7 +194,9 @@ impl Ledger {
             }
             transaction.commit()
         };
-        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "settling a delivery", path, source })
+        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "settling a delivery", path, source })?;
+        reach(Point::MessageSettled);
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use super::cases;
 use super::panes::PaneWriter;
 use super::rows;
 use super::{Ledger, LedgerError};
+use crate::edge::failpoint::{Point, reach};
 use crate::engine::route::{Message, RouterMemory};
 use crate::engine::units::{Offset, Partition, Timestamp};
 use crate::engine::{Effect, Engine};
@@ -126,9 +127,11 @@ impl Ledger {
         let run = |db: &mut rusqlite::Connection| -> rusqlite::Result<()> {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             write_all(&transaction, commit)?;
+            reach(Point::CommitWritten);
             transaction.commit()
         };
         run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "committing a batch", path, source })?;
+        reach(Point::Committed);
         self.keep_log_short();
         Ok(())
     }
@@ -149,10 +152,12 @@ impl Ledger {
 }
 
 fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<()> {
+    reach(Point::CommitBegun);
     let mut panes = PaneWriter::new(db);
     for (engine, anchor) in std::mem::take(&mut commit.engines) {
         write_engine(db, &mut panes, engine, anchor)?;
     }
+    reach(Point::StreamsWritten);
     let mut rejected = false;
     for (partition, effect) in commit.effects {
         rejected |= matches!(effect, Effect::Rejected { .. });
