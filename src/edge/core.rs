@@ -225,7 +225,11 @@ impl Core {
             KafkaEvent::Batch(batch) => self.batch(&batch)?,
             KafkaEvent::Gap(gap) => self.gap(&gap)?,
             // The reader has logged it.
-            KafkaEvent::Problem(_) => {}
+            KafkaEvent::Problem(problem) => {
+                if !self.status.ready {
+                    self.status.not_ready_because = problem.to_string();
+                }
+            }
             KafkaEvent::Progress { lag } => {
                 self.status.lag = lag;
                 self.progress_at = Some(clock::instant());

@@ -2,7 +2,6 @@
 
 mod analyst;
 mod around;
-mod broker;
 mod burn;
 mod chart;
 mod console;
@@ -19,6 +18,7 @@ mod notify;
 mod operator;
 mod pictures;
 mod profile;
+mod real;
 mod real_data;
 mod real_estimates;
 mod real_lies;

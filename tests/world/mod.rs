@@ -6,6 +6,7 @@ pub(crate) mod daemon;
 pub(crate) mod fake_http;
 pub(crate) mod fake_smtp;
 pub(crate) mod fleet;
+pub(crate) mod real;
 pub(crate) mod secrets;
 pub(crate) mod state;
 pub(crate) mod workload;

@@ -129,8 +129,18 @@ impl ClientContext for Context {
             }
             return;
         };
-        let kind = format!("problem {:?}", std::mem::discriminant(&problem));
-        let admitted = lock(&self.0.throttle).admit_once(&kind, Duration::from_secs(10), clock::instant());
+        let now = clock::instant();
+        let mut throttle = lock(&self.0.throttle);
+        // Brokers that refuse us count as down too; that they refuse says more.
+        if matches!(problem, KafkaProblem::AllBrokersDown(_)) && throttle.was_lately(REFUSED, REFUSED_FOR, now) {
+            return;
+        }
+        let kind = match &problem {
+            KafkaProblem::Auth(_) => REFUSED.to_owned(),
+            other => format!("problem {:?}", std::mem::discriminant(other)),
+        };
+        let admitted = throttle.admit_once(&kind, Duration::from_secs(10), now);
+        drop(throttle);
         if admitted || matches!(problem, KafkaProblem::Fatal(_)) {
             lock(&self.0.problems).push_back(problem);
         }
@@ -156,6 +166,10 @@ fn classify(code: RDKafkaErrorCode, reason: &str) -> Option<KafkaProblem> {
         _ => None,
     }
 }
+
+/// The kind of [`KafkaProblem::Auth`], and how long it explains everything.
+const REFUSED: &str = "refused";
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// Lines of one kind admitted per second.
 const LINES_PER_SECOND: u32 = 10;
@@ -202,6 +216,11 @@ impl Throttle {
         first
     }
 
+    /// Whether there was one of the kind within `period`.
+    fn was_lately(&self, kind: &str, period: Duration, now: Instant) -> bool {
+        self.kinds.get(kind).is_some_and(|window| now.duration_since(window.since) < period)
+    }
+
     fn window(&mut self, kind: &str, now: Instant) -> Option<&mut Window> {
         if self.kinds.len() >= KINDS && !self.kinds.contains_key(kind) {
             return None;
@@ -232,5 +251,8 @@ mod tests {
         let told: Vec<u64> =
             (0..30).filter(|s| throttle.admit_once("down", period, start + Duration::from_secs(*s))).collect();
         assert_eq!(told, [0, 10, 20]);
+        assert!(throttle.was_lately("down", period, start + Duration::from_secs(29)));
+        assert!(!throttle.was_lately("down", period, start + Duration::from_secs(30)));
+        assert!(!throttle.was_lately("up", period, start));
     }
 }

@@ -25,17 +25,26 @@ pub(super) struct Cursor {
     pub(super) strikes: u32,
     anchor: Option<Anchor>,
     high: Option<i64>,
-    /// The end that was known when the client reported that it had reached the end.
-    ///
-    /// Behind the last record there can be transaction markers, which have offsets and are never delivered; only the
-    /// client knows that nothing is left.
-    ended_at: Option<i64>,
+    /// What the client has said about the end since the last record.
+    end: End,
     lagging_since: Option<Instant>,
+}
+
+/// Behind the last record there can be markers of transactions and records of aborted ones, which have offsets and are
+/// never delivered; only the client knows that nothing is left. It does not say at which offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It has not reached the end.
+    Ahead,
+    /// It has. The next measurement tells where that is; what was appended in between arrives, and then this is over.
+    Reached,
+    /// It has, and the partition ended here.
+    At(i64),
 }
 
 impl Cursor {
     pub(super) fn new(plan: &Plan, strikes: u32) -> Self {
-        Self { next: plan.next, strikes, anchor: plan.anchor, high: None, ended_at: None, lagging_since: None }
+        Self { next: plan.next, strikes, anchor: plan.anchor, high: None, end: End::Ahead, lagging_since: None }
     }
 
     /// Takes note of a record. `crc` is computed only where it is needed.
@@ -53,14 +62,14 @@ impl Cursor {
         }
         self.next = offset + 1;
         self.strikes = 0;
-        self.ended_at = None;
+        self.end = End::Ahead;
         self.lagging_since = None;
         Arrival::Deliver
     }
 
     /// The client has reached the end of the partition.
     pub(super) fn ended(&mut self) {
-        self.ended_at = Some(self.high.unwrap_or(self.next));
+        self.end = End::Reached;
         self.lagging_since = None;
         self.strikes = 0;
     }
@@ -79,12 +88,19 @@ impl Cursor {
     /// Records between here and the end.
     pub(super) fn lag(&self) -> u64 {
         let high = self.high.unwrap_or(self.next);
-        if self.ended_at.is_some_and(|end| high <= end) { 0 } else { high.saturating_sub(self.next).max(0) as u64 }
+        match self.end {
+            End::Reached => 0,
+            End::At(end) if high <= end => 0,
+            End::At(_) | End::Ahead => high.saturating_sub(self.next).max(0) as u64,
+        }
     }
 
     /// Takes note of where the partition ends. True when it has had records for `patience` and gave none.
     pub(super) fn measure(&mut self, high: i64, now: Instant, patience: Duration) -> bool {
         self.high = Some(high);
+        if self.end == End::Reached {
+            self.end = End::At(high);
+        }
         if self.lag() == 0 {
             self.lagging_since = None;
             return false;
@@ -147,5 +163,19 @@ mod tests {
         assert_eq!(cursor.lag(), 0);
         assert!(!cursor.measure(12, start + 3 * MINUTE, MINUTE));
         assert!(cursor.measure(12, start + 4 * MINUTE, MINUTE));
+    }
+
+    #[test]
+    fn an_end_that_is_reached_before_anything_is_measured_is_the_end_that_is_measured() {
+        let start = clock::instant();
+        let mut cursor = cursor(10, None);
+        cursor.ended();
+        assert!(!cursor.measure(68, start, MINUTE));
+        assert_eq!(cursor.lag(), 0, "58 records of aborted transactions");
+        assert!(!cursor.measure(68, start + 2 * MINUTE, MINUTE));
+        // An aborted transaction more, and the client has passed it before anybody asked.
+        cursor.ended();
+        assert!(!cursor.measure(90, start + 3 * MINUTE, MINUTE));
+        assert_eq!(cursor.lag(), 0);
     }
 }
