@@ -30,6 +30,8 @@ pub(super) struct Notes {
     turns: Mutex<VecDeque<Turn>>,
     problems: Mutex<VecDeque<KafkaProblem>>,
     throttle: Mutex<Throttle>,
+    /// Where the batch begins that failed its checksum last; the client does not say in which partition.
+    damaged: Mutex<Option<i64>>,
     closing: AtomicBool,
     pub(super) marks_sent: AtomicU64,
     pub(super) marks_failed: AtomicU64,
@@ -47,6 +49,11 @@ impl Notes {
 
     pub(super) fn problem(&self) -> Option<KafkaProblem> {
         lock(&self.problems).pop_front()
+    }
+
+    /// The first offset of a batch that failed its checksum since this was asked last.
+    pub(super) fn damaged(&self) -> Option<i64> {
+        lock(&self.damaged).take()
     }
 
     /// A commit of marks is on its way.
@@ -121,6 +128,11 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
+        if code == RDKafkaErrorCode::BadMessage
+            && let Some(base) = damaged_at(reason)
+        {
+            *lock(&self.0.damaged) = Some(base);
+        }
         let Some(problem) = classify(code, reason) else {
             if code != RDKafkaErrorCode::PartitionEOF
                 && let Some(suppressed) = lock(&self.0.throttle).admit("error", clock::instant())
@@ -145,6 +157,14 @@ impl ClientContext for Context {
             lock(&self.0.problems).push_back(problem);
         }
     }
+}
+
+/// Where the batch begins that the client complains about: after it has failed a checksum the client goes astray and
+/// complains of other offsets too, which are none.
+fn damaged_at(reason: &str) -> Option<i64> {
+    let (_, rest) = reason.split_once("MessageSet at offset ")?;
+    let (offset, rest) = rest.split_once(' ')?;
+    rest.contains("failed CRC").then(|| offset.parse().ok()).flatten()
 }
 
 /// The problem behind an error code, where it is one for a person. The rest the client heals by itself.
@@ -241,6 +261,14 @@ mod tests {
         assert_eq!(passed, 10);
         assert_eq!(throttle.admit("ERROR", start), Some(0));
         assert_eq!(throttle.admit("FAIL", start + Duration::from_secs(1)), Some(40));
+    }
+
+    #[test]
+    fn a_batch_that_fails_its_checksum_is_told_by_its_first_offset() {
+        let words = "MessageSet at offset 2436 (54759 bytes) failed CRC32C check (original 0x5dfdb306 != calculated 0xafc4c821)";
+        assert_eq!(damaged_at(words), Some(2_436));
+        assert_eq!(damaged_at("Unsupported Message(Set) MagicByte 44 at offset 7955161671715939173"), None);
+        assert_eq!(damaged_at("MessageSet at offset x (1 bytes) failed CRC32C check"), None);
     }
 
     #[test]

@@ -130,6 +130,8 @@ pub enum GapReason {
     Truncated,
     /// The record before our position is another one than we counted: the topic was made anew.
     Recreated,
+    /// The broker's batch is damaged, and fails its checksum however often it is fetched.
+    Unreadable,
 }
 
 impl fmt::Display for GapReason {
@@ -138,6 +140,7 @@ impl fmt::Display for GapReason {
             Self::Retention => "retention",
             Self::Truncated => "truncated",
             Self::Recreated => "recreated",
+            Self::Unreadable => "unreadable",
         })
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 mod doors;
+mod group;
 mod log;
 mod three;
 
