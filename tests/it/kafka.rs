@@ -46,7 +46,7 @@ struct Ledger {
 impl Ledger {
     fn take(&mut self, event: KafkaEvent) {
         match event {
-            KafkaEvent::Assigned { partitions, reply } => {
+            KafkaEvent::Assigned { partitions, reply, .. } => {
                 self.assigned += 1;
                 let at = |partition: Partition| {
                     let known = self.next.get(&partition);
