@@ -6,6 +6,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::mocking::MockCluster;
@@ -37,11 +38,16 @@ pub struct MockBroker {
 impl MockBroker {
     /// One broker with one topic.
     pub fn start(topic: &str, partitions: i32) -> Result<Self, MockError> {
+        Self::start_many(1, topic, partitions)
+    }
+
+    /// So many brokers with one topic; their ids begin with 1.
+    pub fn start_many(brokers: i32, topic: &str, partitions: i32) -> Result<Self, MockError> {
         let (orders, queue) = channel();
         let (hello, bootstrap) = sync_channel(1);
         let thread = thread::Builder::new()
             .name("kafka-mock".to_owned())
-            .spawn(move || serve(&hello, &queue))
+            .spawn(move || serve(brokers, &hello, &queue))
             .map_err(|error| MockError::Refused(error.to_string()))?;
         let bootstrap = bootstrap.recv().map_err(|_gone| MockError::Gone)?.map_err(|error| refused(&error))?;
         let broker = Self { bootstrap, orders: Some(orders), thread: Some(thread) };
@@ -71,12 +77,33 @@ impl MockBroker {
 
     /// Cuts all connections and takes no new ones.
     pub fn down(&self) -> Result<(), MockError> {
-        self.order(|cluster| cluster.broker_down(-1))
+        self.down_one(-1)
     }
 
     /// Takes connections again.
     pub fn up(&self) -> Result<(), MockError> {
-        self.order(|cluster| cluster.broker_up(-1))
+        self.up_one(-1)
+    }
+
+    /// The same as [`Self::down`] of one broker.
+    pub fn down_one(&self, broker: i32) -> Result<(), MockError> {
+        self.order(move |cluster| cluster.broker_down(broker))
+    }
+
+    /// The same as [`Self::up`] of one broker.
+    pub fn up_one(&self, broker: i32) -> Result<(), MockError> {
+        self.order(move |cluster| cluster.broker_up(broker))
+    }
+
+    /// A broker answers so much later from now on.
+    pub fn slow(&self, broker: i32, by: Duration) -> Result<(), MockError> {
+        self.order(move |cluster| cluster.broker_round_trip_time(broker, by))
+    }
+
+    /// Another broker leads a partition from now on. (None leads none: the library does not survive that.)
+    pub fn lead(&self, topic: &str, partition: i32, broker: i32) -> Result<(), MockError> {
+        let topic = topic.to_owned();
+        self.order(move |cluster| cluster.partition_leader(&topic, partition, Some(broker)))
     }
 
     fn order(&self, order: impl FnOnce(&Cluster) -> KafkaResult<()> + Send + 'static) -> Result<(), MockError> {
@@ -102,8 +129,12 @@ fn refused(error: &KafkaError) -> MockError {
     MockError::Refused(error.to_string())
 }
 
-fn serve(hello: &SyncSender<KafkaResult<String>>, orders: &Receiver<(Order, SyncSender<KafkaResult<()>>)>) {
-    let cluster = match MockCluster::new(1) {
+fn serve(
+    brokers: i32,
+    hello: &SyncSender<KafkaResult<String>>,
+    orders: &Receiver<(Order, SyncSender<KafkaResult<()>>)>,
+) {
+    let cluster = match MockCluster::new(brokers) {
         Ok(cluster) => cluster,
         Err(error) => return drop(hello.send(Err(error))),
     };

@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
 use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::edge::mock::MockBroker;
@@ -14,16 +12,7 @@ use crate::daemon::Place;
 use crate::fake_http::{FakeHttp, Reply};
 use crate::notify::strict::{self, Action};
 use crate::workload::{Feeder, TOPIC, events};
-
-/// What must be seen nowhere but at the receivers.
-const CANARY: &str = "canary";
-
-fn secret(place: &Place, name: &str, content: &str) -> String {
-    let path = place.path().join(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    name.to_owned()
-}
+use crate::world::secrets::{CANARY, contents, holds, secret};
 
 /// The servers of all kinds that are told by HTTP, and one that refuses everything.
 struct Servers {
@@ -71,16 +60,6 @@ route: {{ receiver: [hook, alertmanager, chat, pager, command, refusing], group_
             self.refusing.addr(),
         )
     }
-}
-
-/// Every file of a folder, as it is.
-fn contents(folder: &Path) -> Vec<u8> {
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file());
-    files.flat_map(|path| fs::read(path).unwrap()).collect()
-}
-
-fn holds(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn what_is_refused_for_good_is_a_dead_letter_that_people_see_and_other_receivers
         ),
     );
     let agents = agents('c', 1);
-    Fleet::new(&broker).fail(&agents);
+    Fleet::new(broker.bootstrap()).fail(&agents);
     let mut daemon = place.start();
     // Its own, and the two that others refused.
     wait_decided(&place, &mut daemon, "well", 3);
@@ -123,7 +123,7 @@ fn a_receiver_that_wants_less_is_left_alone_with_all_its_messages_as_long_as_it_
             webhook("well", well.addr())
         ),
     );
-    Fleet::new(&broker).fail(&agents('c', 5));
+    Fleet::new(broker.bootstrap()).fail(&agents('c', 5));
     let mut daemon = place.start();
     wait_decided(&place, &mut daemon, "busy", 5);
     for receiver in ["well", "hurried"] {

@@ -75,7 +75,7 @@ route: {{ receiver: am }}
     let failing = agents('c', 2);
     let both = || active(&["c000", "c001"]);
     let empty = || count(&place, "am", "pending") == 0;
-    let mut fleet = Fleet::new(&broker);
+    let mut fleet = Fleet::new(broker.bootstrap());
     fleet.fail(&failing);
 
     // Without refreshes: what was decided while nobody listened arrives by the outbox.
@@ -126,7 +126,7 @@ route: {{ receiver: am }}
 "
         ),
     );
-    Fleet::new(&broker).fail(&agents('c', 2));
+    Fleet::new(broker.bootstrap()).fail(&agents('c', 2));
     let daemon = Running::start(&place, NEVER);
     daemon.wait("an attempt in vain", || place.ask("SELECT count(*) FROM deliveries") >= Some(1));
     daemon.stop();

@@ -107,7 +107,7 @@ fn nothing_is_lost(server: &Stopping) {
     let silent = FakeHttp::start(Reply::SilenceAfter(Part::Nothing));
     let mut place = place(&broker, &configuration(&webhook("r", silent.addr())));
     let failing = agents('c', 3);
-    let mut fleet = Fleet::new(&broker);
+    let mut fleet = Fleet::new(broker.bootstrap());
     fleet.fail(&failing);
     let mut daemon = place.start();
     // While the first attempt is stopped, more is decided, which is killed before there is any attempt at it.

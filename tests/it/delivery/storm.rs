@@ -50,7 +50,7 @@ digest_over: 500
             webhook("well", well.addr()),
         ),
     );
-    let mut fleet = Fleet::new(&broker);
+    let mut fleet = Fleet::new(broker.bootstrap());
     // What matters most is decided last.
     fleet.fail(&agents('w', WARNINGS));
     fleet.fail(&agents('c', CRITICAL));
@@ -129,7 +129,7 @@ fn a_storm_is_told_in_a_few_messages_whose_numbers_add_up() {
             webhook("hook", hook.addr())
         ),
     );
-    let mut fleet = Fleet::new(&broker);
+    let mut fleet = Fleet::new(broker.bootstrap());
     let agents = agents('w', AGENTS);
     let (first, more) = agents.split_at(FIRST);
     fleet.fail(first);

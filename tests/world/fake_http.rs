@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use shewhart::edge::clock;
 
-use crate::fake_smtp::{Gate, Proof, Wire, tls};
+use super::fake_smtp::{Gate, Proof, Wire, tls};
 
 /// What the server answers.
 #[derive(Clone, Debug)]

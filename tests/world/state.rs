@@ -11,7 +11,7 @@ use shewhart::edge::ledger::{Identity, Ledger, open_read_only};
 use shewhart::engine::recent::{Entry, Op, Recent};
 use shewhart::engine::units::Partition;
 
-use crate::daemon::Place;
+use super::daemon::Place;
 
 /// What must not depend on how often a daemon was ended, and when. Columns with the wall clock's time are left out.
 const EXACT: [(&str, &str); 13] = [
@@ -88,7 +88,7 @@ fn same(what: &str, found: &[String], expected: &[String]) {
 }
 
 /// Rows as text: floats by their bits, bytes by their hash.
-fn rows(db: &Connection, sql: &str) -> Vec<String> {
+pub(crate) fn rows(db: &Connection, sql: &str) -> Vec<String> {
     let mut select = db.prepare(sql).unwrap();
     let names: Vec<String> = select.column_names().map(str::to_owned).collect();
     let mut found = select.query([]).unwrap();

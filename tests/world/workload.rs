@@ -74,9 +74,58 @@ agents:
     labels: { fraction: 0.2, delay: 0s }
 ";
 
+/// The same in a week, with baselines of 500 outputs: about 15,000 records.
+const BRIEFLY: &str = "
+start: 2026-01-05T00:00:00Z
+length: 7d
+agents:
+  - name: triage
+    tasks: { invoices: 0.7, notes: 0.3 }
+    version: r1
+    per_day: 500
+    diurnal: 0.4
+    accuracy: 0.93
+    confidence: { r2: 0.2 }
+    latency_ms: { median: 850, sigma: 0.45 }
+    cost_usd: { median: 0.012, sigma: 0.3 }
+    tokens: { in: { median: 1800, sigma: 0.4 }, out: { median: 220, sigma: 0.5 } }
+    labels: { fraction: 0.6, delay: 2h, delay_sigma: 0.5 }
+    changes:
+      - { at: 3d, until: 5d, accuracy: -25pp, mechanism: silent, version: r2 }
+  - name: review
+    per_day: 350
+    accuracy: 0.9
+    latency_ms: { median: 900, sigma: 0.4 }
+    changes:
+      - { at: 3d, until: 5d, latency: x3 }
+  - name: intake
+    per_day: 350
+    accuracy: 0.9
+    errors: 0.01
+    malformed: 0.004
+    changes:
+      - { at: 3d, until: 4d, errors: +20pp }
+      - { at: 5d, until: 6d, errors: +30pp }
+  - name: replies
+    per_day: 300
+    accuracy: 0.9
+    escalation: 0.06
+    changes:
+      - { at: 4d, until: 6d, escalation: +30pp }
+";
+
 /// Records of the workload: not quite in order, and some of them twice.
 pub(crate) fn events(seed: u64) -> Vec<SimulatedEvent> {
-    let scenario = Scenario::parse(AGENTS).unwrap();
+    disordered(AGENTS, seed)
+}
+
+/// The same of a shorter workload, for what is tried many times.
+pub(crate) fn brief(seed: u64) -> Vec<SimulatedEvent> {
+    disordered(BRIEFLY, seed)
+}
+
+fn disordered(scenario: &str, seed: u64) -> Vec<SimulatedEvent> {
+    let scenario = Scenario::parse(scenario).unwrap();
     let mut placed = Vec::new();
     for (at, event) in Generator::new(&scenario, seed).enumerate() {
         let output = event.kind == Kind::Output;

@@ -41,6 +41,10 @@ pub(crate) struct Place {
     pub(crate) kafka: String,
     /// What the daemon logs, as `SHEWHART_LOG` says it; its own choice where it is empty.
     pub(crate) log_filter: &'static str,
+    /// After how many milliseconds the group gives a silent member up; a new one waits a second less.
+    pub(crate) session_ms: u32,
+    /// More of the daemon's environment.
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// Outputs of a partition that late feedback is joined to: few, so that old ones are dropped.
     pub(crate) join_outputs: usize,
 }
@@ -69,6 +73,8 @@ impl Place {
             http_keys: String::new(),
             kafka: String::new(),
             log_filter: "",
+            session_ms: 4_000,
+            environment: Vec::new(),
             join_outputs: 4_000,
         }
     }
@@ -95,10 +101,10 @@ impl Place {
 
     /// Writes the configuration. Where.
     pub(crate) fn configure(&self) -> PathBuf {
-        let Self { brokers, topic, group, kafka, rules, more, data, http, http_keys, join_outputs, .. } = self;
+        let Self { brokers, topic, group, kafka, rules, more, data, http, http_keys, join_outputs, session_ms, .. } = self;
         let config = format!(
             "kafka:\n  brokers: \"{brokers}\"\n  topic: {topic}\n  group: {group}\n  properties:\n    \
-             session.timeout.ms: \"4000\"\n    heartbeat.interval.ms: \"300\"\n    fetch.wait.max.ms: \"10\"\n    \
+             session.timeout.ms: \"{session_ms}\"\n    heartbeat.interval.ms: \"300\"\n    fetch.wait.max.ms: \"10\"\n    \
              reconnect.backoff.max.ms: \"500\"\n{kafka}data_dir: {}\nrules: {rules}\nhttp: {{ listen: \"{http}\"{http_keys} }}\n\
              streams: {{ join_outputs: {join_outputs} }}\n{more}",
             data.display()
@@ -117,6 +123,7 @@ impl Place {
         if !self.log_filter.is_empty() {
             command.env("SHEWHART_LOG", self.log_filter);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Daemon { child: command.spawn().unwrap() }
     }
 

@@ -1,0 +1,118 @@
+//! Brokers that refuse, go away, freeze, limp and hand their partitions on, while records come and the daemon runs.
+
+use std::time::Duration;
+
+use shewhart::edge::clock;
+
+use crate::stage::Stage;
+use crate::trial::Trial;
+use crate::world::workload::brief;
+
+const PARTITIONS: u64 = 4;
+
+/// Lets records come in as many parts as there are runs; `disturb` does its worst while each part is read, and leaves the
+/// brokers well. Afterwards the part has to be counted: the daemon found its way back by itself.
+fn while_it_reads(trial: &mut Trial, brokers: i32, disturb: fn(&mut Trial, &mut Stage)) {
+    let mut stage = Stage::set(brokers, PARTITIONS as i32);
+    let events = brief(trial.seed);
+    let total = events.len();
+    let feeder = stage.feed(events);
+    stage.start();
+    stage.wait_ready();
+    let mut slowest = Duration::ZERO;
+    for run in 0..trial.runs {
+        let goal = total * (run + 1) / (trial.runs + 1);
+        feeder.allow(goal - total / (trial.runs + 1) / 2);
+        stage.live(Duration::from_millis(trial.pick(0..800)));
+        disturb(trial, &mut stage);
+        feeder.allow(goal);
+        let healed = clock::instant();
+        stage.wait_committed(goal as u64);
+        slowest = slowest.max(healed.elapsed());
+    }
+    trial.note(format!("going on at most {:.1} s after the brokers were well", slowest.as_secs_f64()));
+    stage.end(trial, feeder.finish());
+}
+
+/// The coordinator of the group refuses what members ask it.
+pub(crate) fn refusing_coordinator(trial: &mut Trial) {
+    while_it_reads(trial, 1, |trial, stage| {
+        let error = trial.choose(&[
+            "rebalance-in-progress",
+            "unknown-member",
+            "illegal-generation",
+            "coordinator-not-available",
+            "not-coordinator",
+        ]);
+        // A member that joins again meets the errors of the other requests too.
+        let request = trial.choose(&["join", "sync", "coordinator", "commit", "heartbeat"]);
+        stage.broker.order(&format!("fail {request} {error} {}", trial.pick(1..4)));
+        stage.broker.order(&format!("fail heartbeat {error} 1"));
+        stage.live(Duration::from_secs(2));
+    });
+}
+
+/// The broker says that our offset is none of its own.
+pub(crate) fn refused_offsets(trial: &mut Trial) {
+    while_it_reads(trial, 1, |trial, stage| {
+        stage.broker.order(&format!("fail fetch out-of-range {}", trial.pick(1..4)));
+        stage.live(Duration::from_millis(500));
+    });
+}
+
+/// It refuses to give records, for reasons that pass.
+pub(crate) fn refused_fetches(trial: &mut Trial) {
+    while_it_reads(trial, 1, |trial, stage| {
+        let error = trial.choose(&["not-leader", "storage", "unauthorized", "unknown-topic"]);
+        stage.broker.order(&format!("fail fetch {error} {}", trial.pick(1..20)));
+        stage.live(Duration::from_millis(500));
+    });
+}
+
+/// All brokers are away, or frozen.
+pub(crate) fn away(trial: &mut Trial) {
+    while_it_reads(trial, 3, |trial, stage| {
+        let time = Duration::from_millis(if trial.night { 10_000 } else { trial.pick(2_000..6_000) });
+        let before = stage.place.log().lines().count();
+        if trial.pick(0..3) == 0 {
+            stage.broker.signal("STOP");
+            stage.live(time);
+            stage.broker.signal("CONT");
+        } else {
+            stage.broker.order("down");
+            stage.live(time);
+            stage.broker.order("up");
+        }
+        let said = stage.place.log().lines().count() - before;
+        assert!(said < 60, "{said} lines in {time:?} about brokers that are away");
+    });
+}
+
+/// One of three brokers is away or slow.
+pub(crate) fn one_of_three(trial: &mut Trial) {
+    while_it_reads(trial, 3, |trial, stage| {
+        let broker = trial.pick(1..4);
+        match trial.pick(0..3) {
+            0 => {
+                stage.broker.order(&format!("down {broker}"));
+                stage.live(Duration::from_secs(3));
+                stage.broker.order(&format!("up {broker}"));
+            }
+            slow => {
+                let by = if slow == 1 { 400 } else { 5_000 };
+                stage.broker.order(&format!("slow {broker} {by}"));
+                stage.live(Duration::from_secs(3));
+                stage.broker.order(&format!("slow {broker} 0"));
+            }
+        }
+    });
+}
+
+/// Partitions change their leaders.
+pub(crate) fn moving_leaders(trial: &mut Trial) {
+    while_it_reads(trial, 3, |trial, stage| {
+        let (partition, broker) = (trial.pick(0..PARTITIONS), trial.pick(1..4));
+        stage.broker.order(&format!("lead {partition} {broker}"));
+        stage.live(Duration::from_millis(2_000));
+    });
+}

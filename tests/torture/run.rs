@@ -1,0 +1,202 @@
+//! What is to be tried, and trying it: several trials at once, each on a thread, its panics caught and kept.
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use shewhart::edge::clock;
+
+use crate::faults::{FAULTS, Fault, Proof, Tries};
+use crate::report;
+use crate::trial::Trial;
+
+/// What the words after `--` ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    /// These faults; all where there are none.
+    pub(crate) ids: Vec<String>,
+    pub(crate) list: bool,
+    pub(crate) night: bool,
+    runs: Option<usize>,
+    seed: u64,
+    jobs: usize,
+    /// Where the table goes besides the terminal.
+    pub(crate) write: Option<String>,
+    /// What was asked, as a command.
+    pub(crate) command: String,
+}
+
+impl Wish {
+    /// Words of other test programs are passed over: `cargo test` gives the same to all.
+    pub(crate) fn read(words: &[String]) -> Result<Self, String> {
+        let command = format!("cargo test --test torture -- {}", words.join(" "));
+        let mut wish = Self { seed: 1, jobs: 6, command, ..Self::default() };
+        let mut left = words.iter();
+        while let Some(word) = left.next() {
+            let mut number = || {
+                let value = left.next().ok_or_else(|| format!("{word} wants a number"))?;
+                value.parse::<u64>().map_err(|error| format!("{word} {value}: {error}"))
+            };
+            match word.as_str() {
+                "--list" => wish.list = true,
+                "--night" => wish.night = true,
+                "--runs" => wish.runs = Some(number()? as usize),
+                "--seed" => wish.seed = number()?,
+                "--jobs" => wish.jobs = number()?.max(1) as usize,
+                "--write" => wish.write = Some(left.next().ok_or("--write wants a file")?.clone()),
+                id if !id.starts_with('-') => wish.ids.push(id.to_owned()),
+                _ => {}
+            }
+        }
+        Ok(wish)
+    }
+
+    fn wants(&self, fault: &Fault) -> bool {
+        self.ids.is_empty() || self.ids.iter().any(|id| id == fault.id)
+    }
+
+    /// Where all chance of a fault comes from, unless something is asked for.
+    fn trials(&self, fault: &'static Fault, tries: Tries) -> Vec<Task> {
+        let usual = if self.night { tries.night } else { tries.ci };
+        let mut left = self.runs.unwrap_or(usual);
+        let mut seed = self.seed;
+        let mut tasks = Vec::new();
+        let mut add = |seed, runs| tasks.push(Task { fault, tries, seed, runs });
+        for (_, seed) in failed_before().iter().filter(|(id, _)| id == fault.id) {
+            add(*seed, tries.at_once);
+        }
+        while left > 0 {
+            let runs = left.min(tries.at_once);
+            add(seed, runs);
+            seed += 1;
+            left -= runs;
+        }
+        tasks
+    }
+}
+
+/// Faults with seeds that failed once.
+fn failed_before() -> Vec<(String, u64)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torture/seeds.txt");
+    let text = fs::read_to_string(path).expect("the list of seeds");
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    let pair = |line: &str| {
+        let (id, seed) = line.split_once(' ')?;
+        Some((id.to_owned(), seed.split(' ').next()?.parse().ok()?))
+    };
+    lines.map(|line| pair(line).unwrap_or_else(|| panic!("seeds.txt: {line:?}"))).collect()
+}
+
+/// One trial that is to be made.
+#[derive(Clone, Copy)]
+struct Task {
+    fault: &'static Fault,
+    tries: Tries,
+    seed: u64,
+    runs: usize,
+}
+
+/// How a fault was survived.
+pub(crate) struct Outcome {
+    pub(crate) fault: &'static Fault,
+    /// How often it was let happen.
+    pub(crate) runs: usize,
+    /// Of all its trials together.
+    pub(crate) took: Duration,
+    pub(crate) notes: Vec<String>,
+    pub(crate) skipped: Option<String>,
+    /// What differed, with the seed.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Outcome {
+    fn new(fault: &'static Fault) -> Self {
+        Self { fault, runs: 0, took: Duration::ZERO, notes: Vec::new(), skipped: None, failures: Vec::new() }
+    }
+
+    pub(crate) fn is_well(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    fn add(&mut self, one: Self) {
+        self.runs += one.runs;
+        self.took += one.took;
+        self.notes.extend(one.notes);
+        self.skipped = self.skipped.take().or(one.skipped);
+        self.failures.extend(one.failures);
+    }
+}
+
+/// Tries everything that is wished for. One line each as soon as it is known.
+pub(crate) fn all(wish: &Wish) -> Vec<Outcome> {
+    let mut outcomes: Vec<Outcome> = FAULTS.iter().filter(|fault| wish.wants(fault)).map(Outcome::new).collect();
+    let mut tasks = VecDeque::new();
+    for fault in outcomes.iter().map(|outcome| outcome.fault) {
+        if let Proof::Here(tries) = fault.proof {
+            tasks.extend(wish.trials(fault, tries));
+        }
+    }
+    let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+    tasks.iter().for_each(|task| *open.entry(task.fault.id).or_default() += 1);
+    let tasks = Mutex::new(tasks);
+    let (send, done) = channel();
+    std::thread::scope(|scope| {
+        for _ in 0..wish.jobs {
+            let send = send.clone();
+            scope.spawn(|| work(&tasks, wish.night, send));
+        }
+        drop(send);
+        for one in done {
+            let left = open.get_mut(one.fault.id).expect("a task");
+            *left -= 1;
+            let ready = *left == 0;
+            let outcome = outcomes.iter_mut().find(|outcome| outcome.fault.id == one.fault.id).expect("it");
+            outcome.add(one);
+            if ready {
+                report::line(outcome);
+            }
+        }
+    });
+    outcomes
+}
+
+fn work(tasks: &Mutex<VecDeque<Task>>, night: bool, done: Sender<Outcome>) {
+    loop {
+        let Some(task) = tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return };
+        if done.send(attempt(task, night)).is_err() {
+            return;
+        }
+    }
+}
+
+fn attempt(task: Task, night: bool) -> Outcome {
+    let begun = clock::instant();
+    let mut trial = Trial::new(task.seed, task.runs, night);
+    let ended = catch_unwind(AssertUnwindSafe(|| (task.tries.play)(&mut trial)));
+    let mut outcome = Outcome::new(task.fault);
+    outcome.runs = if trial.skipped.is_some() { 0 } else { task.runs };
+    outcome.took = begun.elapsed();
+    outcome.notes = trial.notes;
+    outcome.skipped = trial.skipped;
+    if let Err(panic) = ended {
+        let Task { fault, seed, runs, .. } = task;
+        let again = if night { " --night" } else { "" };
+        outcome.failures.push(format!(
+            "{} with seed {seed}: {}\n  again: cargo test --test torture -- {}{again} --seed {seed} --runs {runs}",
+            fault.id,
+            said(panic.as_ref()),
+            fault.id,
+        ));
+    }
+    outcome
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
