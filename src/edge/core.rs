@@ -4,8 +4,8 @@ mod command;
 mod mend;
 mod tick;
 
-use self::mend::Caution;
 pub use self::command::{Answer, Ask, Command, NewAck, NewSilence, Refusal};
+use self::mend::Caution;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -140,7 +140,9 @@ impl Core {
     pub(super) fn run(&mut self) -> Result<(), EdgeError> {
         let mut watchdog = clock::instant();
         while !self.stop.load(Ordering::SeqCst) {
-            match self.happenings.recv_timeout(self.pause()?) {
+            let pause = self.pause();
+            let pause = self.looked(pause)?.unwrap_or_default();
+            match self.happenings.recv_timeout(pause) {
                 Ok(happening) => self.handle(happening)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -151,7 +153,8 @@ impl Core {
             if self.asked_to_reload.swap(false, Ordering::SeqCst) {
                 self.reload("signal", None).map(drop)?;
             }
-            self.tick()?;
+            let ticked = self.tick();
+            self.looked(ticked)?;
             if watchdog.elapsed() > TICK {
                 watchdog = clock::instant();
                 notify_systemd(&[sd_notify::NotifyState::Watchdog]);

@@ -58,7 +58,11 @@ impl Write for Standard {
         static TURN: Mutex<u64> = Mutex::new(0);
         let Ok(mut told) = TURN.lock() else { return Ok(line.len()) };
         let lost = dropped() - *told;
-        let head = if lost > 0 { format!("{{\"level\":\"WARN\",\"message\":\"{lost} lines of the log were lost\"}}\n") } else { String::new() };
+        let head = if lost > 0 {
+            format!("{{\"level\":\"WARN\",\"message\":\"{lost} lines of the log were lost\"}}\n")
+        } else {
+            String::new()
+        };
         if put(head.as_bytes()) && put(line) {
             *told += lost;
         } else {

@@ -129,9 +129,7 @@ impl Engine {
             let key = key_of(&labels);
             let (memory, lost) = match memory {
                 Ok(memory) => (memory, false),
-                Err(remains) => {
-                    (Memory::after(&remains, position.time.unwrap_or(Timestamp::from_millis(0))), true)
-                }
+                Err(remains) => (Memory::after(&remains, position.time.unwrap_or(Timestamp::from_millis(0))), true),
             };
             let mut stream = Stream::restore(key, labels, memory, window);
             stream.asked_wait = self.settings.asked_wait(&stream.labels);

@@ -1,7 +1,7 @@
 //! Every fault of the matrix: what it is, and what shows that nothing is lost by it.
 
+use crate::crash;
 use crate::trial::Trial;
-use crate::{crash};
 
 /// One fault.
 pub(crate) struct Fault {

@@ -22,6 +22,9 @@ const CAREFUL: usize = 5_000;
 /// The longest wait between two attempts to write.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// How often a file may look damaged while the daemon runs, before it is taken for that.
+const DOUBTS_MAX: u32 = 3;
+
 /// Records that are passed over, with what is said of them.
 type Poison = BTreeMap<(Partition, Offset), String>;
 
@@ -40,9 +43,16 @@ impl Caution {
     /// After a death with what daemons died on so far; nothing where the last one stopped as it should.
     pub(super) fn after(death: Option<Vec<Suspect>>) -> Self {
         let Some(suspects) = death else { return Self::default() };
-        tracing::warn!("the last daemon ended without a stop; the first records of each partition are handled with care");
+        tracing::warn!(
+            "the last daemon ended without a stop; the first records of each partition are handled with care"
+        );
         for Suspect { at: (partition, offset), deaths } in &suspects {
-            tracing::warn!(partition = partition.0, offset = offset.0, deaths, "daemons died while they handled a record");
+            tracing::warn!(
+                partition = partition.0,
+                offset = offset.0,
+                deaths,
+                "daemons died while they handled a record"
+            );
         }
         let killers = suspects.into_iter().filter(|suspect| suspect.deaths >= DEATHS_MAX);
         let told = |deaths: u32| format!("{deaths} processes died on this record");
@@ -73,14 +83,20 @@ impl Core {
         let mut wait = Duration::from_secs(1);
         let mut done = act(self).map_err(E::into);
         let mut reopen = false;
+        let mut doubts = 0;
         loop {
             let error = match done {
                 Err(EdgeError::Ledger(error)) if error.is_disk_full() || error.is_disk_error() => error,
                 Err(error) => return Err(error),
                 Ok(done) => return Ok(Some(done)),
             };
+            // A disk that cannot be read makes a good file look damaged. A damaged one stays so.
+            doubts += u32::from(matches!(error, LedgerError::Damaged { .. }));
+            if doubts > DOUBTS_MAX {
+                return Err(error.into());
+            }
             reopen |= error.is_disk_error();
-            let what = if error.is_disk_full() { "is full" } else { "fails" };
+            let what = if reopen { "fails" } else { "is full" };
             tracing::error!(%error, "the disk {what}; waiting {} s and trying again", wait.as_secs());
             self.status.commit_failures += 1;
             self.status.ready = false;
@@ -99,6 +115,19 @@ impl Core {
                 (self.status.ready, self.status.not_ready_because) = before.clone();
                 act(self).map_err(E::into)
             });
+        }
+    }
+
+    /// What came of looking into the database. Where the disk failed nothing did, and the file is opened anew; it is looked at
+    /// again in the next round.
+    pub(super) fn looked<T>(&mut self, result: Result<T, EdgeError>) -> Result<Option<T>, EdgeError> {
+        match result {
+            Err(EdgeError::Ledger(error)) if error.is_disk_error() => {
+                let mut first = Some(error);
+                self.with_room(|_| first.take().map_or(Ok(()), Err))?;
+                Ok(None)
+            }
+            result => result.map(Some),
         }
     }
 

@@ -122,9 +122,7 @@ fn begin(db: &mut Connection, died_on: Option<(Partition, Offset)>) -> rusqlite:
     )?;
     let suspects = transaction
         .prepare("SELECT partition, offset, deaths FROM inflight ORDER BY partition, offset")?
-        .query_map([], |row| {
-            Ok(Suspect { at: (Partition(row.get(0)?), Offset(row.get(1)?)), deaths: row.get(2)? })
-        })?
+        .query_map([], |row| Ok(Suspect { at: (Partition(row.get(0)?), Offset(row.get(1)?)), deaths: row.get(2)? }))?
         .collect::<rusqlite::Result<_>>()?;
     transaction.commit()?;
     Ok(suspects)

@@ -9,10 +9,10 @@ use super::rows::ProfileSummary;
 use super::{Ledger, LedgerError, SCHEMA_VERSION, rollups, tables};
 use crate::edge::failpoint::{Point, reach};
 use crate::engine::baseline::Profile;
-use crate::engine::{Counters, Position};
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
 use crate::engine::window::{Change, Level, is_whole};
+use crate::engine::{Counters, Position};
 
 /// The oldest version that can be taken over.
 const OLDEST: i64 = 5;

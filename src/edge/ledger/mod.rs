@@ -30,8 +30,8 @@ pub use accuracy::{LastDay, last_days};
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use cases::{Drawn, Pool, Requests, WaitingCase, doubt};
-pub use deaths::{DEATHS_MAX, Suspect};
 pub use confidence::{CountedStream, all_streams, confidence_by_hour, each_pane, profile_of, streams_of};
+pub use deaths::{DEATHS_MAX, Suspect};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use retire::Retention;
@@ -195,10 +195,10 @@ impl LedgerError {
         })
     }
 
-    /// Whether the disk failed, or turned read only as file systems do when it fails. What it holds then is known only after
-    /// [`Ledger::reopen`].
+    /// Whether the disk failed, or turned read only as file systems do when it fails, or what came from it makes no sense. What it
+    /// holds then is known only after [`Ledger::reopen`].
     pub fn is_disk_error(&self) -> bool {
-        let Self::Sqlite { source, .. } = self else { return false };
+        let Self::Sqlite { source, .. } = self else { return matches!(self, Self::Damaged { .. }) };
         let failed = [ErrorCode::SystemIoFailure, ErrorCode::CannotOpen, ErrorCode::ReadOnly];
         source.sqlite_error_code().is_some_and(|code| failed.contains(&code)) && !self.is_disk_full()
     }
@@ -269,7 +269,8 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Closes the file and opens it again, after an error of the disk: what was not written down is unknown to SQLite too.
+    /// Closes the file and opens it again, after an error of the disk: what was written is unknown to SQLite too. What it finds it
+    /// writes once more, for a system may call written what never reached the disk.
     ///
     /// # Errors
     /// As [`Ledger::create`]; call it again.
@@ -278,14 +279,19 @@ impl Ledger {
         drop(std::mem::replace(&mut self.db, nothing));
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         self.db = Connection::open_with_flags(&self.path, flags).map_err(|source| self.sqlite("opening", source))?;
-        self.set_up().map_err(|source| self.sqlite("setting up", source))
+        self.set_up().map_err(|source| self.sqlite("setting up", source))?;
+        self.quick_check(QUICK_CHECK_WITHIN)?;
+        self.empty_log()
     }
 
     fn set_up(&self) -> rusqlite::Result<()> {
         self.db.busy_timeout(BUSY)?;
+        // A new file gives back what it does not need; an old one does after `db vacuum`, and saying it there would write.
+        if self.db.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))? == 0 {
+            self.db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+        }
         self.db.execute_batch(
-            // A new file gives back what it does not need; an old one does after `db vacuum`.
-            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
              PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 1000;
              PRAGMA temp_store = MEMORY;",
         )?;

@@ -181,7 +181,8 @@ impl Ledger {
     /// What other tables tell of a stream whose memory is lost.
     fn remains(&self, partition: Partition, labels: &BTreeMap<String, String>) -> Result<Remains, LedgerError> {
         let read = || -> rusqlite::Result<Remains> {
-            let select = "SELECT a.state IN ('pending', 'firing'), (SELECT crossing FROM alert_events e WHERE e.alert_id = a.id
+            let select =
+                "SELECT a.state IN ('pending', 'firing'), (SELECT crossing FROM alert_events e WHERE e.alert_id = a.id
                  ORDER BY transition DESC LIMIT 1) FROM alerts a WHERE a.partition = ?1";
             let mut select = self.db.prepare_cached(select)?;
             let mut rows = select.query([partition.0])?;
@@ -190,7 +191,8 @@ impl Ledger {
                 let Some(last) = row.get::<_, Option<String>>(1)? else { continue };
                 let Ok(last) = serde_json::from_str::<Crossing>(&last) else { continue };
                 // A rule may add labels of its own, but not those that streams are formed by.
-                let is_its = ["agent", "task", "version"].iter().all(|name| last.labels.get(*name) == labels.get(*name));
+                let is_its =
+                    ["agent", "task", "version"].iter().all(|name| last.labels.get(*name) == labels.get(*name));
                 if is_its {
                     remains.incidents += 1;
                     remains.open.extend(row.get::<_, bool>(0)?.then_some(last));
