@@ -16,6 +16,8 @@ pub enum KafkaEvent {
     Assigned {
         /// All partitions owned from now on.
         partitions: Vec<Partition>,
+        /// The id of the cluster that they are in, where the brokers told it.
+        cluster: Option<String>,
         /// Where the positions go. A partition left out counts as never seen.
         reply: SyncSender<Vec<StartAt>>,
     },
@@ -34,7 +36,8 @@ pub enum KafkaEvent {
     Gap(Gap),
     /// Something is wrong that a person should hear about.
     Problem(KafkaProblem),
-    /// How far behind each owned partition is.
+    /// The brokers have told the ends of these owned partitions, and we are so far behind. Those of which they told nothing are
+    /// missing.
     Progress {
         /// Records between our position and the end of the partition.
         lag: BTreeMap<Partition, u64>,

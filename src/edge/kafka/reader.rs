@@ -32,6 +32,8 @@ use crate::engine::units::{Offset, Partition, Timestamp};
 const SLICE: Duration = Duration::from_millis(100);
 /// How long it lets a full channel drain before it tries again.
 const NAP: Duration = Duration::from_millis(2);
+/// How long the id of the cluster is waited for.
+const CLUSTER_WITHIN: Duration = Duration::from_secs(2);
 /// Time between two checks of all partitions after the broker refused an offset.
 const RECHECK_EVERY: Duration = Duration::from_secs(5);
 
@@ -244,7 +246,9 @@ impl Reader {
 
     fn positions(&mut self, partitions: &[Partition]) -> Result<Vec<StartAt>, EndReason> {
         let (reply, answer) = sync_channel(1);
-        self.send(KafkaEvent::Assigned { partitions: partitions.to_vec(), reply })?;
+        // It is known since the client has been told who leads the partitions; some brokers have none.
+        let cluster = self.consumer.client().fetch_cluster_id(CLUSTER_WITHIN).filter(|id| !id.is_empty());
+        self.send(KafkaEvent::Assigned { partitions: partitions.to_vec(), cluster, reply })?;
         let known = loop {
             match answer.recv_timeout(SLICE) {
                 Ok(known) => break known,
@@ -385,6 +389,7 @@ impl Reader {
             Err(TryRecvError::Disconnected) => return Err(EndReason::Fatal("the probe has ended".to_owned())),
         };
         let mut stalled = None;
+        let mut lag = BTreeMap::new();
         for (partition, marks) in round {
             let Some(cursor) = self.state.owned.get_mut(&partition) else { continue };
             if cursor.measure(marks.high, now, self.tuning.stall_after) {
@@ -392,8 +397,13 @@ impl Reader {
                 let strikes = cursor.strikes;
                 stalled = stalled.max(Some((strikes, partition, cursor.lag())));
             }
+            lag.insert(partition, cursor.lag());
         }
-        self.tell_lag();
+        // Where no broker answered nothing is known, and nothing is told: agents must not count as silent then. News of
+        // yesterday by the time the channel has room again.
+        if !lag.is_empty() {
+            drop(self.out.try_send(KafkaEvent::Progress { lag }));
+        }
         match stalled {
             Some((strikes, partition, lag)) => self.stalled(partition, lag, strikes),
             None => Ok(()),
@@ -433,12 +443,6 @@ impl Reader {
             Err(_) => self.state.owned.keys().copied().collect(),
         };
         self.begin(partitions)
-    }
-
-    fn tell_lag(&self) {
-        let lag = self.state.owned.iter().map(|(partition, cursor)| (*partition, cursor.lag())).collect();
-        // News of yesterday by the time the channel has room again.
-        drop(self.out.try_send(KafkaEvent::Progress { lag }));
     }
 
     /// Tells the group how far we are, for its tools and for a successor without a ledger. Nobody waits for it.

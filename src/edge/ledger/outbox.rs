@@ -194,7 +194,7 @@ impl Ledger {
             }
             transaction.commit()
         };
-        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "settling a delivery", path, source })?;
+        run(&mut self.db).map_err(|source| LedgerError::of("settling a delivery", &path, source))?;
         reach(Point::MessageSettled);
         Ok(())
     }
