@@ -1,7 +1,7 @@
 //! Every fault of the matrix: what it is, and what shows that nothing is lost by it.
 
 use crate::trial::Trial;
-use crate::{crash};
+use crate::{brokers, crash, process};
 
 /// One fault.
 pub(crate) struct Fault {
@@ -48,4 +48,15 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault("F04", "aborted right after a commit", here(20, 100, 20, crash::after_a_commit)),
     fault("F06", "aborted before a message's first connection", here(20, 100, 20, crash::before_a_message)),
     fault("F08", "aborted after a receiver said yes", here(20, 100, 20, crash::after_a_message)),
+    fault("F09", "aborted when partitions are taken away", here(4, 20, 10, process::aborted_at_a_revocation)),
+    fault("F10", "aborted at a checkpoint", here(10, 100, 20, process::aborted_at_the_checkpoint)),
+    fault("F14", "stopped by every signal, twice, without brokers", here(20, 200, 20, process::stopped)),
+    fault("F15", "aborted or killed taking over an older file", here(12, 60, 12, process::aborted_taking_over)),
+    fault("F20", "a batch takes longer than the group waits", here(2, 10, 5, process::held_up)),
+    fault("F21", "the coordinator refuses", here(5, 25, 5, brokers::refusing_coordinator)),
+    fault("F25", "an offset is refused while running", here(4, 20, 5, brokers::refused_offsets)),
+    fault("F29", "all brokers away or frozen", here(4, 20, 5, brokers::away)),
+    fault("F30", "one of three brokers away or slow", here(5, 20, 5, brokers::one_of_three)),
+    fault("F31", "leaders move every two seconds", here(10, 60, 20, brokers::moving_leaders)),
+    fault("F32", "fetches are refused", here(5, 40, 10, brokers::refused_fetches)),
 ];

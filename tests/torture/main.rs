@@ -8,9 +8,11 @@
 #![expect(clippy::print_stdout, reason = "a program that talks to the person at the terminal")]
 
 mod broker;
+mod brokers;
 mod check;
 mod crash;
 mod faults;
+mod process;
 mod report;
 mod run;
 mod stage;

@@ -91,7 +91,8 @@ pub(crate) fn aborted_at_a_revocation(trial: &mut Trial) {
     stage.start();
     stage.wait_committed(total as u64 / 4);
     stage.kill();
-    let other = Place { session_ms: stage.place.session_ms, ..Place::new(stage.broker.bootstrap(), TOPIC) };
+    let mut other = Place::new(stage.broker.bootstrap(), TOPIC);
+    other.session_ms = stage.place.session_ms;
     for run in 0..trial.runs {
         let point = if run % 2 == 0 { "revoke-begun" } else { "revoked" };
         stage.start_with(&format!("{point}:abort"));

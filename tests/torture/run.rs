@@ -1,6 +1,7 @@
 //! What is to be tried, and trying it: several trials at once, each on a thread, its panics caught and kept.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -134,6 +135,7 @@ impl Outcome {
 
 /// Tries everything that is wished for. One line each as soon as it is known.
 pub(crate) fn all(wish: &Wish) -> Vec<Outcome> {
+    keep_panics();
     let mut outcomes: Vec<Outcome> = FAULTS.iter().filter(|fault| wish.wants(fault)).map(Outcome::new).collect();
     let mut tasks = VecDeque::new();
     for fault in outcomes.iter().map(|outcome| outcome.fault) {
@@ -196,7 +198,21 @@ fn attempt(task: Task, night: bool) -> Outcome {
     outcome
 }
 
+/// What a panic says, and where it was.
 fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+    format!("{text} ({})", PLACE.take())
+}
+
+thread_local! {
+    /// Where this thread panicked last.
+    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// A panic is a finding here, told with its fault.
+fn keep_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        PLACE.set(info.location().map_or_else(String::new, ToString::to_string));
+    }));
 }

@@ -70,8 +70,9 @@ impl Stage {
 
     fn with(broker: Broker, receivers: Receivers) -> Self {
         let mut place = Place::new(broker.bootstrap(), TOPIC);
-        // A daemon that is killed is waited for by the group for a second less.
-        place.session_ms = 2_000;
+        // The group waits for a daemon that was killed for a second less. A new group waits three seconds for more members,
+        // and with a shorter session forgets the first before it answers.
+        place.session_ms = 3_300;
         let Receivers { hook, post } = receivers;
         let key = format!(" secret_file: {},", secret(&place, "hook-key", &format!("{CANARY}-key")));
         secret(&place, "token", &format!("{CANARY}-token-0123456789"));

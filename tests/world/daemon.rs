@@ -101,7 +101,8 @@ impl Place {
 
     /// Writes the configuration. Where.
     pub(crate) fn configure(&self) -> PathBuf {
-        let Self { brokers, topic, group, kafka, rules, more, data, http, http_keys, join_outputs, session_ms, .. } = self;
+        let Self { brokers, topic, group, kafka, rules, more, data, http, http_keys, join_outputs, session_ms, .. } =
+            self;
         let config = format!(
             "kafka:\n  brokers: \"{brokers}\"\n  topic: {topic}\n  group: {group}\n  properties:\n    \
              session.timeout.ms: \"{session_ms}\"\n    heartbeat.interval.ms: \"300\"\n    fetch.wait.max.ms: \"10\"\n    \
