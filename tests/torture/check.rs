@@ -39,7 +39,7 @@ pub(crate) fn all(stage: &Stage, oracle: &Left, sent: u64, trial: &mut Trial) {
     left.notices_must_equal(oracle);
     assert_eq!(left.count("gaps"), 0, "gaps that nobody made");
     positions(place, stage.broker.bootstrap(), sent);
-    let extra = deliveries(stage);
+    let extra = delivered(stage);
     quiet(place);
     assert!(stage.peak_kib < RESIDENT_KIB, "{} KiB resident", stage.peak_kib);
     let crossings = left.count("alert_events");
@@ -68,7 +68,7 @@ fn positions(place: &Place, brokers: &str, sent: u64) {
 
 /// Every message was delivered, every receiver has all of its own and nothing else, and what came more than once can be
 /// explained: each interruption costs a receiver the one message that was on its way. How many came again.
-fn deliveries(stage: &Stage) -> usize {
+pub(crate) fn delivered(stage: &Stage) -> usize {
     let place = &stage.place;
     let delivered = place.list("SELECT id FROM outbox WHERE state = 'delivered'");
     assert_eq!(delivered, place.list("SELECT id FROM outbox"), "some message is not delivered");

@@ -6,6 +6,8 @@ pub(crate) mod daemon;
 pub(crate) mod fake_http;
 pub(crate) mod fake_smtp;
 pub(crate) mod fleet;
+pub(crate) mod proxy;
+pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod state;
 pub(crate) mod workload;
