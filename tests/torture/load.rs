@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use shewhart::edge::clock;
@@ -30,30 +31,40 @@ pub(crate) fn overload(trial: &mut Trial) {
 }
 
 /// Where Debian puts it.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+/// Whether there is what turns the clock of a program.
+fn prepare(shim: &Path) -> Result<(), String> {
+    if !Path::new(FAKETIME).exists() {
+        return Err("libfaketime is missing (Debian: faketime)".to_owned());
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torture/clock_shim.c");
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(shim).arg(source).status();
+    let made = made.map_err(|error| format!("cc: {error}"))?;
+    if made.success() { Ok(()) } else { Err(format!("cc: {made}")) }
+}
 
 /// The wall clock jumps by hours and days, back and forth. Nothing is told that would not be, and nothing much later.
 pub(crate) fn jumping_clock(trial: &mut Trial) {
-    if !Path::new(FAKETIME).exists() {
-        trial.skipped = Some("libfaketime is missing (Debian: faketime)".to_owned());
+    let mut stage = Stage::set(1, 4);
+    let shim = stage.place.path().join("clock_shim.so");
+    if let Err(why) = prepare(&shim) {
+        trial.skipped = Some(why);
         return;
     }
-    let mut stage = Stage::set(1, 4);
     let file = stage.place.path().join("clock");
     let turn = |by: &str| {
         fs::write(file.with_extension("new"), by).unwrap();
         fs::rename(file.with_extension("new"), &file).unwrap();
     };
     turn("+0");
-    for (name, value) in [
-        ("LD_PRELOAD", FAKETIME),
-        ("FAKETIME_TIMESTAMP_FILE", &file.display().to_string()),
-        ("FAKETIME_NO_CACHE", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ("DONT_FAKE_MONOTONIC", "1"),
-    ] {
-        stage.place.environment.push((name, value.to_owned()));
-    }
+    stage.place.environment.extend([
+        ("LD_PRELOAD", format!("{} {FAKETIME}", shim.display())),
+        ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]);
     let events = brief(trial.seed);
     let total = events.len();
     let feeder = stage.feed(events);
