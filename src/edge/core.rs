@@ -64,9 +64,10 @@ pub(super) struct Core {
     happenings: Channel<Happening>,
     stop: Arc<AtomicBool>,
     asked_to_reload: Arc<AtomicBool>,
-    next_idle: BTreeMap<Partition, Timestamp>,
-    /// Wall time of each partition's last batch, or of its assignment.
-    heard_at: BTreeMap<Partition, Timestamp>,
+    /// When event time last went on without a record.
+    idle_at: BTreeMap<Partition, Instant>,
+    /// When each partition's last batch came, or it was assigned: how long it is quiet is not for the wall clock to say.
+    heard_at: BTreeMap<Partition, Instant>,
     /// When the ends of the partitions were last known.
     progress_at: Option<Instant>,
     promotion_at: Instant,
@@ -109,7 +110,7 @@ impl Core {
             happenings,
             stop,
             asked_to_reload,
-            next_idle: BTreeMap::new(),
+            idle_at: BTreeMap::new(),
             heard_at: BTreeMap::new(),
             progress_at: None,
             promotion_at: now,
@@ -239,7 +240,7 @@ impl Core {
     /// Takes up partitions from the database, and says where each goes on.
     fn assign(&mut self, partitions: &[Partition]) -> Result<Vec<StartAt>, LedgerError> {
         self.engines.retain(|partition, _| partitions.contains(partition));
-        let now = clock::now();
+        let now = clock::instant();
         self.status.lag.clear();
         self.heard_at = partitions.iter().map(|partition| (*partition, now)).collect();
         for partition in partitions {
@@ -335,7 +336,7 @@ impl Core {
         reach(Point::BatchTaken);
         let mut poison = BTreeSet::new();
         if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
-            let now = clock::now();
+            let now = clock::instant();
             self.heard_at.extend(batch.ends().into_keys().map(|partition| (partition, now)));
             self.mark();
         }
