@@ -1,7 +1,7 @@
 //! Every fault of the matrix: what it is, and what shows that nothing is lost by it.
 
 use crate::trial::Trial;
-use crate::{brokers, crash, lines, load, people, process};
+use crate::{brokers, crash, lines, load, people, process, soak};
 
 /// One fault.
 pub(crate) struct Fault {
@@ -296,6 +296,8 @@ pub(crate) const FAULTS: &[Fault] = &[
     ),
     fault("F75", "a database of another topic or cluster", not(LATER)),
     fault("F76", "killed right after a yes to a person", here(8, 40, 8, people::yes_and_killed)),
+    fault("L1", "a steady rate for long, one fault after another", here(1, 1, 1, soak::soak)),
+    fault("L2", "a day without records", not(LATER)),
 ];
 
 const OUTAGE: &str = "after_an_outage_everything_arrives_the_worst_first_and_who_is_well_never_waited";

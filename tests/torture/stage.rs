@@ -65,6 +65,11 @@ impl Stage {
         Self::with(Broker::start(brokers, partitions), Receivers::willing())
     }
 
+    /// One broker, these receivers, the shipped rules.
+    pub(crate) fn set_with(receivers: Receivers) -> Self {
+        Self::with(Broker::start(1, 4), receivers)
+    }
+
     /// The same under the rules of a [`Fleet`](crate::world::fleet::Fleet).
     pub(crate) fn for_a_fleet(receivers: Receivers) -> Self {
         let mut stage = Self::with(Broker::start(1, 1), receivers);
