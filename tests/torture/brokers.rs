@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shewhart::edge::clock;
 
+use crate::check;
 use crate::stage::Stage;
 use crate::trial::Trial;
 use crate::world::workload::brief;
@@ -31,7 +32,9 @@ fn while_it_reads(trial: &mut Trial, brokers: i32, disturb: fn(&mut Trial, &mut 
         slowest = slowest.max(healed.elapsed());
     }
     trial.note(format!("going on at most {:.1} s after the brokers were well", slowest.as_secs_f64()));
-    stage.end(trial, feeder.finish());
+    feeder.finish();
+    let sent = check::log_end(stage.broker.bootstrap());
+    stage.end(trial, sent);
 }
 
 /// The coordinator of the group refuses what members ask it.

@@ -4,12 +4,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use shewhart::edge::ledger::SCHEMA_VERSION;
 
-use crate::stage::Stage;
+use crate::crash::trickle;
+use crate::stage::{SIGABRT, SIGKILL, Stage};
 use crate::trial::Trial;
 use crate::world::daemon::{Daemon, Place};
 use crate::world::workload::{TOPIC, brief};
@@ -54,7 +56,7 @@ pub(crate) fn aborted_at_the_checkpoint(trial: &mut Trial) {
         stage.wait_committed(before + 1);
         stage.live(Duration::from_millis(trial.pick(0..300)));
         stage.daemon().signal("TERM");
-        stage.wait_aborted(|| ());
+        stage.wait_ended(SIGABRT, || ());
     }
     stage.end(trial, feeder.finish());
 }
@@ -62,13 +64,13 @@ pub(crate) fn aborted_at_the_checkpoint(trial: &mut Trial) {
 /// Handling one batch takes longer than the group waits for a member to ask for the next.
 pub(crate) fn held_up(trial: &mut Trial) {
     let mut stage = Stage::set(1, 4);
-    stage.place.kafka = "    max.poll.interval.ms: \"3000\"\n".to_owned();
+    stage.place.kafka = "    max.poll.interval.ms: \"3400\"\n".to_owned();
     let events = brief(trial.seed);
     let total = events.len();
     let feeder = stage.feed(events);
     for run in 0..trial.runs {
         let goal = total * (run + 1) / (trial.runs + 1);
-        stage.start_with(&format!("batch-taken@{}:sleep=8000", trial.pick(1..3)));
+        stage.start_with(&format!("batch-taken@{}:sleep=9000", trial.pick(1..3)));
         feeder.allow(goal - total / (trial.runs + 1) / 2);
         stage.live(Duration::from_secs(3));
         feeder.allow(goal);
@@ -77,6 +79,58 @@ pub(crate) fn held_up(trial: &mut Trial) {
     }
     let left = stage.place.log().matches("were taken so slowly").count();
     trial.note(format!("the group gave the member up {left} times"));
+    stage.end(trial, feeder.finish());
+}
+
+/// Frozen for longer than the group waits, while another daemon takes the partitions over; then it goes on.
+pub(crate) fn frozen(trial: &mut Trial) {
+    let mut stage = Stage::set(1, 4);
+    let events = brief(trial.seed);
+    let total = events.len();
+    let feeder = stage.feed(events);
+    feeder.allow(total / 4);
+    stage.start();
+    stage.wait_committed(total as u64 / 4);
+    let mut other = Place::new(stage.broker.bootstrap(), TOPIC);
+    other.session_ms = stage.place.session_ms;
+    for run in 0..trial.runs {
+        feeder.allow(total / 4 + total / 2 * (run + 1) / trial.runs);
+        stage.live(Duration::from_millis(trial.pick(0..500)));
+        stage.daemon().signal("STOP");
+        let mut second = other.start();
+        let all = "SELECT count(*) FROM partitions";
+        other.wait("the partitions", &mut second, |place| place.log().matches("partitions assigned").count() > run);
+        shewhart::edge::clock::sleep(Duration::from_millis(trial.pick(0..3_000)));
+        stage.daemon().signal("CONT");
+        stage.live(Duration::from_millis(trial.pick(0..1_000)));
+        assert_eq!(stage.place.ask(all), Some(4));
+        second.kill();
+    }
+    stage.end(trial, feeder.finish());
+}
+
+/// Killed at the n-th time that SQLite writes into a file or waits for the disk.
+pub(crate) fn killed_at_a_system_call(trial: &mut Trial) {
+    if let Err(why) = Command::new("strace").arg("-V").output() {
+        trial.skipped = Some(format!("strace: {why}"));
+        return;
+    }
+    let mut stage = Stage::set(1, 4);
+    let events = brief(trial.seed);
+    let total = events.len();
+    let feeder = stage.feed(events);
+    for run in 0..trial.runs {
+        let part = total / (trial.runs + 1);
+        let call = trial.choose(&["pwrite64", "pwrite64", "fsync"]);
+        let most = if call == "fsync" { 6 } else { 300 };
+        let inject = format!("inject={call}:signal=SIGKILL:when={}", trial.pick(1..most));
+        stage.place.under = ["strace", "-f", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]
+            .map(str::to_owned)
+            .to_vec();
+        stage.start();
+        stage.wait_ended(SIGKILL, trickle(&feeder, part * run, part / 10 + 1));
+    }
+    stage.place.under.clear();
     stage.end(trial, feeder.finish());
 }
 
@@ -91,7 +145,8 @@ pub(crate) fn aborted_at_a_revocation(trial: &mut Trial) {
     stage.start();
     stage.wait_committed(total as u64 / 4);
     stage.kill();
-    let other = Place { session_ms: stage.place.session_ms, ..Place::new(stage.broker.bootstrap(), TOPIC) };
+    let mut other = Place::new(stage.broker.bootstrap(), TOPIC);
+    other.session_ms = stage.place.session_ms;
     for run in 0..trial.runs {
         let point = if run % 2 == 0 { "revoke-begun" } else { "revoked" };
         stage.start_with(&format!("{point}:abort"));
@@ -99,7 +154,7 @@ pub(crate) fn aborted_at_a_revocation(trial: &mut Trial) {
         feeder.allow(total / 4 + total / 2 * (run + 1) / trial.runs);
         stage.live(Duration::from_millis(trial.pick(0..1_000)));
         let second = other.start();
-        stage.wait_aborted(|| ());
+        stage.wait_ended(SIGABRT, || ());
         drop(second);
     }
     stage.end(trial, feeder.finish());

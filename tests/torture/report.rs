@@ -38,6 +38,11 @@ fn result(outcome: &Outcome) -> String {
     }
 }
 
+/// Something happens that takes long.
+pub(crate) fn said(what: &str) {
+    println!("    {what}");
+}
+
 /// One fault is done.
 pub(crate) fn line(outcome: &Outcome) {
     let Outcome { fault, runs, took, .. } = outcome;

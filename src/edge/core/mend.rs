@@ -171,7 +171,7 @@ impl Core {
         if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
             self.caution.passed(batch);
             self.status.stalled.retain(|partition| batch.records.iter().all(|record| record.partition != *partition));
-            let now = clock::now();
+            let now = clock::instant();
             self.heard_at.extend(batch.ends().into_keys().map(|partition| (partition, now)));
             self.mark();
             for ((partition, offset), why) in &poison {

@@ -9,7 +9,7 @@ use super::{Ledger, LedgerError};
 use crate::edge::failpoint::{Point, reach};
 use crate::engine::alert::Id;
 use crate::engine::route::{Message, Note, Status};
-use crate::engine::units::Timestamp;
+use crate::engine::units::{Span, Timestamp};
 
 /// A message that is due.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +53,10 @@ pub enum Outcome {
         detail: String,
     },
 }
+
+/// The longest pause that a failure or a receiver brings about. What is to wait longer was written down before the wall clock
+/// was set back, and is due.
+const WAITS_AT_MOST: Span = Span::MINUTE.times(10);
 
 /// A receiver's (`?1`) pending messages, each with whether it waits behind an older one of its group. Told out of order,
 /// an end before its beginning would open an incident that nobody ends. A message that failed thirty times, which takes
@@ -128,14 +132,15 @@ impl Ledger {
                SELECT id, created_at_ms, status = 'firing' AND EXISTS (SELECT 1 FROM outbox_alerts JOIN alerts
                    ON alerts.id = outbox_alerts.alert_id
                    WHERE outbox_alerts.message = in_turn.id AND alerts.severity = 'critical') AS worst
-               FROM in_turn WHERE NOT behind AND next_at_ms <= ?2
+               FROM in_turn WHERE NOT behind AND (next_at_ms <= ?2 OR next_at_ms > ?4)
                ORDER BY worst DESC, created_at_ms, id LIMIT ?3)
              SELECT id, message, outbox.created_at_ms, attempts, fallback FROM first JOIN outbox USING (id)
              ORDER BY worst DESC, first.created_at_ms, id"
         );
+        let beyond = now.plus(WAITS_AT_MOST);
         self.db
             .prepare_cached(&select)?
-            .query_map(params![receiver, now.as_millis(), most as i64], |row| {
+            .query_map(params![receiver, now.as_millis(), most as i64, beyond.as_millis()], |row| {
                 Ok(DueRow {
                     id: row.get(0)?,
                     text: row.get(1)?,
@@ -322,6 +327,23 @@ mod tests {
         ledger.settle(&Id(3).to_string(), &retry, now).unwrap();
         assert_eq!(order(&mut ledger), [5, 1, 2, 4]);
         assert_eq!(ledger.outbox_counts().unwrap(), [("ops".to_owned(), (5, 0))].into());
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_keeps_no_message_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let tomorrow = Timestamp::from_millis(86_400_000);
+        let told = message(&crossing(1, "critical", State::Firing));
+        insert_all(&mut ledger, std::slice::from_ref(&told), tomorrow);
+        assert_eq!(ledger.due("ops", Timestamp::from_millis(0), 10).unwrap().len(), 1);
+        // A pause that is asked for is kept.
+        let at = Timestamp::from_millis(600_000);
+        let outcome = Outcome::Retry { at, class: "rate_limited".to_owned(), detail: String::new() };
+        ledger.settle(&told.id.to_string(), &outcome, tomorrow).unwrap();
+        assert_eq!(ledger.due("ops", Timestamp::from_millis(1), 10).unwrap(), []);
+        assert_eq!(ledger.due("ops", at, 10).unwrap().len(), 1);
     }
 
     fn insert_all(ledger: &mut Ledger, messages: &[Message], now: Timestamp) {
