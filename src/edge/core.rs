@@ -63,9 +63,9 @@ pub(super) struct Core {
     happenings: Channel<Happening>,
     stop: Arc<AtomicBool>,
     asked_to_reload: Arc<AtomicBool>,
-    next_idle: BTreeMap<Partition, Timestamp>,
-    /// Wall time of each partition's last batch, or of its assignment.
-    heard_at: BTreeMap<Partition, Timestamp>,
+    next_idle: BTreeMap<Partition, Instant>,
+    /// When each partition's last batch came, or its assignment: a wall clock that is set must make nobody look silent.
+    heard_at: BTreeMap<Partition, Instant>,
     /// When the ends of the partitions were last known.
     progress_at: Option<Instant>,
     promotion_at: Instant,
@@ -236,7 +236,7 @@ impl Core {
     /// Takes up partitions from the database, and says where each goes on.
     fn assign(&mut self, partitions: &[Partition]) -> Result<Vec<StartAt>, LedgerError> {
         self.engines.retain(|partition, _| partitions.contains(partition));
-        let now = clock::now();
+        let now = clock::instant();
         self.status.lag.clear();
         self.heard_at = partitions.iter().map(|partition| (*partition, now)).collect();
         for partition in partitions {
@@ -331,7 +331,7 @@ impl Core {
     fn batch(&mut self, batch: &Batch) -> Result<(), EdgeError> {
         let mut poison = BTreeSet::new();
         if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
-            let now = clock::now();
+            let now = clock::instant();
             self.heard_at.extend(batch.ends().into_keys().map(|partition| (partition, now)));
             self.mark();
         }

@@ -9,7 +9,7 @@ use super::super::{EdgeError, clock};
 use super::{Change, Core, TICK};
 use crate::engine::Input;
 use crate::engine::alert::Crossing;
-use crate::engine::units::{Span, Timestamp};
+use crate::engine::units::Span;
 
 /// How often a promotion is looked for.
 const PROMOTION_EVERY: Duration = Duration::from_secs(3);
@@ -19,8 +19,8 @@ const HOUSEKEEPING_EVERY: Duration = Duration::from_hours(1);
 pub(super) const HOUSEKEEPING_FIRST: Duration = Duration::from_mins(5);
 /// The pause before its next round, where more was old than goes in one.
 const HOUSEKEEPING_PAUSE: Duration = Duration::from_secs(1);
-/// A partition without records for this long is idle: its time goes on by the wall clock.
-const IDLE_AFTER: Span = Span::MINUTE;
+/// A partition without records for this long is idle: its time goes on without them.
+const IDLE_AFTER: Duration = Duration::from_mins(1);
 /// How long the ends of the partitions count as known.
 const PROGRESS_FRESH: Duration = Duration::from_mins(1);
 
@@ -31,7 +31,7 @@ impl Core {
         if self.router.deadline().is_some_and(|due| due <= now) {
             self.with_room(|core| core.commit_all(&Change::default()))?;
         }
-        self.idle(now)?;
+        self.idle(clock::instant())?;
         self.refresh();
         for receiver in self.workers.idle() {
             if let Some(due) = self.ledger.due(&receiver, now, 1)?.pop() {
@@ -74,9 +74,9 @@ impl Core {
         }
     }
 
-    /// Lets event time go on in partitions that are read to the end and silent: their clock moves by the wall's, so that
-    /// an agent that is alone in its partition can be missed.
-    fn idle(&mut self, now: Timestamp) -> Result<(), EdgeError> {
+    /// Lets event time go on in partitions that are read to the end and silent: their clock goes on as time passes, so
+    /// that an agent that is alone in its partition can be missed.
+    fn idle(&mut self, now: Instant) -> Result<(), EdgeError> {
         // Without word from the brokers nobody knows whether agents are silent.
         if self.progress_at.is_none_or(|at| at.elapsed() > PROGRESS_FRESH) {
             return Ok(());
@@ -84,12 +84,12 @@ impl Core {
         let mut due = Vec::new();
         for (partition, engine) in &self.engines {
             let (Some(time), Some(heard_at)) = (engine.position().time, self.heard_at.get(partition)) else { continue };
-            let idle = now.since(*heard_at);
+            let idle = now.saturating_duration_since(*heard_at);
             let read_to_end = self.status.lag.get(partition).is_some_and(|lag| *lag == 0);
             let is_due = self.next_idle.get(partition).is_none_or(|at| *at <= now);
             if idle >= IDLE_AFTER && read_to_end && is_due {
-                self.next_idle.insert(*partition, now.plus(IDLE_AFTER));
-                due.push((*partition, time.plus(idle)));
+                self.next_idle.insert(*partition, now + IDLE_AFTER);
+                due.push((*partition, time.plus(Span::from_millis(idle.as_millis() as i64))));
             }
         }
         let move_on = |core: &mut Self| {
