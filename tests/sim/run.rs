@@ -17,6 +17,8 @@ use crate::world::{Count, Variant, World};
 const REST_WITHIN: u64 = 3_000;
 /// How long the quiet after the last record is watched.
 const QUIET: i64 = 40 * MINUTE;
+/// How long the slowest route gathers alerts before it tells them.
+const GATHERED: i64 = 6 * MINUTE;
 /// A message that failed so often may be overtaken.
 const OUT_OF_TURN: u32 = 30;
 
@@ -38,9 +40,11 @@ pub(crate) fn run(seed: u64, steps: u64, plan: &Plan, variant: Variant, traced: 
     }
     world.faults = false;
     world.note(|_| "from here on nothing goes wrong".to_owned());
-    let rested = rest(&mut world);
-    // A last start from what is on the disk, as after an upgrade.
-    world.crash();
+    // And a last start from what is on the disk, as after an upgrade.
+    let rested = rest(&mut world).and_then(|()| {
+        world.crash();
+        rest(&mut world)
+    });
     let mut count = world.count;
     count.crossings = world.image.crossings.len() as u64;
     count.messages = world.image.outbox.rows().count() as u64;
@@ -71,7 +75,8 @@ fn rest(world: &mut World<'_>) -> Result<(), String> {
         let now = world.wall();
         let silences = world.daemon.router.silences().count();
         let open = world.image.outbox.pending() + world.daemon.flights.len() + silences;
-        if world.now >= end && world.unread() == 0 && open == 0 {
+        let settled = world.now >= end.max(world.crossed_at + GATHERED);
+        if settled && world.unread() == 0 && open == 0 {
             return Ok(());
         }
         // Straight to what is due next, but never far: the log goes on.

@@ -257,7 +257,7 @@ fn policy() -> Policy {
     pager.escalation = Some(Escalation { after: Span::MINUTE.times(15), receivers: vec!["boss".to_owned()] });
     mail.routes.push(pager);
     let mut policy = Policy::new(vec![mail]);
-    policy.add_root(Route::to("keeper", &[], pace(0, 0)));
+    policy.add_root(Route::to("keeper", &[], pace(0, 60)));
     policy.level.insert("keeper".to_owned());
     policy
 }

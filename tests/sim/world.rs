@@ -175,6 +175,8 @@ pub(crate) struct World<'w> {
     pub(crate) daemon: Daemon,
     pub(crate) receivers: Receivers,
     armed: Option<Crash>,
+    /// When an alert last changed.
+    pub(crate) crossed_at: i64,
     pub(crate) count: Count,
     trace: Option<String>,
 }
@@ -200,6 +202,7 @@ impl<'w> World<'w> {
             daemon: Daemon::new(plan),
             receivers: Receivers::default(),
             armed: None,
+            crossed_at: START,
             count: Count::default(),
             trace: traced.then(String::new),
         };
@@ -423,6 +426,9 @@ impl<'w> World<'w> {
                 self.image.history.extend(self.daemon.history.get(partition).map(|h| (*partition, h.clone())));
             }
             self.image.write_effects(&change.effects);
+            if change.effects.iter().any(|(_, effect)| matches!(effect, Effect::Crossed(_))) {
+                self.crossed_at = self.now;
+            }
             for message in &messages {
                 self.image.outbox.insert(message, now);
             }
