@@ -33,8 +33,6 @@ pub(crate) struct Row {
     pub(crate) group_key: String,
     worst: bool,
     pub(crate) created_at: Timestamp,
-    /// The order in which rows were written.
-    written: u64,
     pub(crate) standing: Standing,
     pub(crate) attempts: u32,
     fallback: bool,
@@ -78,7 +76,6 @@ pub(crate) enum Outcome {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Outbox {
     rows: BTreeMap<Id, Row>,
-    written: u64,
 }
 
 impl Outbox {
@@ -92,16 +89,17 @@ impl Outbox {
 
     /// Writes a message that was decided; one that is there already stays as it is.
     pub(crate) fn insert(&mut self, message: &Message, now: Timestamp) {
-        self.written += 1;
         let critical = |labels: &BTreeMap<String, String>| labels.get("severity").is_some_and(|s| s == "critical");
         let worst = message.status == Status::Firing && message.crossings.iter().any(|c| critical(&c.labels));
+        // After all of its group that wait, whatever the clock says.
+        let waits = |row: &&Row| row.standing == Standing::Pending && row.group_key == message.group_key;
+        let newest = self.rows.values().filter(waits).map(|row| row.created_at.plus(Span::from_millis(1))).max();
         let row = Row {
             message: json(message),
             receiver: message.receiver.clone(),
             group_key: message.group_key.clone(),
             worst,
-            created_at: now,
-            written: self.written,
+            created_at: newest.map_or(now, |newest| newest.max(now)),
             standing: Standing::Pending,
             attempts: 0,
             fallback: false,

@@ -35,6 +35,8 @@ pub(crate) struct Receivers {
     pub(crate) copies: Vec<Copy>,
     /// Attempts that arrived and were not settled as delivered, by message.
     pub(crate) interrupted: BTreeMap<Id, u64>,
+    /// Who is away, and until when.
+    away: BTreeMap<&'static str, i64>,
 }
 
 impl World<'_> {
@@ -49,7 +51,7 @@ impl World<'_> {
             if self.variant == Variant::EndlessLease {
                 self.image.outbox.lease(due.message.id);
             }
-            let (answer, arrives) = self.answer();
+            let (answer, arrives) = self.answer(receiver, due.fallback);
             let ends_at = self.now + self.chance.between(50, 20 * SECOND);
             let flight = Flight { due, ends_at, answer, arrives, arrived: false };
             self.note(|_| format!("{receiver} is told {} ({answer:?}, arrives: {arrives})", flight.due.message.id));
@@ -57,11 +59,24 @@ impl World<'_> {
         }
     }
 
-    fn answer(&mut self) -> (Answer, bool) {
+    /// A receiver is away for up to an hour.
+    pub(crate) fn begin_outage(&mut self) {
+        let until = self.now + self.chance.between(1, 60) * MINUTE;
+        let Some(receiver) = self.chance.one_of(&RECEIVERS).copied() else { return };
+        self.note(|_| format!("{receiver} is away"));
+        self.receivers.away.insert(receiver, until);
+    }
+
+    /// What a receiver will answer, and whether the message arrives.
+    fn answer(&mut self, receiver: &str, fallback: bool) -> (Answer, bool) {
         if !self.faults {
             return (Answer::Accepted, true);
         }
-        if self.chance.happens(self.odds.refused) {
+        if self.receivers.away.get(receiver).is_some_and(|until| self.now < *until) {
+            return (Answer::NotNow, false);
+        }
+        // Who refuses the whole text refuses the short one as often as not.
+        if self.chance.happens(if fallback { 5_000 } else { self.odds.refused }) {
             return (Answer::Refused, false);
         }
         if self.chance.happens(self.odds.unknown) {

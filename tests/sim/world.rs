@@ -62,6 +62,7 @@ pub(crate) struct Odds {
     pub(crate) sink: u64,
     pub(crate) unknown: u64,
     pub(crate) refused: u64,
+    pub(crate) outage: u64,
     pub(crate) clock: u64,
 }
 
@@ -76,7 +77,8 @@ impl Odds {
             rebalance: up_to(300),
             sink: up_to(3_000),
             unknown: up_to(1_000),
-            refused: up_to(200),
+            refused: up_to(500),
+            outage: up_to(100),
             clock: up_to(100),
         }
     }
@@ -250,6 +252,9 @@ impl<'w> World<'w> {
         if self.faults {
             if self.chance.happens(self.odds.clock) {
                 self.jump();
+            }
+            if self.chance.happens(self.odds.outage) {
+                self.begin_outage();
             }
             if self.chance.happens(self.odds.crash) {
                 self.armed = self.chance.one_of(&[Crash::Before, Crash::Within, Crash::After]).copied();
@@ -481,7 +486,7 @@ impl<'w> World<'w> {
                     self.image.write_position(engine);
                 }
             }
-            Variant::LostMessages if gone && kept => {
+            Variant::LostMessages if kept && (gone || self.chance.happens(200)) => {
                 messages.iter().for_each(|message| self.image.outbox.lose(message.id));
             }
             Variant::NotSynced if self.count.commits.is_multiple_of(8) => self.synced = self.image.clone(),
