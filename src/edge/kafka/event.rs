@@ -78,7 +78,7 @@ pub struct Record {
     pub partition: Partition,
     /// Its position there.
     pub offset: Offset,
-    /// The record's timestamp: when the broker appended it or when the producer made it, as the topic is set.
+    /// When the broker appended it; where the topic has producers stamp their records, that time, never later than our clock.
     pub appended: Option<Timestamp>,
     /// The key.
     pub key: Option<Vec<u8>>,

@@ -496,6 +496,16 @@ fn arrive(state: &mut State, message: &BorrowedMessage<'_>) -> Option<Partition>
     }
 }
 
+/// When the broker took a record. Where the topic says that producers stamp their records, one may lie ahead: never later than
+/// our clock, then. The broker's own time is left as it is, so that our clock changes nothing.
+fn appended(stamped: rdkafka::Timestamp, now: Timestamp) -> Option<Timestamp> {
+    match stamped {
+        rdkafka::Timestamp::NotAvailable => None,
+        rdkafka::Timestamp::CreateTime(millis) => Some(Timestamp::from_millis(millis).min(now)),
+        rdkafka::Timestamp::LogAppendTime(millis) => Some(Timestamp::from_millis(millis)),
+    }
+}
+
 fn own(message: &BorrowedMessage<'_>) -> Record {
     let header = |header: rdkafka::message::Header<'_, &[u8]>| {
         (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
@@ -503,9 +513,24 @@ fn own(message: &BorrowedMessage<'_>) -> Record {
     Record {
         partition: Partition(message.partition()),
         offset: Offset(message.offset()),
-        appended: message.timestamp().to_millis().map(Timestamp::from_millis),
+        appended: appended(message.timestamp(), clock::now()),
         key: message.key().map(<[u8]>::to_vec),
         payload: message.payload().map(<[u8]>::to_vec),
         headers: message.headers().map(|headers| headers.iter().map(header).collect()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_clock_bounds_what_producers_stamp_and_nothing_else() {
+        let ours = Timestamp::from_millis(1_000);
+        let later = |stamp: fn(i64) -> rdkafka::Timestamp| appended(stamp(5_000), ours).map(Timestamp::as_millis);
+        assert_eq!(later(rdkafka::Timestamp::CreateTime), Some(1_000));
+        assert_eq!(later(rdkafka::Timestamp::LogAppendTime), Some(5_000));
+        assert_eq!(appended(rdkafka::Timestamp::NotAvailable, ours), None);
+        assert_eq!(appended(rdkafka::Timestamp::CreateTime(500), ours), Some(Timestamp::from_millis(500)));
     }
 }
