@@ -9,7 +9,7 @@ use super::super::{EdgeError, clock};
 use super::{Change, Core, TICK};
 use crate::engine::Input;
 use crate::engine::alert::Crossing;
-use crate::engine::units::{Span, Timestamp};
+use crate::engine::units::Span;
 
 /// How often a promotion is looked for.
 const PROMOTION_EVERY: Duration = Duration::from_secs(3);
