@@ -8,10 +8,10 @@ use signal_hook::iterator::Signals;
 use super::OK;
 use super::args::RunArgs;
 use crate::config::Config;
-use crate::edge::{self, Control, telemetry};
+use crate::edge::{self, Control, log};
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    telemetry::logs();
+    log::set_up();
     let mut config = Config::load(&args.config)?;
     if let Some(folder) = &args.mail_dir {
         config.add_mail_dir(folder);

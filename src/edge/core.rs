@@ -1,11 +1,12 @@
 //! The loop: one thread that owns the engines, the router and the database.
 
 mod command;
+mod mend;
 mod tick;
 
 pub use self::command::{Answer, Ask, Command, NewAck, NewSilence, Refusal};
-use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use self::mend::Caution;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver as Channel, RecvTimeoutError, SyncSender};
@@ -13,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::budget::Shares;
 use super::deliver::{Settled, Workers};
-use super::failpoint::{Point, reach, reach_record};
-use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, OnGap, StartAt};
+use super::failpoint::{Point, reach};
+use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, KafkaProblem, OnGap, StartAt};
 use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, OperatorAct, Outcome, RuleSetRow};
 use super::offer::first_rules;
 use super::payload::Records;
@@ -23,10 +24,9 @@ use super::telemetry::{Board, Snapshot};
 use super::{EdgeError, clock};
 use crate::config::Config;
 use crate::engine::baseline::BaselineSet;
-use crate::engine::event::{Rejection, Why};
 use crate::engine::route::{Message, Router, Signal};
 use crate::engine::rule::RuleSet;
-use crate::engine::units::{Offset, Partition, Timestamp};
+use crate::engine::units::{Partition, Timestamp};
 use crate::engine::{Effect, Engine, Input, Settings};
 
 /// Everything that can happen to the daemon.
@@ -70,12 +70,15 @@ pub(super) struct Core {
     heard_at: BTreeMap<Partition, Instant>,
     /// When the ends of the partitions were last known.
     progress_at: Option<Instant>,
+    /// When partitions were last assigned; nothing while there are none.
+    assigned_at: Option<Instant>,
     promotion_at: Instant,
     housekeeping_due: Instant,
     published_at: Option<Instant>,
     /// When each receiver that keeps alerts was last told how things stand.
     refreshed_at: BTreeMap<String, Instant>,
     shares: Shares,
+    caution: Caution,
 }
 
 impl Core {
@@ -87,6 +90,7 @@ impl Core {
         (stop, asked_to_reload): (Arc<AtomicBool>, Arc<AtomicBool>),
     ) -> Result<Self, EdgeError> {
         let mut status = Snapshot { not_ready_because: "no partition assigned yet".to_owned(), ..Snapshot::default() };
+        let caution = Caution::after(ledger.begin_run()?);
         let rules = first_rules(&config, &mut ledger, &mut status)?;
         let baselines = Arc::new(ledger.promoted()?);
         let shares = Shares::new(config.budget);
@@ -113,11 +117,13 @@ impl Core {
             idle_at: BTreeMap::new(),
             heard_at: BTreeMap::new(),
             progress_at: None,
+            assigned_at: None,
             promotion_at: now,
             housekeeping_due: now + tick::HOUSEKEEPING_FIRST,
             published_at: None,
             refreshed_at: BTreeMap::new(),
             shares,
+            caution,
         };
         core.publish(true);
         Ok(core)
@@ -135,7 +141,9 @@ impl Core {
     pub(super) fn run(&mut self) -> Result<(), EdgeError> {
         let mut watchdog = clock::instant();
         while !self.stop.load(Ordering::SeqCst) {
-            match self.happenings.recv_timeout(self.pause()?) {
+            let pause = self.pause();
+            let pause = self.looked(pause)?.unwrap_or_default();
+            match self.happenings.recv_timeout(pause) {
                 Ok(happening) => self.handle(happening)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -146,7 +154,8 @@ impl Core {
             if self.asked_to_reload.swap(false, Ordering::SeqCst) {
                 self.reload("signal", None).map(drop)?;
             }
-            self.tick()?;
+            let ticked = self.tick();
+            self.looked(ticked)?;
             if watchdog.elapsed() > TICK {
                 watchdog = clock::instant();
                 notify_systemd(&[sd_notify::NotifyState::Watchdog]);
@@ -173,6 +182,9 @@ impl Core {
             {
                 tracing::error!(%error, "a delivery could not be recorded");
             }
+        }
+        if let Err(error) = self.ledger.end_run() {
+            tracing::warn!(%error, "the next start will take this end for a death");
         }
         if let Err(error) = self.ledger.empty_log() {
             tracing::warn!(%error, "the write-ahead log stays as it is");
@@ -203,8 +215,8 @@ impl Core {
 
     fn kafka_event(&mut self, event: KafkaEvent) -> Result<(), EdgeError> {
         match event {
-            KafkaEvent::Assigned { partitions, reply } => {
-                if let Some(starts) = self.with_room(|core| core.assign(&partitions))? {
+            KafkaEvent::Assigned { partitions, cluster, reply } => {
+                if let Some(starts) = self.with_room(|core| core.assign(&partitions, cluster.as_deref()))? {
                     // A reader that no longer waits has been assigned anew, and asks again.
                     drop(reply.send(starts));
                 }
@@ -216,6 +228,8 @@ impl Core {
                 self.mark();
                 self.engines.clear();
                 self.status.lag.clear();
+                self.status.stalled.clear();
+                self.assigned_at = None;
                 self.status.ready = false;
                 "no partition assigned".clone_into(&mut self.status.not_ready_because);
                 reach(Point::Revoked);
@@ -226,8 +240,16 @@ impl Core {
             KafkaEvent::Batch(batch) => self.batch(&batch)?,
             KafkaEvent::Gap(gap) => self.gap(&gap)?,
             // The reader has logged it.
-            KafkaEvent::Problem(_) => {}
+            KafkaEvent::Problem(KafkaProblem::Stalled { partition, .. }) => {
+                self.status.stalled.insert(partition);
+            }
+            KafkaEvent::Problem(problem) => {
+                if !self.status.ready {
+                    self.status.not_ready_because = problem.to_string();
+                }
+            }
             KafkaEvent::Progress { lag } => {
+                self.status.stalled.retain(|partition| lag.get(partition) != Some(&0));
                 self.status.lag = lag;
                 self.progress_at = Some(clock::instant());
             }
@@ -238,7 +260,10 @@ impl Core {
     }
 
     /// Takes up partitions from the database, and says where each goes on.
-    fn assign(&mut self, partitions: &[Partition]) -> Result<Vec<StartAt>, LedgerError> {
+    fn assign(&mut self, partitions: &[Partition], cluster: Option<&str>) -> Result<Vec<StartAt>, LedgerError> {
+        if let Some(cluster) = cluster {
+            self.ledger.belongs_to_cluster(cluster)?;
+        }
         self.engines.retain(|partition, _| partitions.contains(partition));
         let now = clock::instant();
         self.status.lag.clear();
@@ -251,6 +276,7 @@ impl Core {
         }
         self.status.ready = true;
         self.status.not_ready_because.clear();
+        self.assigned_at = Some(clock::instant());
         let at: Vec<StartAt> = partitions.iter().map(|partition| self.start_at(*partition)).collect();
         tracing::info!(partitions = partitions.len(), "partitions assigned");
         Ok(at)
@@ -295,137 +321,6 @@ impl Core {
             router: router.as_ref(),
             ..Commit::at(now)
         })
-    }
-
-    /// Does something that ends in a commit. While the disk is full it waits for room and does it again, from the state as
-    /// it was committed. Nothing comes of it when the daemon is told to stop meanwhile.
-    fn with_room<T, E: Into<EdgeError>>(
-        &mut self,
-        mut act: impl FnMut(&mut Self) -> Result<T, E>,
-    ) -> Result<Option<T>, EdgeError> {
-        let before = (self.status.ready, self.status.not_ready_because.clone());
-        let mut wait = Duration::from_secs(1);
-        let mut done = act(self).map_err(E::into);
-        loop {
-            let error = match done {
-                Err(EdgeError::Ledger(error)) if error.is_disk_full() => error,
-                Err(error) => return Err(error),
-                Ok(done) => return Ok(Some(done)),
-            };
-            tracing::error!(%error, "the disk is full; waiting {} s and trying again", wait.as_secs());
-            self.status.commit_failures += 1;
-            self.status.ready = false;
-            self.status.not_ready_because = error.to_string();
-            self.publish(true);
-            if self.wait_for_room(wait) {
-                // What was not committed did not happen, and must not be marked.
-                self.engines.clear();
-                return Ok(None);
-            }
-            wait = (wait * 2).min(Duration::from_secs(30));
-            done = self.reset().map_err(EdgeError::from).and_then(|()| {
-                (self.status.ready, self.status.not_ready_because) = before.clone();
-                act(self).map_err(E::into)
-            });
-        }
-    }
-
-    /// Steps a batch through the engines and the router and commits it. When a record makes the engine panic it costs that
-    /// record only.
-    fn batch(&mut self, batch: &Batch) -> Result<(), EdgeError> {
-        reach(Point::BatchTaken);
-        let mut poison = BTreeSet::new();
-        if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
-            let now = clock::instant();
-            self.heard_at.extend(batch.ends().into_keys().map(|partition| (partition, now)));
-            self.mark();
-        }
-        Ok(())
-    }
-
-    fn try_batch(&mut self, batch: &Batch, poison: &mut BTreeSet<(Partition, Offset)>) -> Result<(), EdgeError> {
-        loop {
-            if let Ok(effects) = catch_unwind(AssertUnwindSafe(|| self.step_batch(batch, poison))) {
-                reach(Point::BatchStepped);
-                return Ok(self.commit_batch(batch, &effects)?);
-            }
-            self.status.panics += 1;
-            let culprit = self.find_poison(batch, poison)?;
-            tracing::error!(
-                partition = culprit.0.0,
-                offset = culprit.1.0,
-                "a record made the engine panic; it is left out"
-            );
-            poison.insert(culprit);
-            self.reset()?;
-        }
-    }
-
-    /// Waits while the watchdog and the board are fed. Returns whether to stop.
-    fn wait_for_room(&mut self, wait: Duration) -> bool {
-        let until = clock::instant() + wait;
-        while clock::instant() < until {
-            if self.stop.load(Ordering::SeqCst) {
-                return true;
-            }
-            notify_systemd(&[sd_notify::NotifyState::Watchdog]);
-            self.publish(false);
-            clock::sleep(Duration::from_millis(200));
-        }
-        false
-    }
-
-    fn step_batch(&mut self, batch: &Batch, poison: &BTreeSet<(Partition, Offset)>) -> Vec<(Partition, Effect)> {
-        let now = clock::now();
-        let mut all = Vec::new();
-        let mut effects = Vec::new();
-        for record in &batch.records {
-            let Some(engine) = self.engines.get_mut(&record.partition) else { continue };
-            if poison.contains(&(record.partition, record.offset)) {
-                let rejection = Rejection::new(Why::Malformed, "this record made the engine panic");
-                engine.reject(record.offset, rejection, &mut effects);
-            } else {
-                let payload = record.payload.as_deref().unwrap_or_default();
-                reach_record(payload);
-                // A producer may stamp its records: the broker's time is never later than ours.
-                let appended = record.appended.map(|at| at.min(now));
-                engine.step(Input::Record { offset: record.offset, appended, payload }, &mut effects);
-            }
-            all.extend(effects.drain(..).map(|effect| (record.partition, effect)));
-        }
-        all
-    }
-
-    /// Finds the record of a batch that makes the engine panic, by stepping anew until it happens again.
-    fn find_poison(
-        &mut self,
-        batch: &Batch,
-        known: &BTreeSet<(Partition, Offset)>,
-    ) -> Result<(Partition, Offset), EdgeError> {
-        self.reset()?;
-        for record in batch.records.iter().filter(|r| !known.contains(&(r.partition, r.offset))) {
-            let one = Batch { records: vec![record.clone()] };
-            if catch_unwind(AssertUnwindSafe(|| self.step_batch(&one, known))).is_err() {
-                return Ok((record.partition, record.offset));
-            }
-        }
-        // It did not happen again: whatever it was, it was not the records.
-        Err(EdgeError::System {
-            doing: "handling a batch".to_owned(),
-            source: std::io::Error::other("the engine panicked once and not again; restarting is safe"),
-        })
-    }
-
-    /// Throws away everything in memory that was not committed. After an error it must be called again.
-    fn reset(&mut self) -> Result<(), LedgerError> {
-        // Engines stay until they are replaced: a partition that fell out here would be passed over in silence.
-        let partitions: Vec<Partition> = self.engines.keys().copied().collect();
-        self.router = restored_router(&self.config, &self.ledger)?;
-        for partition in partitions {
-            let engine = self.restore(partition)?;
-            self.engines.insert(partition, engine);
-        }
-        Ok(())
     }
 
     fn commit_batch(&mut self, batch: &Batch, effects: &[(Partition, Effect)]) -> Result<(), LedgerError> {

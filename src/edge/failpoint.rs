@@ -153,6 +153,7 @@ impl Act {
 fn traps() -> &'static [Trap] {
     static TRAPS: OnceLock<Vec<Trap>> = OnceLock::new();
     TRAPS.get_or_init(|| {
+        #[expect(clippy::disallowed_methods, reason = "no setting of a user's: tests alone know it")]
         let text = std::env::var("SHEWHART_FAILPOINTS").unwrap_or_default();
         let parse = |one: &str| Trap::parse(one).unwrap_or_else(|| unreadable(one));
         text.split(',').filter(|one| !one.is_empty()).map(parse).collect()

@@ -14,6 +14,7 @@ mod figures;
 pub mod http;
 pub mod kafka;
 pub mod ledger;
+pub mod log;
 mod markup;
 pub mod mock;
 pub mod notify;

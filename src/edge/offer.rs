@@ -21,7 +21,15 @@ pub(super) fn first_rules(config: &Config, ledger: &mut Ledger, status: &mut Sna
     let now = clock::now();
     let (rules, row) = offer(config, ledger, "start", None)?;
     let rules = if let Some(rules) = rules {
-        let known = ledger.last_good_rules()?.is_some_and(|good| good.hash == rules.hash);
+        let known = match ledger.last_good_rules() {
+            Ok(good) => good.is_some_and(|good| good.hash == rules.hash),
+            // The files are there, so nobody needs it.
+            Err(error @ LedgerError::Blob { .. }) => {
+                tracing::error!(%error, "the last good rules are lost; those of the files take their place");
+                false
+            }
+            Err(error) => return Err(error.into()),
+        };
         if !known {
             ledger.note_rules(&row, now)?;
         }

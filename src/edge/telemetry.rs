@@ -1,15 +1,16 @@
 //! What the daemon shows of itself: a board that the loop writes and pages read, and its metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::{clock, log};
 use crate::engine::Counters;
 use crate::engine::budget::Promised;
 use crate::engine::event::Why;
 use crate::engine::rule::RuleSet;
-use crate::engine::units::{Partition, Timestamp};
+use crate::engine::units::{Partition, Span, Timestamp};
 
 /// One alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +60,14 @@ pub struct Snapshot {
     pub gaps: u64,
     /// Commits that failed.
     pub commit_failures: u64,
-    /// Records whose handling panicked.
-    pub panics: u64,
+    /// States that could not be read: what they were of began anew.
+    pub damaged: u64,
+    /// Partitions that have records and give none.
+    pub stalled: BTreeSet<Partition>,
+    /// Whether no broker has told the ends of our partitions for a minute.
+    pub brokers_silent: bool,
+    /// The share of the disk that is free, where the system tells.
+    pub disk_free: Option<f64>,
     /// Whether the last rule files offered were taken.
     pub reload_ok: bool,
     /// When rule files were last taken.
@@ -75,6 +82,36 @@ pub struct Snapshot {
     pub baseline: String,
     /// Bytes of the database, and of its write-ahead log.
     pub database: (u64, u64),
+}
+
+/// The loop counts as alive while its last round is younger than this.
+const ALIVE_WITHIN: Span = Span::from_secs(30);
+/// Below this share of free disk an operator should act, while everything can still be written.
+const DISK_FREE_MIN: f64 = 0.05;
+
+impl Snapshot {
+    /// Whether the loop goes round.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        self.ticked_at.is_some_and(|at| now.since(at) < ALIVE_WITHIN)
+    }
+
+    /// Why it does not do its work as it should; nothing where it does.
+    pub fn not_ready(&self, now: Timestamp) -> Option<String> {
+        if !self.is_alive(now) {
+            return Some("the main loop has not gone round for 30 s".to_owned());
+        }
+        if !self.ready {
+            return Some(self.not_ready_because.clone());
+        }
+        if let Some(free) = self.disk_free.filter(|free| *free < DISK_FREE_MIN) {
+            return Some(format!("the disk of data_dir is nearly full: {:.1} % are free", 100.0 * free));
+        }
+        if let Some(partition) = self.stalled.first() {
+            return Some(format!("partition {} has records and gives none", partition.0));
+        }
+        let silent = "no broker has told the ends of the partitions for a minute";
+        self.brokers_silent.then(|| silent.to_owned())
+    }
 }
 
 /// Where the newest snapshot hangs.
@@ -189,8 +226,8 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
     page.family("shewhart_build_info", Kind::Gauge, "What is running.", &[(version, 1.0)]);
     page.gauge(
         "shewhart_ready",
-        "Whether partitions are assigned and commits go through.",
-        f64::from(u8::from(snapshot.ready)),
+        "Whether partitions are assigned, records come and commits go through.",
+        f64::from(u8::from(snapshot.not_ready(clock::now()).is_none())),
     );
     records(&mut page, snapshot);
     page.gauge("shewhart_streams", "Monitored streams.", snapshot.streams as f64);
@@ -207,7 +244,15 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
         "Commits that failed.",
         &[(String::new(), snapshot.commit_failures as f64)],
     );
-    page.counter("shewhart_panics", "Records whose handling panicked.", &[(String::new(), snapshot.panics as f64)]);
+    let told = "Panics, each of which cost one record, one attempt or one request.";
+    page.counter("shewhart_panics", told, &[(String::new(), log::panics() as f64)]);
+    let told = "States that could not be read: what they were of began anew.";
+    page.counter("shewhart_states_damaged", told, &[(String::new(), snapshot.damaged as f64)]);
+    let told = "Lines of the log that nobody took.";
+    page.counter("shewhart_log_lines_dropped", told, &[(String::new(), log::dropped() as f64)]);
+    if let Some(free) = snapshot.disk_free {
+        page.gauge("shewhart_disk_free_ratio", "Share of the disk of data_dir that is free.", free);
+    }
     page.gauge(
         "shewhart_last_commit_timestamp_seconds",
         "When the last commit went through.",
@@ -313,28 +358,6 @@ fn delivery(page: &mut Page, snapshot: &Snapshot) {
         .map(|((kind, reason), n)| (labels(&[("integration", kind), ("reason", reason)]), *n as f64))
         .collect();
     page.counter("shewhart_notifications_failed", "Attempts that failed.", &failed);
-}
-
-/// Sets up logs: text on a terminal, JSON otherwise; `SHEWHART_LOG` filters as `RUST_LOG` does elsewhere. Of
-/// libraries that log by the `log` crate nothing below info is written, whatever the filter.
-pub fn logs() {
-    use std::io::IsTerminal as _;
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::INFO.into())
-        .with_env_var("SHEWHART_LOG")
-        .from_env_lossy();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let set = if std::io::stderr().is_terminal() {
-        builder.compact().try_init()
-    } else {
-        builder.json().flatten_event(true).try_init()
-    };
-    // A second call in one process (tests, the demo) keeps the first.
-    drop(set);
-    // The HTTP client tells this crate whole requests, keys included, at debug and trace. No filter of an operator may
-    // bring them into the log.
-    log::set_max_level(log::LevelFilter::Info);
 }
 
 #[cfg(test)]

@@ -85,6 +85,8 @@ pub enum Reason {
     BaselineReplaced,
     /// Labels contradict the confidence that the alert rests on.
     Contradicted,
+    /// What was written down of the stream could not be read, so it began anew.
+    StateLost,
 }
 
 impl Reason {
@@ -99,6 +101,7 @@ impl Reason {
             Self::RuleChanged => "rule_changed",
             Self::BaselineReplaced => "baseline_replaced",
             Self::Contradicted => "contradicted",
+            Self::StateLost => "state_lost",
         }
     }
 }
@@ -218,6 +221,9 @@ pub struct Timing {
     pub keep: Span,
 }
 
+/// The chart of an alert whose chart is lost.
+const NO_CHART: Id = Id(0);
+
 /// The memory of one alert on one stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
@@ -255,7 +261,7 @@ impl Default for Alert {
             started_at: Timestamp::from_millis(0),
             incident: Id(0),
             transition: 0,
-            definition: Id(0),
+            definition: NO_CHART,
             account: None,
             clear_since: None,
         }
@@ -300,6 +306,25 @@ impl Alert {
             State::Pending => Some(self.go(State::Inactive, reason)),
             State::Firing => Some(self.go(State::Resolved, reason)),
         }
+    }
+
+    /// The alert of which nothing is left but its last change of state. It stands on no chart, so it ends where charts are
+    /// compared.
+    pub fn left_by(last: &Crossing) -> Self {
+        Self {
+            state: last.to,
+            started_at: last.started_at,
+            incident: last.alert_id,
+            transition: last.transition,
+            definition: NO_CHART,
+            account: last.account.clone().map(Box::new),
+            clear_since: None,
+        }
+    }
+
+    /// Why an alert whose chart is not its rule's ends.
+    pub fn parted(&self) -> Reason {
+        if self.definition == NO_CHART { Reason::StateLost } else { Reason::RuleChanged }
     }
 
     /// The stream time at which the alert changes even if nothing else happens.

@@ -223,7 +223,7 @@ pub struct Counters {
     /// Feedback whose output was not remembered.
     pub unjoined: u64,
     /// Records rejected, in the order of [`super::event::Why::ALL`].
-    pub rejected: [u64; 8],
+    pub rejected: [u64; 9],
     /// Outputs whose minute was no longer in memory.
     pub late: u64,
     /// Records whose event time ran ahead of the broker's by more than the skew allowed.

@@ -127,11 +127,13 @@ pub enum Why {
     Duplicate,
     /// An output's second verdict.
     Relabelled,
+    /// A record whose handling panics or ends the process.
+    Poison,
 }
 
 impl Why {
     /// All reasons, in the order of their words.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Empty,
         Self::TooLarge,
         Self::Malformed,
@@ -140,6 +142,7 @@ impl Why {
         Self::Time,
         Self::Duplicate,
         Self::Relabelled,
+        Self::Poison,
     ];
 
     /// The word used in the database, in metrics and in JSON.
@@ -153,6 +156,7 @@ impl Why {
             Self::Time => "time",
             Self::Duplicate => "duplicate",
             Self::Relabelled => "relabelled",
+            Self::Poison => "poison",
         }
     }
 }

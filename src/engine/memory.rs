@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, Id};
+use super::alert::{Alert, Crossing, Id};
 use super::around::Release;
 use super::baseline::Profile;
 use super::chart::Chart;
@@ -78,7 +78,22 @@ pub struct Memory {
     pub picks: Picks,
 }
 
+/// What is known of a stream whose memory is lost: it begins anew, and its open alerts end, for nobody judges them any more.
+#[derive(Debug, Default)]
+pub struct Remains {
+    /// Its alerts that are open, each as it changed last.
+    pub open: Vec<Crossing>,
+    /// Incidents that it had, so that no two have one id.
+    pub incidents: u64,
+}
+
 impl Memory {
+    /// Of a stream that begins anew at that time. The open alerts end when the stream takes its rules.
+    pub fn after(remains: &Remains, at: Timestamp) -> Self {
+        let alerts = remains.open.iter().map(|last| (last.rule.clone(), Alert::left_by(last))).collect();
+        Self { incidents: remains.incidents, alerts, ..Self::new(at) }
+    }
+
     /// Of a stream whose first output happened then.
     pub fn new(at: Timestamp) -> Self {
         Self {

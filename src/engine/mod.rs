@@ -10,6 +10,7 @@ pub mod asking;
 pub mod baseline;
 pub mod batches;
 mod beside;
+pub mod blob;
 pub mod budget;
 mod burn;
 pub mod cases;
@@ -54,7 +55,7 @@ use confidence::{Place, draw};
 use detect::DesignCache;
 use event::{Event, Feedback, Output, Rejection, Why};
 use labels::{Came, Label};
-use memory::Memory;
+use memory::{Memory, Remains};
 use recent::{Entry, Known, Op, Recent};
 use rule::RuleSet;
 use stream::{Context, Said, Stream};
@@ -86,8 +87,8 @@ pub struct Engine {
 pub struct Restored {
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Its memory.
-    pub memory: Memory,
+    /// Its memory, or what is left where it cannot be read.
+    pub memory: Result<Memory, Remains>,
     /// Its windows.
     pub window: Window,
     /// The baseline that it was last compared with, where it had one.
@@ -127,11 +128,19 @@ impl Engine {
         recent.for_each(|op| self.recent.fold(op));
         for Restored { labels, memory, window, baseline } in streams {
             let key = key_of(&labels);
+            let (memory, lost) = match memory {
+                Ok(memory) => (memory, false),
+                Err(remains) => (Memory::after(&remains, position.time.unwrap_or(Timestamp::from_millis(0))), true),
+            };
             let mut stream = Stream::restore(key, labels, memory, window);
             stream.asked_wait = self.settings.asked_wait(&stream.labels);
-            // What it was, not what is in force by now: a promotion in between is an input like any other.
-            stream.set_baseline(baseline);
             stream.counted_only = is_overflow(&stream.labels);
+            if lost {
+                self.refer(&mut stream);
+            } else {
+                // What it was, not what is in force by now: a promotion in between is an input like any other.
+                stream.set_baseline(baseline);
+            }
             stream.watch(&self.rules);
             self.admit(stream);
         }
@@ -140,8 +149,17 @@ impl Engine {
         }
     }
 
-    fn promoted(&self, profile: baseline::Profile) -> Box<Baseline> {
-        Box::new(Baseline { id: self.baselines.id.clone(), provisional: false, profile })
+    /// Gives a stream that begins the promoted baseline, or lets it learn its own.
+    fn refer(&self, stream: &mut Stream) {
+        match self.baselines.streams.get(&stream.key) {
+            Some(profile) => stream.set_baseline(Some(Box::new(Baseline {
+                id: self.baselines.id.clone(),
+                provisional: false,
+                profile: profile.clone(),
+            }))),
+            None if !stream.counted_only => stream.begin_learning(),
+            None => {}
+        }
     }
 
     /// Lets one thing happen. Total: bad bytes are an effect.
@@ -406,11 +424,7 @@ impl Engine {
         let counted_only = is_overflow(&labels);
         let mut stream = Stream::new(key, labels, at, counted_only);
         stream.asked_wait = self.settings.asked_wait(&stream.labels);
-        match self.baselines.streams.get(&stream.key) {
-            Some(profile) => stream.set_baseline(Some(self.promoted(profile.clone()))),
-            None if !counted_only => stream.begin_learning(),
-            None => {}
-        }
+        self.refer(&mut stream);
         let index = self.admit(stream);
         // Its first output may be late: charts begin at stream time.
         let now = self.position.time.unwrap_or(at);

@@ -130,7 +130,8 @@ impl Stream {
                 continue;
             }
             let Some(mut alert) = self.memory.alerts.remove(&rule.id) else { continue };
-            if let Some(change) = alert.end(Reason::RuleChanged) {
+            let reason = alert.parted();
+            if let Some(change) = alert.end(reason) {
                 let account = alert.account.as_deref().cloned();
                 said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, account), ctx))));
             }

@@ -15,11 +15,11 @@ use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::edge::mock::MockBroker;
 use shewhart::simulate::{ATTACKS, SimulatedEvent};
 
-use crate::broker::skipped;
 use crate::daemon::{Place, Reserved, TO_FOLDER};
 use crate::fake_smtp::{FakeSmtp, Letter, Mode, Script};
 use crate::state::Left;
 use crate::workload::{Feeder, TOPIC, events};
+use crate::world::real::skipped;
 use crate::world::rules::{own_rules, swap};
 
 /// The beginning of the workload: so many records.

@@ -20,8 +20,8 @@ use shewhart::edge::kafka::{
 use shewhart::edge::mock::MockBroker;
 use shewhart::engine::units::{Offset, Partition};
 
-use crate::broker::Broker;
 use crate::daemon::{PATIENCE, STOP_WITHIN};
+use crate::world::real::Broker;
 
 const TOPIC: &str = "events";
 const P0: Partition = Partition(0);
@@ -40,13 +40,14 @@ struct Ledger {
     revoked: u32,
     first_record: Option<Instant>,
     lag: BTreeMap<Partition, u64>,
+    progress: u32,
     ended: Option<EndReason>,
 }
 
 impl Ledger {
     fn take(&mut self, event: KafkaEvent) {
         match event {
-            KafkaEvent::Assigned { partitions, reply } => {
+            KafkaEvent::Assigned { partitions, reply, .. } => {
                 self.assigned += 1;
                 let at = |partition: Partition| {
                     let known = self.next.get(&partition);
@@ -75,7 +76,10 @@ impl Ledger {
                 self.gaps.push(gap);
             }
             KafkaEvent::Problem(problem) => self.problems.push(problem),
-            KafkaEvent::Progress { lag } => self.lag = lag,
+            KafkaEvent::Progress { lag } => {
+                self.lag = lag;
+                self.progress += 1;
+            }
             KafkaEvent::Ended(reason) => self.ended = Some(reason),
         }
     }
@@ -327,7 +331,8 @@ fn a_partition_that_gives_nothing_ends_the_reader_after_three_tries() {
 #[test]
 fn brokers_go_and_come_back() {
     let broker = MockBroker::start(TOPIC, 2).unwrap();
-    let (settings, ledger) = (settings(broker.bootstrap()), ledger());
+    let (mut settings, ledger) = (settings(broker.bootstrap()), ledger());
+    settings.tuning.marks_timeout = Duration::from_millis(500);
     produce(broker.bootstrap(), 0..1_000);
     let core = Core::start(&settings, &ledger);
     core.wait("a beginning", |ledger| ledger.seen.len() == 1_000);
@@ -336,7 +341,14 @@ fn brokers_go_and_come_back() {
     core.wait("a report", |ledger| ledger.problems.iter().any(down));
     clock::sleep(Duration::from_secs(2));
     assert_eq!(ledger.lock().expect(CALM).problems.iter().filter(|problem| down(problem)).count(), 1);
+    // Nobody knows how far behind we are now, so nothing is told: agents would count as silent.
+    clock::sleep(settings.tuning.marks_timeout * 2);
+    let told = || ledger.lock().expect(CALM).progress;
+    let before = told();
+    clock::sleep(settings.tuning.marks_timeout * 3);
+    assert_eq!(told(), before);
     broker.up().unwrap();
+    core.wait("word from them", |ledger| ledger.progress > before);
     let begun = clock::instant();
     produce(broker.bootstrap(), 1_000..2_000);
     core.wait("the rest", |ledger| ledger.seen.len() == 2_000);

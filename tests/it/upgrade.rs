@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -11,6 +12,7 @@ use shewhart::edge::ledger::{Identity, Ledger, LedgerError, SCHEMA_VERSION, open
 use shewhart::engine::units::Partition;
 
 use super::analyst::rows;
+use super::daemon::{PATIENCE, Place, tail};
 
 /// What is asked of the file before and after: everything that its version knew of hours.
 const HOURS: &str = "SELECT stream_id, agent, hour, complete, outputs, labelled, correct, escalated, status_error,
@@ -106,5 +108,34 @@ fn newer_files_and_those_from_before_the_promise_are_refused_and_left_alone() {
         assert!(refused.contains(words) && refused.contains(&version.to_string()), "{refused}");
         let db = Connection::open(&path).unwrap();
         assert_eq!(rows(&db, "SELECT user_version AS version FROM pragma_user_version")[0]["version"], version);
+    }
+}
+
+#[test]
+fn killed_at_any_step_of_a_take_over_a_file_is_of_the_old_version_or_the_new_one() {
+    let mut place = Place::new("127.0.0.1:9", "replay");
+    let all = [("schema-5.db.zst", 5, 7), ("schema-6.db.zst", 6, 2)];
+    for (name, version, steps) in all {
+        drop(std::fs::remove_dir_all(&place.data));
+        std::fs::create_dir(&place.data).unwrap();
+        let path = fixture(&place.data, name);
+        let hours = rows(&open_read_only(&path).unwrap(), HOURS);
+        assert!(hours.len() > 20);
+        let is_of = |version: i64| {
+            let db = open_read_only(&path).unwrap();
+            assert_eq!(rows(&db, "SELECT user_version AS version FROM pragma_user_version")[0]["version"], version);
+            assert_eq!(rows(&db, HOURS), hours);
+        };
+        for step in 1..=steps {
+            place.environment = vec![("SHEWHART_FAILPOINTS", format!("migrating@{step}:abort"))];
+            let status = place.start().ended(PATIENCE).expect("an end");
+            assert_eq!(status.signal(), Some(6), "step {step} of {name}: {}", tail(&place.log()));
+            is_of(version);
+        }
+        place.environment = vec![("SHEWHART_FAILPOINTS", format!("migrating@{}:abort", steps + 1))];
+        let mut daemon = place.start();
+        place.wait("a daemon", &mut daemon, |place| matches!(place.page("/-/healthy"), Some((200, _))));
+        place.stop(daemon);
+        is_of(SCHEMA_VERSION);
     }
 }

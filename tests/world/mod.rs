@@ -7,6 +7,7 @@ pub(crate) mod fake_http;
 pub(crate) mod fake_smtp;
 pub(crate) mod fleet;
 pub(crate) mod proxy;
+pub(crate) mod real;
 pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod state;

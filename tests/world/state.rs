@@ -27,7 +27,7 @@ const EXACT: [(&str, &str); 13] = [
     ("cases", "SELECT * FROM cases ORDER BY stream_id, at_ms, key"),
     ("rejects", "SELECT partition, offset, why, detail, payload FROM rejects ORDER BY partition, offset"),
     ("gaps", "SELECT partition, from_offset, to_offset, reason FROM gaps ORDER BY id"),
-    ("meta", "SELECT * FROM meta ORDER BY key"),
+    ("meta", "SELECT * FROM meta WHERE key <> 'running' ORDER BY key"),
 ];
 /// What must not depend on it either where every crossing has a message of its own.
 const NOTICES: &str = "SELECT DISTINCT notice, alert_id FROM outbox_alerts ORDER BY notice";
@@ -49,6 +49,13 @@ impl Left {
         assert_eq!(sound, "ok");
         let rows = EXACT.iter().map(|(name, sql)| (*name, rows(&db, sql))).collect();
         Self { rows, recent: recent(&db, place), notices: self::rows(&db, NOTICES) }
+    }
+
+    /// Without the rows of which somebody says so, by table and row, and without recent outputs.
+    pub(crate) fn without(mut self, out: impl Fn(&str, &str) -> bool) -> Self {
+        self.rows.iter_mut().for_each(|(table, rows)| rows.retain(|row| !out(table, row)));
+        self.recent.clear();
+        self
     }
 
     /// How many rows of a table.

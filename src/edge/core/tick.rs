@@ -1,5 +1,6 @@
 //! What the loop does although nothing happened: what is due, event time in quiet partitions, promotions, the board.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,6 +140,11 @@ impl Core {
         self.status.promised = promised(&self.engines);
         self.status.budget_per_week = self.shares.per_week();
         self.status.database = self.ledger.bytes();
+        self.status.damaged = self.ledger.damaged();
+        self.status.disk_free = disk_free(&self.config.data_dir);
+        // The first word comes some seconds after the assignment.
+        let heard_at = self.assigned_at.map(|at| self.progress_at.map_or(at, |heard| heard.max(at)));
+        self.status.brokers_silent = heard_at.is_some_and(|at| at.elapsed() > PROGRESS_FRESH);
         match self.ledger.outbox_counts() {
             Ok(counts) => {
                 // A receiver for which nothing waits is 0, not missing.
@@ -149,4 +155,10 @@ impl Core {
         }
         self.board.write(self.status.clone());
     }
+}
+
+/// The share of the disk that is free for us; nothing where the system does not say.
+fn disk_free(folder: &Path) -> Option<f64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    (disk.f_blocks > 0).then(|| disk.f_bavail as f64 / disk.f_blocks as f64)
 }

@@ -32,8 +32,6 @@ const DONE_WITHIN: Duration = Duration::from_secs(30);
 const CONNECTIONS_MAX: usize = 64;
 /// Longest body of a request.
 const BODY_MAX: usize = 64 << 10;
-/// The loop counts as alive while its last round is younger than this.
-const ALIVE_WITHIN: crate::engine::units::Span = crate::engine::units::Span::from_secs(30);
 
 /// Where to answer.
 #[derive(Clone, Debug)]
@@ -194,25 +192,18 @@ pub(super) fn plain(status: StatusCode, content_type: &'static str, body: String
 }
 
 async fn healthy(State(board): State<Arc<Board>>) -> Response {
-    let ticked = board.read().ticked_at;
-    match ticked {
-        Some(at) if clock::now().since(at) < ALIVE_WITHIN => {
-            plain(StatusCode::OK, "text/plain", "healthy\n".to_owned())
-        }
-        _ => plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "text/plain",
-            "the main loop has not gone round for 30 s\n".to_owned(),
-        ),
+    if board.read().is_alive(clock::now()) {
+        return plain(StatusCode::OK, "text/plain", "healthy\n".to_owned());
     }
+    let why = "the main loop has not gone round for 30 s\n";
+    plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", why.to_owned())
 }
 
 async fn ready(State(board): State<Arc<Board>>) -> Response {
-    let snapshot = board.read();
-    if snapshot.ready {
-        return plain(StatusCode::OK, "text/plain", "ready\n".to_owned());
+    match board.read().not_ready(clock::now()) {
+        None => plain(StatusCode::OK, "text/plain", "ready\n".to_owned()),
+        Some(why) => plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("not ready: {why}\n")),
     }
-    plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("not ready: {}\n", snapshot.not_ready_because))
 }
 
 async fn show_metrics(State(board): State<Arc<Board>>, headers: HeaderMap) -> Response {

@@ -16,6 +16,8 @@ pub enum KafkaEvent {
     Assigned {
         /// All partitions owned from now on.
         partitions: Vec<Partition>,
+        /// The id of the cluster that they are in, where the brokers told it.
+        cluster: Option<String>,
         /// Where the positions go. A partition left out counts as never seen.
         reply: SyncSender<Vec<StartAt>>,
     },
@@ -34,7 +36,8 @@ pub enum KafkaEvent {
     Gap(Gap),
     /// Something is wrong that a person should hear about.
     Problem(KafkaProblem),
-    /// How far behind each owned partition is.
+    /// The brokers have told the ends of these owned partitions, and we are so far behind. Those of which they told nothing are
+    /// missing.
     Progress {
         /// Records between our position and the end of the partition.
         lag: BTreeMap<Partition, u64>,
@@ -75,7 +78,7 @@ pub struct Record {
     pub partition: Partition,
     /// Its position there.
     pub offset: Offset,
-    /// The record's timestamp: when the broker appended it or when the producer made it, as the topic is set.
+    /// When the broker appended it; where the topic has producers stamp their records, that time, never later than our clock.
     pub appended: Option<Timestamp>,
     /// The key.
     pub key: Option<Vec<u8>>,
@@ -130,6 +133,8 @@ pub enum GapReason {
     Truncated,
     /// The record before our position is another one than we counted: the topic was made anew.
     Recreated,
+    /// The broker's batch is damaged, and fails its checksum however often it is fetched.
+    Unreadable,
 }
 
 impl fmt::Display for GapReason {
@@ -138,6 +143,7 @@ impl fmt::Display for GapReason {
             Self::Retention => "retention",
             Self::Truncated => "truncated",
             Self::Recreated => "recreated",
+            Self::Unreadable => "unreadable",
         })
     }
 }

@@ -211,22 +211,27 @@ pub fn list(db: &Connection) -> rusqlite::Result<Vec<BaselineRow>> {
 /// # Errors
 /// What SQLite says; a profile that cannot be read counts as damage.
 pub fn streams(db: &Connection, id: &str) -> rusqlite::Result<BTreeMap<String, LearntStream>> {
+    each_stream(db, id)?.into_iter().map(|(key, stream)| Ok((key, stream?))).collect()
+}
+
+type Read<T> = rusqlite::Result<T>;
+
+/// The streams of one baseline by their keys, each read or not.
+fn each_stream(db: &Connection, id: &str) -> Read<Vec<(String, Read<LearntStream>)>> {
     let mut select = db.prepare("SELECT stream_key, labels, profile FROM baseline_streams WHERE baseline = ?1")?;
     let rows = select
         .query_map([id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?)))?;
-    let mut streams = BTreeMap::new();
-    for row in rows {
-        let (key, labels, profile) = row?;
+    let read = |labels: &str, profile: &[u8]| {
         let broken = |why: String| rusqlite::Error::ToSqlConversionFailure(why.into());
-        let labels = serde_json::from_str(&labels).map_err(|e| broken(e.to_string()))?;
-        let profile = decode(&profile).map_err(|e| broken(e.to_string()))?;
-        streams.insert(key, LearntStream { labels, profile });
-    }
-    Ok(streams)
+        let labels = serde_json::from_str(labels).map_err(|e| broken(e.to_string()))?;
+        Ok(LearntStream { labels, profile: decode(profile).map_err(|e| broken(e.to_string()))? })
+    };
+    rows.map(|row| row.map(|(key, labels, profile)| (key, read(&labels, &profile)))).collect()
 }
 
 impl Ledger {
-    /// The baselines in force.
+    /// The baselines in force. A stream whose profile cannot be read is without one: it learns its own. That is said and
+    /// counted.
     ///
     /// # Errors
     /// What SQLite says.
@@ -237,7 +242,16 @@ impl Ledger {
                 .query_row("SELECT id FROM baselines WHERE state = 'promoted'", [], |row| row.get(0))
                 .optional()?;
             let Some(id) = id else { return Ok(BaselineSet::default()) };
-            let streams = streams(&self.db, &id)?.into_iter().map(|(key, stream)| (key, stream.profile)).collect();
+            let mut streams = BTreeMap::new();
+            for (key, stream) in each_stream(&self.db, &id)? {
+                match stream {
+                    Ok(stream) => drop(streams.insert(key, stream.profile)),
+                    Err(error) => {
+                        tracing::error!(baseline = id, stream = key, %error, "a stream's profile cannot be read; the stream learns its own");
+                        self.count_damage(1);
+                    }
+                }
+            }
             Ok(BaselineSet { id, streams })
         };
         run().map_err(|source| self.sqlite("reading the promoted baseline", source))

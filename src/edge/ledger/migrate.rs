@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::blob::decode;
+use super::blob::{decode, encode};
 use super::panes::{PaneWriter, table};
 use super::rows::ProfileSummary;
 use super::{Ledger, LedgerError, SCHEMA_VERSION, rollups, tables};
@@ -12,6 +12,7 @@ use crate::engine::baseline::Profile;
 use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
 use crate::engine::window::{Change, Level, is_whole};
+use crate::engine::{Counters, Position};
 
 /// The oldest version that can be taken over.
 const OLDEST: i64 = 5;
@@ -37,12 +38,17 @@ impl Ledger {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             match version {
                 0 => transaction.execute_batch(&tables())?,
-                _ => days_and_sketches(&transaction)?,
+                _ => {
+                    if version < 6 {
+                        days_and_sketches(&transaction)?;
+                    }
+                    deaths(&transaction)?;
+                }
             }
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             transaction.commit()
         };
-        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "making the tables", path, source })
+        run(&mut self.db).map_err(|source| LedgerError::of("making the tables", &path, source))
     }
 }
 
@@ -72,6 +78,67 @@ fn days_and_sketches(db: &Transaction<'_>) -> rusqlite::Result<()> {
     add_levels(db, "baseline_streams", "baseline = ?2 AND stream_key = ?3", "baseline, stream_key")?;
     reach(Point::Migrating);
     add_levels(db, "provisional_baselines", "stream_id = ?2 AND ?3 IS NULL", "stream_id, NULL")
+}
+
+/// 6 to 7: records that daemons died on, and a count of those that are passed over for it.
+fn deaths(db: &Transaction<'_>) -> rusqlite::Result<()> {
+    reach(Point::Migrating);
+    db.execute_batch(
+        "CREATE TABLE inflight (
+           partition INTEGER NOT NULL, offset INTEGER NOT NULL, deaths INTEGER NOT NULL, PRIMARY KEY (partition, offset)
+         ) STRICT, WITHOUT ROWID;",
+    )?;
+    let mut select = db.prepare("SELECT position, partition FROM partitions")?;
+    let mut update = db.prepare("UPDATE partitions SET position = ?1 WHERE partition = ?2")?;
+    let mut rows = select.query([])?;
+    let mut positions = Vec::new();
+    while let Some(row) = rows.next()? {
+        let old: old::Position = read(&row.get::<_, Vec<u8>>(0)?)?;
+        positions.push((encode(&Position::from(old)), row.get::<_, i64>(1)?));
+    }
+    reach(Point::Migrating);
+    positions.iter().try_for_each(|of| update.execute((&of.0, of.1)).map(drop))
+}
+
+/// States as they were written before.
+mod old {
+    use serde::Deserialize;
+
+    use crate::engine::units::{Offset, Timestamp};
+
+    /// Until version 6.
+    #[derive(Deserialize)]
+    pub(super) struct Position {
+        pub(super) next: Offset,
+        pub(super) time: Option<Timestamp>,
+        pub(super) appended: Option<Timestamp>,
+        pub(super) opened: (Timestamp, u32),
+        pub(super) counters: Counters,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Counters {
+        pub(super) records: u64,
+        pub(super) outputs: u64,
+        pub(super) feedback: u64,
+        pub(super) unjoined: u64,
+        pub(super) rejected: [u64; 8],
+        pub(super) late: u64,
+        pub(super) early: u64,
+        pub(super) skipped: u64,
+        pub(super) overflow: u64,
+    }
+}
+
+impl From<old::Position> for Position {
+    fn from(old: old::Position) -> Self {
+        let old::Position { next, time, appended, opened, counters } = old;
+        let old::Counters { records, outputs, feedback, unjoined, late, early, skipped, overflow, .. } = counters;
+        let mut rejected = [0; 9];
+        rejected.iter_mut().zip(counters.rejected).for_each(|(to, from)| *to = from);
+        let counters = Counters { records, outputs, feedback, unjoined, rejected, late, early, skipped, overflow };
+        Self { next, time, appended, opened, counters }
+    }
 }
 
 /// Views hold no data: those of another version are made anew.

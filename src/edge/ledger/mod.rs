@@ -3,9 +3,9 @@
 mod accuracy;
 mod acts;
 pub mod baselines;
-mod blob;
 mod cases;
 mod confidence;
+mod deaths;
 pub mod describe;
 mod log;
 mod migrate;
@@ -18,23 +18,26 @@ mod rows;
 pub mod vacuum;
 mod write;
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 pub use accuracy::{LastDay, last_days};
 pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use cases::{Drawn, Pool, Requests, WaitingCase, doubt};
 pub use confidence::{CountedStream, all_streams, confidence_by_hour, each_pane, profile_of, streams_of};
+pub use deaths::{DEATHS_MAX, Suspect};
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use retire::Retention;
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
 
 use super::clock;
+use crate::engine::blob;
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// One rollup; `{level}` stands for minute, hour and day.
@@ -45,7 +48,7 @@ const COLUMNS: &str = include_str!("columns.sql");
 const SUMS: &str = include_str!("sums.sql");
 
 /// The version of the tables. A file with a newer one is refused.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 7;
 
 /// The oldest SQLite that may write: 3.51.3 mended a corruption of the write-ahead log.
 const SQLITE_MIN: i32 = 3_051_003;
@@ -53,6 +56,8 @@ const SQLITE_MIN: i32 = 3_051_003;
 /// How often a lock that another has is asked for again, and after which pause.
 const LOCK_TRIES: usize = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// How long a start after a death may look for damage.
+const QUICK_CHECK_WITHIN: Duration = Duration::from_secs(2);
 /// How long a lock of SQLite's own is waited for.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -102,10 +107,10 @@ pub enum LedgerError {
         /// Its version.
         found: i64,
     },
-    /// The file belongs to another topic or grouping.
+    /// The file belongs to another topic, grouping or Kafka cluster.
     #[error(
-        "{} holds `{key}` = `{found}`, the configuration says `{expected}`: the wrong file is mounted, or the configuration \
-         changed; give another data_dir to start anew",
+        "{} holds `{key}` = `{found}`, but here it is `{expected}`: the wrong file is mounted, or the configuration changed; \
+         give another data_dir to start anew",
         path.display()
     )]
     Other {
@@ -115,7 +120,7 @@ pub enum LedgerError {
         key: &'static str,
         /// What the file says.
         found: String,
-        /// What the configuration says.
+        /// What it should say.
         expected: String,
     },
     /// The file is damaged.
@@ -142,8 +147,23 @@ pub enum LedgerError {
         /// Its size with its log.
         bytes: u64,
     },
+    /// The file holds less than was committed to it: the disk lost what it had confirmed.
+    #[error("{} fell back behind offset {offset} of partition {partition}; a restart reads again what is missing", path.display())]
+    Back {
+        /// The file.
+        path: PathBuf,
+        /// The partition.
+        partition: i32,
+        /// The last record that was committed.
+        offset: i64,
+    },
     /// A state that was written down cannot be read back.
-    #[error("the {what} in {} cannot be read: {why}", path.display())]
+    #[error(
+        "the {what} in {} cannot be read: {why}. To go on without it would count records twice or forget who was told what. \
+         Ways out: restore a backup (`shewhart db backup` made it), keep this file aside and start with an empty data_dir, or \
+         use the shewhart that wrote it",
+        path.display()
+    )]
     Blob {
         /// The file.
         path: PathBuf,
@@ -155,13 +175,32 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether the disk is full: the one fault that goes away by itself.
+    /// What SQLite said on a file: damage where it says so.
+    pub(super) fn of(doing: &'static str, path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                Self::Damaged { path, found: format!("{source} ({doing})") }
+            }
+            _ => Self::Sqlite { doing, path, source },
+        }
+    }
+
+    /// Whether the disk is full: the one fault that goes away by itself, and leaves the connection as it was.
     pub fn is_disk_full(&self) -> bool {
         let Self::Sqlite { source, .. } = self else { return false };
         // The index of the write-ahead log has an error of its own for it.
         source.sqlite_error().is_some_and(|error| {
-            error.code == rusqlite::ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+            error.code == ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
         })
+    }
+
+    /// Whether the disk failed, or turned read only as file systems do when it fails, or what came from it makes no sense. What it
+    /// holds then is known only after [`Ledger::reopen`].
+    pub fn is_disk_error(&self) -> bool {
+        let Self::Sqlite { source, .. } = self else { return matches!(self, Self::Damaged { .. }) };
+        let failed = [ErrorCode::SystemIoFailure, ErrorCode::CannotOpen, ErrorCode::ReadOnly];
+        source.sqlite_error_code().is_some_and(|code| failed.contains(&code)) && !self.is_disk_full()
     }
 }
 
@@ -182,8 +221,10 @@ pub struct Ledger {
     /// Who is told what another receiver could not be told.
     second: Option<String>,
     care: log::Care,
-    /// Held for as long as the ledger lives.
-    _lock: File,
+    /// States that could not be read since the file was opened.
+    damaged: Cell<u64>,
+    /// Held for as long as the ledger lives; what is being handled stands in it.
+    lock: File,
 }
 
 impl Ledger {
@@ -212,31 +253,45 @@ impl Ledger {
     /// As [`Ledger::open`].
     pub fn create(path: &Path) -> Result<Self, LedgerError> {
         let lock = lock(path)?;
-        let unclean = path.exists() && with_suffix(path, "-wal").metadata().is_ok_and(|m| m.len() > 0);
-        let sqlite = |doing, source| LedgerError::Sqlite { doing, path: path.to_owned(), source };
+        let log_left = path.exists() && with_suffix(path, "-wal").metadata().is_ok_and(|m| m.len() > 0);
+        let sqlite = |doing, source| LedgerError::of(doing, path, source);
         let db = Connection::open(path).map_err(|e| sqlite("opening", e))?;
         private(path);
         assert!(rusqlite::version_number() >= SQLITE_MIN, "shewhart was built with a SQLite older than 3.51.3");
-        let mut ledger = Self { path: path.to_owned(), db, second: None, care: log::Care::default(), _lock: lock };
-        ledger.set_up().map_err(|e| match e.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-                LedgerError::Damaged { path: path.to_owned(), found: e.to_string() }
-            }
-            _ => sqlite("setting up", e),
-        })?;
-        if unclean {
-            ledger.quick_check()?;
+        let care = log::Care::default();
+        let mut ledger = Self { path: path.to_owned(), db, second: None, care, damaged: Cell::new(0), lock };
+        ledger.set_up().map_err(|e| sqlite("setting up", e))?;
+        if log_left || ledger.died().map_err(|e| sqlite("reading how it ended", e))? {
+            ledger.quick_check(QUICK_CHECK_WITHIN)?;
         }
         ledger.migrate()?;
         ledger.renew_views()?;
         Ok(ledger)
     }
 
+    /// Closes the file and opens it again, after an error of the disk: what was written is unknown to SQLite too. What it finds it
+    /// writes once more, for a system may call written what never reached the disk.
+    ///
+    /// # Errors
+    /// As [`Ledger::create`]; call it again.
+    pub fn reopen(&mut self) -> Result<(), LedgerError> {
+        let nothing = Connection::open_in_memory().map_err(|source| self.sqlite("closing", source))?;
+        drop(std::mem::replace(&mut self.db, nothing));
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        self.db = Connection::open_with_flags(&self.path, flags).map_err(|source| self.sqlite("opening", source))?;
+        self.set_up().map_err(|source| self.sqlite("setting up", source))?;
+        self.quick_check(QUICK_CHECK_WITHIN)?;
+        self.empty_log()
+    }
+
     fn set_up(&self) -> rusqlite::Result<()> {
         self.db.busy_timeout(BUSY)?;
+        // A new file gives back what it does not need; an old one does after `db vacuum`, and saying it there would write.
+        if self.db.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))? == 0 {
+            self.db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+        }
         self.db.execute_batch(
-            // A new file gives back what it does not need; an old one does after `db vacuum`.
-            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
              PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 1000;
              PRAGMA temp_store = MEMORY;",
         )?;
@@ -244,12 +299,24 @@ impl Ledger {
         Ok(())
     }
 
-    fn quick_check(&self) -> Result<(), LedgerError> {
-        let found: String = self
-            .db
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|source| self.sqlite("checking", source))?;
-        if found == "ok" { Ok(()) } else { Err(LedgerError::Damaged { path: self.path.clone(), found }) }
+    /// Looks for damage for so long; a file too large for that is looked through as far as it goes.
+    fn quick_check(&mut self, within: Duration) -> Result<(), LedgerError> {
+        let deadline = clock::instant() + within;
+        let mut look = || -> rusqlite::Result<String> {
+            self.db.progress_handler(10_000, Some(move || clock::instant() >= deadline))?;
+            let found = self.db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+            self.db.progress_handler(0, None::<fn() -> bool>)?;
+            found
+        };
+        match look() {
+            Ok(found) if found == "ok" => Ok(()),
+            Ok(found) => Err(LedgerError::Damaged { path: self.path.clone(), found }),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+                tracing::warn!(path = %self.path.display(), "the file is too large to be checked at a start; `shewhart db check` does");
+                Ok(())
+            }
+            Err(error) => Err(self.sqlite("checking", error)),
+        }
     }
 
     /// Makes the views of this shewhart, where the file has another's: they hold no data, so they are simply replaced.
@@ -270,22 +337,33 @@ impl Ledger {
             transaction.execute(upsert, [hash.as_str()])?;
             transaction.commit()
         };
-        renew(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "making the views", path, source })
+        renew(&mut self.db).map_err(|source| LedgerError::of("making the views", &path, source))
     }
 
     fn identify(&self, identity: &Identity) -> Result<(), LedgerError> {
-        for (key, expected) in [("topic", &identity.topic), ("group_by", &identity.group_by)] {
-            let sqlite = |source| self.sqlite("reading what the file belongs to", source);
-            self.db
-                .execute("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING", (key, expected))
-                .map_err(sqlite)?;
-            let found: String =
-                self.db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).map_err(sqlite)?;
-            if found != *expected {
-                return Err(LedgerError::Other { path: self.path.clone(), key, found, expected: expected.clone() });
-            }
+        self.belongs_to("topic", &identity.topic)?;
+        self.belongs_to("group_by", &identity.group_by)
+    }
+
+    /// Says that the offsets in the file are those of this Kafka cluster, where they are of none yet.
+    ///
+    /// # Errors
+    /// [`LedgerError::Other`] where they are another's: its records would be passed over or count twice.
+    pub fn belongs_to_cluster(&self, id: &str) -> Result<(), LedgerError> {
+        self.belongs_to("cluster", id)
+    }
+
+    fn belongs_to(&self, key: &'static str, expected: &str) -> Result<(), LedgerError> {
+        let sqlite = |source| self.sqlite("reading what the file belongs to", source);
+        self.db
+            .execute("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING", (key, expected))
+            .map_err(sqlite)?;
+        let found: String =
+            self.db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).map_err(sqlite)?;
+        if found == expected {
+            return Ok(());
         }
-        Ok(())
+        Err(LedgerError::Other { path: self.path.clone(), key, found, expected: expected.to_owned() })
     }
 
     /// Bytes of the file and of its write-ahead log.
@@ -299,8 +377,13 @@ impl Ledger {
         &self.path
     }
 
+    /// States that could not be read since the file was opened: what they were of began anew.
+    pub fn damaged(&self) -> u64 {
+        self.damaged.get()
+    }
+
     fn sqlite(&self, doing: &'static str, source: rusqlite::Error) -> LedgerError {
-        LedgerError::Sqlite { doing, path: self.path.clone(), source }
+        LedgerError::of(doing, &self.path, source)
     }
 }
 
@@ -309,7 +392,7 @@ impl Ledger {
 /// # Errors
 /// What SQLite says; a file that is not there is an error.
 pub fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
-    let sqlite = |source| LedgerError::Sqlite { doing: "opening for reading", path: path.to_owned(), source };
+    let sqlite = |source| LedgerError::of("opening for reading", path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     db.busy_timeout(BUSY).map_err(sqlite)?;
@@ -353,7 +436,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn lock(path: &Path) -> Result<File, LedgerError> {
     let path = with_suffix(path, ".lock");
     let file = |source| LedgerError::File { path: path.clone(), source };
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(file)?;
+    let lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(file)?;
     let mut tries = 0;
     loop {
         match lock.try_lock() {

@@ -66,13 +66,17 @@ const IN_TURN: &str = "in_turn AS (
     PARTITION BY group_key ORDER BY created_at_ms, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS behind
   FROM outbox WHERE state = 'pending' AND receiver = ?1)";
 
-/// Writes a message that was decided. A message that is there already (a replayed decision) stays as it is.
+/// Writes a message that was decided. A message that is there already (a replayed decision) stays as it is. In its group it
+/// comes after all that wait, even where the wall clock was set back or stands still: they are told in the order of their
+/// time.
 pub(super) fn insert(db: &Transaction<'_>, message: &Message, now: Timestamp) -> rusqlite::Result<()> {
     let id = message.id.to_string();
     let new = db
         .prepare_cached(
             "INSERT INTO outbox (id, receiver, group_key, status, occasion, created_at_ms, state, attempts, fallback,
-             next_at_ms, message) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', 0, 0, ?6, ?7) ON CONFLICT DO NOTHING",
+             next_at_ms, message) VALUES (?1, ?2, ?3, ?4, ?5, max(?6, coalesce((SELECT max(created_at_ms) + 1 FROM outbox
+             WHERE state = 'pending' AND receiver = ?2 AND group_key = ?3), ?6)), 'pending', 0, 0, ?6, ?7)
+             ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             id,
@@ -199,7 +203,7 @@ impl Ledger {
             }
             transaction.commit()
         };
-        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "settling a delivery", path, source })?;
+        run(&mut self.db).map_err(|source| LedgerError::of("settling a delivery", &path, source))?;
         reach(Point::MessageSettled);
         Ok(())
     }
@@ -385,6 +389,26 @@ mod tests {
         assert_eq!(order(&mut ledger, now), [2], "thirty failures are enough");
         ledger.settle(&first, &Outcome::Delivered, now).unwrap();
         assert_eq!(order(&mut ledger, now), [2]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_or_stands_still_does_not_turn_the_order_of_a_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let start = Timestamp::from_millis(1_790_863_500_000);
+        let group = |id, state| Message { group_key: "g".to_owned(), ..message(&crossing(id, "critical", state)) };
+        insert_all(&mut ledger, &[group(9, State::Firing)], start);
+        insert_all(&mut ledger, &[group(5, State::Resolved), group(7, State::Firing)], start.minus(Span::HOUR));
+        insert_all(&mut ledger, &[group(1, State::Resolved)], start);
+        // All of them are due at once, and none waits for the time that the clock showed before.
+        assert_eq!(ledger.next_due("ops").unwrap(), Some(start));
+        let mut told = Vec::new();
+        while let Some(due) = ledger.due("ops", start, 1).unwrap().pop() {
+            told.push(due.message.id.0);
+            ledger.settle(&due.message.id.to_string(), &Outcome::Delivered, start).unwrap();
+        }
+        assert_eq!(told, [9, 5, 7, 1]);
     }
 
     #[test]

@@ -210,6 +210,11 @@ fn broken(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Er
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(error))
 }
 
+/// Whether reading a pane failed on what it holds, and not on the file.
+pub(super) const fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..))
+}
+
 /// The pane of a stream that begins then, where there is one.
 pub(super) fn find(db: &Connection, level: Level, start: Timestamp, stream: i64) -> rusqlite::Result<Option<Pane>> {
     db.prepare_cached(SELECT.of(level))?.query_row(params![start.as_millis(), stream], read).optional()
@@ -220,11 +225,13 @@ pub(super) fn find(db: &Connection, level: Level, start: Timestamp, stream: i64)
 pub(super) struct PaneWriter<'t> {
     db: &'t Connection,
     encoder: hdr::Encoder,
+    /// Panes that could not be read, so that nothing was added to them.
+    pub(super) damaged: u64,
 }
 
 impl<'t> PaneWriter<'t> {
     pub(super) fn new(transaction: &'t Transaction<'_>) -> Self {
-        Self { db: transaction, encoder: hdr::Encoder::default() }
+        Self { db: transaction, encoder: hdr::Encoder::default(), damaged: 0 }
     }
 
     /// Writes a pane in place of its row.
@@ -235,11 +242,21 @@ impl<'t> PaneWriter<'t> {
         insert.execute(params_from_iter(key.into_iter().chain(values))).map(drop)
     }
 
-    /// Adds to the row of a pane that is not in memory.
+    /// Adds to the row of a pane that is not in memory. One that cannot be read stays as it is: what it counted is not written
+    /// over, and what comes late for it is left out.
     pub(super) fn add(&mut self, stream: i64, mut change: Change) -> rusqlite::Result<()> {
-        if let Some(mut pane) = find(self.db, change.level, change.start, stream)? {
-            pane.merge(&change.pane);
-            change.pane = pane;
+        match find(self.db, change.level, change.start, stream) {
+            Ok(Some(mut pane)) => {
+                pane.merge(&change.pane);
+                change.pane = pane;
+            }
+            Ok(None) => {}
+            Err(error) if is_damage(&error) => {
+                tracing::error!(stream, start = %change.start, %error, "a pane cannot be read; what came late for it is left out");
+                self.damaged += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         }
         self.write(stream, &change)
     }
@@ -296,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_pane_is_told_and_not_written_over() {
+    fn what_comes_late_for_a_damaged_pane_is_told_and_the_pane_is_not_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
         let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
@@ -306,7 +323,13 @@ mod tests {
         panes.write(1, &change).unwrap();
         for column in ["latency_sketch", "confidence_sketch", "rest"] {
             transaction.execute(&format!("UPDATE rollup_hour SET {column} = x'01ff'"), []).unwrap();
-            assert!(panes.add(1, change.clone()).is_err(), "{column}");
+            let row = "SELECT latency_sketch || confidence_sketch || rest FROM rollup_hour";
+            let bytes = |db: &Connection| db.query_row(row, [], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+            let before = bytes(&transaction);
+            panes.damaged = 0;
+            panes.add(1, change.clone()).unwrap();
+            assert_eq!((panes.damaged, bytes(&transaction)), (1, before), "{column}");
+            panes.write(1, &change).unwrap();
         }
     }
 }

@@ -10,7 +10,7 @@ use super::write::{Anchor, stream_id};
 use super::{Ledger, LedgerError};
 use crate::engine::alert::{Crossing, Id};
 use crate::engine::baseline::{Baseline, Profile};
-use crate::engine::memory::Memory;
+use crate::engine::memory::{Memory, Remains};
 use crate::engine::recent::Op;
 use crate::engine::route::RouterMemory;
 use crate::engine::rule::RuleSet;
@@ -85,10 +85,11 @@ pub fn watched(db: &Connection) -> rusqlite::Result<Vec<Watched>> {
 }
 
 impl Ledger {
-    /// Reads one partition, or nothing where it was never seen.
+    /// Reads one partition, or nothing where it was never seen. A stream whose state cannot be read comes without it, recent
+    /// outputs and panes that cannot be read are left out; each is said and counted.
     ///
     /// # Errors
-    /// What SQLite says, or a state that cannot be read.
+    /// What SQLite says, or a position that cannot be read: everything hangs on it, and records would count twice.
     pub fn restore_partition(&self, partition: Partition) -> Result<Option<PartitionState>, LedgerError> {
         let sqlite = |source| self.sqlite("restoring a partition", source);
         let row = self
@@ -136,15 +137,70 @@ impl Ledger {
             let StreamRow { index, labels, memory, baseline, provisional, newest } = row.map_err(sqlite)?;
             let labels: BTreeMap<String, String> = serde_json::from_str(&labels)
                 .map_err(|error| self.blob(&format!("labels of stream {index}"), &error.to_string()))?;
-            let memory: Memory = self.read(&format!("memory of stream {index}"), &memory)?;
-            let baseline = match baseline {
-                Some(id) => self.restore_baseline(id, provisional, &labels)?,
-                None => None,
+            let state = self.restore_state((partition, index), &memory, (baseline, provisional), &labels)?;
+            let (memory, baseline) = match state {
+                Some((memory, baseline)) => (Ok(memory), baseline),
+                None => (Err(self.remains(partition, &labels)?), None),
             };
             let window = self.restore_window(stream_id(partition, index), newest)?;
             streams.push(Restored { labels, memory, window, baseline });
         }
         Ok(streams)
+    }
+
+    /// What a stream remembers, with the baseline that its charts are drawn against: the one is worth nothing without the other.
+    /// Nothing where one of them cannot be read.
+    fn restore_state(
+        &self,
+        (partition, index): (Partition, u32),
+        memory: &[u8],
+        (baseline, provisional): (Option<String>, Option<Vec<u8>>),
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Option<(Memory, Option<Box<Baseline>>)>, LedgerError> {
+        let read = || -> Result<(Memory, Option<Box<Baseline>>), LedgerError> {
+            let memory = self.read("memory", memory)?;
+            let baseline = baseline.map(|id| self.restore_baseline(id, provisional, labels)).transpose()?;
+            Ok((memory, baseline.flatten()))
+        };
+        match read() {
+            Ok(state) => Ok(Some(state)),
+            Err(LedgerError::Blob { what, why, .. }) => {
+                tracing::error!(
+                    partition = partition.0,
+                    stream = index,
+                    ?labels,
+                    "the {what} of a stream cannot be read ({why}); the stream begins anew, and its open alerts end"
+                );
+                self.count_damage(1);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What other tables tell of a stream whose memory is lost.
+    fn remains(&self, partition: Partition, labels: &BTreeMap<String, String>) -> Result<Remains, LedgerError> {
+        let read = || -> rusqlite::Result<Remains> {
+            let select =
+                "SELECT a.state IN ('pending', 'firing'), (SELECT crossing FROM alert_events e WHERE e.alert_id = a.id
+                 ORDER BY transition DESC LIMIT 1) FROM alerts a WHERE a.partition = ?1";
+            let mut select = self.db.prepare_cached(select)?;
+            let mut rows = select.query([partition.0])?;
+            let mut remains = Remains::default();
+            while let Some(row) = rows.next()? {
+                let Some(last) = row.get::<_, Option<String>>(1)? else { continue };
+                let Ok(last) = serde_json::from_str::<Crossing>(&last) else { continue };
+                // A rule may add labels of its own, but not those that streams are formed by.
+                let is_its =
+                    ["agent", "task", "version"].iter().all(|name| last.labels.get(*name) == labels.get(*name));
+                if is_its {
+                    remains.incidents += 1;
+                    remains.open.extend(row.get::<_, bool>(0)?.then_some(last));
+                }
+            }
+            Ok(remains)
+        };
+        read().map_err(|source| self.sqlite("reading the alerts of a stream", source))
     }
 
     /// The baseline of that id for a stream, even where another has been promoted since.
@@ -167,7 +223,7 @@ impl Ledger {
                 .map_err(|source| self.sqlite("restoring a baseline", source))?
         };
         let Some(bytes) = bytes else { return Ok(None) };
-        let profile: Profile = self.read(&format!("baseline {id} of a stream"), &bytes)?;
+        let profile: Profile = self.read(&format!("baseline {id}"), &bytes)?;
         Ok(Some(Box::new(Baseline { id, provisional: is_provisional, profile })))
     }
 
@@ -188,10 +244,18 @@ impl Ledger {
         stream: i64,
         starts: impl Iterator<Item = Timestamp>,
     ) -> Result<BTreeMap<Timestamp, Pane>, LedgerError> {
-        let found = starts.map(|start| Ok((start, panes::find(&self.db, level, start, stream)?)));
-        let found: rusqlite::Result<Vec<_>> = found.collect();
-        let found = found.map_err(|source| self.sqlite("restoring panes", source))?;
-        Ok(found.into_iter().filter_map(|(start, pane)| Some((start, pane?))).collect())
+        let mut found = BTreeMap::new();
+        for start in starts {
+            match panes::find(&self.db, level, start, stream) {
+                Ok(pane) => found.extend(pane.map(|pane| (start, pane))),
+                Err(error) if panes::is_damage(&error) => {
+                    tracing::error!(stream, %start, %error, "a pane of a stream cannot be read; it is left out");
+                    self.count_damage(1);
+                }
+                Err(source) => return Err(self.sqlite("restoring panes", source)),
+            }
+        }
+        Ok(found)
     }
 
     fn restore_recent(&self, partition: Partition) -> Result<Vec<Op>, LedgerError> {
@@ -201,7 +265,19 @@ impl Ledger {
         let rows = select.query_map([partition.0], |row| row.get::<_, Vec<u8>>(0)).map_err(sqlite)?;
         let mut ops = Vec::new();
         for row in rows {
-            ops.extend(self.read::<Vec<Op>>("list of recent outputs", &row.map_err(sqlite)?)?);
+            match self.read::<Vec<Op>>("list of recent outputs", &row.map_err(sqlite)?) {
+                Ok(read) => ops.extend(read),
+                Err(error) => {
+                    let why = if let LedgerError::Blob { why, .. } = error { why } else { error.to_string() };
+                    tracing::error!(
+                        partition = partition.0,
+                        why,
+                        "a list of recent outputs cannot be read; they are forgotten: verdicts on them count for their agents as a whole, and copies \
+                         of them count again"
+                    );
+                    self.count_damage(1);
+                }
+            }
         }
         Ok(ops)
     }
@@ -268,6 +344,10 @@ impl Ledger {
             .optional()
             .map_err(|source| self.sqlite("reading the last good rules", source))?;
         row.map(|bytes| self.read("last good rule set", &bytes)).transpose()
+    }
+
+    pub(super) fn count_damage(&self, states: u64) {
+        self.damaged.set(self.damaged.get() + states);
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, what: &str, bytes: &[u8]) -> Result<T, LedgerError> {

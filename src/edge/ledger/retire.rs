@@ -117,7 +117,7 @@ impl Ledger {
             let more = delete(db, keep, &json(&held), (stream_time, now))?;
             Ok(give_back(db)? || more)
         };
-        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "deleting old rows", path, source })
+        run(&mut self.db).map_err(|source| LedgerError::of("deleting old rows", &path, source))
     }
 }
 

@@ -133,7 +133,7 @@
 -- @@transition | 1 or more | Number of the change within the incident.
 -- @@from_state | text | The state before.
 -- @@to_state | text | The state after.
--- @@reason | `signalled`, `held`, `passed`, `recovered`, `rule_removed`, `rule_changed`, `baseline_replaced`, `contradicted` |
+-- @@reason | `signalled`, `held`, `passed`, `recovered`, `rule_removed`, `rule_changed`, `baseline_replaced`, `contradicted`, `state_lost` |
 --   Why.
 -- @@offset | integer | Position of the record that made it.
 -- @@message_id | text, 32 hex digits | The message; receivers see it as idempotency key.
@@ -444,11 +444,19 @@ CREATE INDEX acknowledgements_by_alert ON acknowledgements (alert_id, id);
 -- Records that were not counted: the newest 10,000.
 -- @offset | integer | Position in the partition.
 -- @at_ms | ms since 1970-01-01 UTC | When, wall time.
--- @why | `empty`, `too_large`, `malformed`, `missing`, `out_of_range`, `time`, `duplicate`, `relabelled` | Class of the fault.
+-- @why | `empty`, `too_large`, `malformed`, `missing`, `out_of_range`, `time`, `duplicate`, `relabelled`, `poison` | Class of the fault.
 -- @detail | text | What was wrong.
 CREATE TABLE rejects (
   partition INTEGER NOT NULL, offset INTEGER NOT NULL, at_ms INTEGER NOT NULL, why TEXT NOT NULL, detail TEXT NOT NULL,
   payload BLOB NOT NULL, PRIMARY KEY (partition, offset)
+) STRICT, WITHOUT ROWID;
+
+-- Records that were being handled when the process died, as far as that is known, until they are read. On one that three
+-- processes died no fourth is let.
+-- @offset | integer | Position in the partition.
+-- @deaths | 1 or more | Processes that died on it.
+CREATE TABLE inflight (
+  partition INTEGER NOT NULL, offset INTEGER NOT NULL, deaths INTEGER NOT NULL, PRIMARY KEY (partition, offset)
 ) STRICT, WITHOUT ROWID;
 
 -- Holes in the log.

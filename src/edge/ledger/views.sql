@@ -657,7 +657,7 @@ WINDOW later AS (PARTITION BY v.stream_id ORDER BY v.at_ms, v.to_version);
 
 -- Records that were not counted: the newest 10,000.
 -- @offset | integer | Position in the partition.
--- @why | `empty`, `too_large`, `malformed`, `missing`, `out_of_range`, `time`, `duplicate`, `relabelled` | Class of the fault.
+-- @why | `empty`, `too_large`, `malformed`, `missing`, `out_of_range`, `time`, `duplicate`, `relabelled`, `poison` | Class of the fault.
 -- @detail | text | What was wrong.
 -- @payload_bytes | 0 to 4096 | Bytes of the payload that are kept.
 CREATE VIEW v_rejects AS

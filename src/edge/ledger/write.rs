@@ -124,14 +124,16 @@ impl Ledger {
     /// What SQLite says. After an error the engines' changes are no longer known to be unwritten: drop them and restore.
     pub fn commit(&mut self, commit: Commit<'_>) -> Result<(), LedgerError> {
         let path = self.path.clone();
-        let run = |db: &mut rusqlite::Connection| -> rusqlite::Result<()> {
+        let run = |db: &mut rusqlite::Connection| -> rusqlite::Result<u64> {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            write_all(&transaction, commit)?;
+            let damaged = write_all(&transaction, commit)?;
             reach(Point::CommitWritten);
-            transaction.commit()
+            transaction.commit()?;
+            Ok(damaged)
         };
-        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "committing a batch", path, source })?;
+        let damaged = run(&mut self.db).map_err(|source| LedgerError::of("committing a batch", &path, source))?;
         reach(Point::Committed);
+        self.count_damage(damaged);
         self.keep_log_short();
         Ok(())
     }
@@ -147,11 +149,12 @@ impl Ledger {
             write_rule_set(&transaction, row, now)?;
             transaction.commit()
         };
-        run(&mut self.db).map_err(|source| LedgerError::Sqlite { doing: "recording a rule set", path, source })
+        run(&mut self.db).map_err(|source| LedgerError::of("recording a rule set", &path, source))
     }
 }
 
-fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<()> {
+/// Returns how many panes could not be read.
+fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<u64> {
     reach(Point::CommitBegun);
     let mut panes = PaneWriter::new(db);
     for (engine, anchor) in std::mem::take(&mut commit.engines) {
@@ -193,7 +196,7 @@ fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<(
     for act in commit.acts {
         acts::write(db, act, commit.now)?;
     }
-    Ok(())
+    Ok(panes.damaged)
 }
 
 fn write_router(db: &Transaction<'_>, router: &RouterMemory) -> rusqlite::Result<()> {

@@ -109,6 +109,9 @@ fn ending(crossing: &Crossing) -> String {
         Reason::Contradicted => {
             "Closed because labels contradict the confidence that it rests on; this does not say that it got better."
         }
+        Reason::StateLost => {
+            "Closed because the stream's state was damaged and begins anew; this does not say that it got better."
+        }
     }
     .to_owned()
 }

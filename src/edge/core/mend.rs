@@ -1,0 +1,238 @@
+//! What the loop does when something breaks: it waits for the disk, begins again from what is committed, and finds the record
+//! that panics or kills.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::super::failpoint::{Point, reach, reach_record};
+use super::super::kafka::Batch;
+use super::super::ledger::{DEATHS_MAX, LedgerError, Suspect};
+use super::super::{EdgeError, clock};
+use super::{Core, notify_systemd, restored_router};
+use crate::engine::event::{Rejection, Why};
+use crate::engine::units::{Offset, Partition};
+use crate::engine::{Effect, Input};
+
+/// Records of a partition that are handled with care after a death: what the process died on was in one batch with the
+/// partition's position, so it is among as many.
+const CAREFUL: usize = 5_000;
+
+/// The longest wait between two attempts to write.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How often a file may look damaged while the daemon runs, before it is taken for that.
+const DOUBTS_MAX: u32 = 3;
+
+/// Records that are passed over, with what is said of them.
+type Poison = BTreeMap<(Partition, Offset), String>;
+
+/// What a death of the last daemon calls for.
+#[derive(Debug, Default)]
+pub(super) struct Caution {
+    /// Whether there was one.
+    died: bool,
+    /// Records handled with care so far.
+    handled: BTreeMap<Partition, usize>,
+    /// What too many daemons died on.
+    poison: Poison,
+}
+
+impl Caution {
+    /// After a death with what daemons died on so far; nothing where the last one stopped as it should.
+    pub(super) fn after(death: Option<Vec<Suspect>>) -> Self {
+        let Some(suspects) = death else { return Self::default() };
+        tracing::warn!(
+            "the last daemon ended without a stop; the first records of each partition are handled with care"
+        );
+        for Suspect { at: (partition, offset), deaths } in &suspects {
+            tracing::warn!(
+                partition = partition.0,
+                offset = offset.0,
+                deaths,
+                "daemons died while they handled a record"
+            );
+        }
+        let killers = suspects.into_iter().filter(|suspect| suspect.deaths >= DEATHS_MAX);
+        let told = |deaths: u32| format!("{deaths} processes died on this record");
+        let poison = killers.map(|suspect| (suspect.at, told(suspect.deaths))).collect();
+        Self { died: true, handled: BTreeMap::new(), poison }
+    }
+
+    fn is_due(&self, partition: Partition) -> bool {
+        self.died && self.handled.get(&partition).is_none_or(|handled| *handled < CAREFUL)
+    }
+
+    /// Takes note of a batch that is committed.
+    fn passed(&mut self, batch: &Batch) {
+        if self.died {
+            batch.records.iter().for_each(|record| *self.handled.entry(record.partition).or_default() += 1);
+        }
+    }
+}
+
+impl Core {
+    /// Does something that ends in a commit. While the disk is full or fails it waits and does it again, from the state as it
+    /// was committed. Nothing comes of it when the daemon is told to stop meanwhile.
+    pub(super) fn with_room<T, E: Into<EdgeError>>(
+        &mut self,
+        mut act: impl FnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<Option<T>, EdgeError> {
+        let before = (self.status.ready, self.status.not_ready_because.clone());
+        let mut wait = Duration::from_secs(1);
+        let mut done = act(self).map_err(E::into);
+        let mut reopen = false;
+        let mut doubts = 0;
+        loop {
+            let error = match done {
+                Err(EdgeError::Ledger(error)) if error.is_disk_full() || error.is_disk_error() => error,
+                Err(error) => return Err(error),
+                Ok(done) => return Ok(Some(done)),
+            };
+            // A disk that cannot be read makes a good file look damaged. A damaged one stays so.
+            doubts += u32::from(matches!(error, LedgerError::Damaged { .. }));
+            if doubts > DOUBTS_MAX {
+                return Err(error.into());
+            }
+            reopen |= error.is_disk_error();
+            let what = if reopen { "fails" } else { "is full" };
+            tracing::error!(%error, "the disk {what}; waiting {} s and trying again", wait.as_secs());
+            self.status.commit_failures += 1;
+            self.status.ready = false;
+            self.status.not_ready_because = format!("the disk {what}: {error}");
+            self.publish(true);
+            if self.wait_for_room(wait) {
+                // What was not committed did not happen, and must not be marked.
+                self.engines.clear();
+                return Ok(None);
+            }
+            wait = (wait * 2).min(WAIT_MAX);
+            // After an error the system may call written what never reached the disk: only a new look at the file tells.
+            let opened = if reopen { self.ledger.reopen() } else { Ok(()) };
+            reopen &= opened.is_err();
+            done = opened.and_then(|()| self.reset()).map_err(EdgeError::from).and_then(|()| {
+                (self.status.ready, self.status.not_ready_because) = before.clone();
+                act(self).map_err(E::into)
+            });
+        }
+    }
+
+    /// What came of looking into the database. Where the disk failed nothing did, and the file is opened anew; it is looked at
+    /// again in the next round.
+    pub(super) fn looked<T>(&mut self, result: Result<T, EdgeError>) -> Result<Option<T>, EdgeError> {
+        match result {
+            Err(EdgeError::Ledger(error)) if error.is_disk_error() => {
+                let mut first = Some(error);
+                self.with_room(|_| first.take().map_or(Ok(()), Err))?;
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    /// Waits while the watchdog and the board are fed. Returns whether to stop.
+    fn wait_for_room(&mut self, wait: Duration) -> bool {
+        let until = clock::instant() + wait;
+        while clock::instant() < until {
+            if self.stop.load(Ordering::SeqCst) {
+                return true;
+            }
+            notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+            self.publish(false);
+            clock::sleep(Duration::from_millis(200));
+        }
+        false
+    }
+
+    /// Throws away everything in memory that was not committed. After an error it must be called again.
+    fn reset(&mut self) -> Result<(), LedgerError> {
+        // Engines stay until they are replaced: a partition that fell out here would be passed over in silence.
+        let partitions: Vec<Partition> = self.engines.keys().copied().collect();
+        self.router = restored_router(&self.config, &self.ledger)?;
+        for partition in partitions {
+            let committed = self.anchors.get(&partition).map(|anchor| anchor.offset);
+            let engine = self.restore(partition)?;
+            // The reader is past what the disk lost, and would not read it again.
+            if let Some(offset) = committed.filter(|offset| *offset >= engine.position().next) {
+                let path = self.ledger.path().to_owned();
+                return Err(LedgerError::Back { path, partition: partition.0, offset: offset.0 });
+            }
+            self.engines.insert(partition, engine);
+        }
+        Ok(())
+    }
+
+    /// Steps a batch through the engines and the router and commits it. A record that makes the engine panic, or that daemons
+    /// die on, costs that record only.
+    pub(super) fn batch(&mut self, batch: &Batch) -> Result<(), EdgeError> {
+        reach(Point::BatchTaken);
+        let mut poison = self.caution.poison.clone();
+        if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
+            self.caution.passed(batch);
+            self.status.stalled.retain(|partition| batch.records.iter().all(|record| record.partition != *partition));
+            let now = clock::instant();
+            self.heard_at.extend(batch.ends().into_keys().map(|partition| (partition, now)));
+            self.mark();
+            for ((partition, offset), why) in &poison {
+                if batch.records.iter().any(|record| (record.partition, record.offset) == (*partition, *offset)) {
+                    tracing::error!(partition = partition.0, offset = offset.0, "a record is left out: {why}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn try_batch(&mut self, batch: &Batch, poison: &mut Poison) -> Result<(), EdgeError> {
+        loop {
+            if let Ok(effects) = catch_unwind(AssertUnwindSafe(|| self.step_batch(batch, poison))) {
+                reach(Point::BatchStepped);
+                return Ok(self.commit_batch(batch, &effects)?);
+            }
+            let culprit = self.find_poison(batch, poison)?;
+            poison.insert(culprit, "it made the engine panic".to_owned());
+            self.reset()?;
+        }
+    }
+
+    fn step_batch(&mut self, batch: &Batch, poison: &Poison) -> Vec<(Partition, Effect)> {
+        let mut all = Vec::new();
+        let mut effects = Vec::new();
+        for record in &batch.records {
+            let Some(engine) = self.engines.get_mut(&record.partition) else { continue };
+            let at = (record.partition, record.offset);
+            if let Some(why) = poison.get(&at) {
+                engine.reject(record.offset, Rejection::new(Why::Poison, why), &mut effects);
+            } else {
+                if self.caution.is_due(record.partition) {
+                    self.ledger.handling(at);
+                }
+                let payload = record.payload.as_deref().unwrap_or_default();
+                reach_record(payload);
+                let (offset, appended) = (record.offset, record.appended);
+                engine.step(Input::Record { offset, appended, payload }, &mut effects);
+            }
+            all.extend(effects.drain(..).map(|effect| (record.partition, effect)));
+        }
+        if self.caution.died {
+            self.ledger.handled();
+        }
+        all
+    }
+
+    /// Finds the record of a batch that makes the engine panic, by stepping anew until it happens again.
+    fn find_poison(&mut self, batch: &Batch, known: &Poison) -> Result<(Partition, Offset), EdgeError> {
+        self.reset()?;
+        for record in batch.records.iter().filter(|r| !known.contains_key(&(r.partition, r.offset))) {
+            let one = Batch { records: vec![record.clone()] };
+            if catch_unwind(AssertUnwindSafe(|| self.step_batch(&one, known))).is_err() {
+                return Ok((record.partition, record.offset));
+            }
+        }
+        // It did not happen again: whatever it was, it was not the records.
+        Err(EdgeError::System {
+            doing: "handling a batch".to_owned(),
+            source: std::io::Error::other("the engine panicked once and not again; restarting is safe"),
+        })
+    }
+}
