@@ -49,6 +49,11 @@ fn main() -> ExitCode {
         report::list();
         return ExitCode::SUCCESS;
     }
+    let missing = report::missing_tests();
+    if !missing.is_empty() {
+        println!("faults.rs names tests that do not exist:\n{}", missing.join("\n"));
+        return ExitCode::FAILURE;
+    }
     let outcomes = run::all(&wish);
     report::print(&wish, &outcomes);
     if outcomes.iter().all(run::Outcome::is_well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -22,6 +22,21 @@ pub(crate) fn list() {
     }
 }
 
+/// Names of tests that the list of faults has and the sources have not.
+pub(crate) fn missing_tests() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut missing = Vec::new();
+    for fault in FAULTS {
+        let Proof::Tests(tests) = fault.proof else { continue };
+        for (file, names) in tests {
+            let source = fs::read_to_string(root.join(file)).unwrap_or_default();
+            let gone = names.iter().filter(|name| !source.contains(&format!("fn {name}(")));
+            missing.extend(gone.map(|name| format!("{}: {name} is not in {file}", fault.id)));
+        }
+    }
+    missing
+}
+
 fn names(tests: &[(&str, &[&str])]) -> String {
     let one = |(file, tests): &(&str, &[&str])| {
         let names: Vec<String> = tests.iter().map(|name| format!("`{name}`")).collect();

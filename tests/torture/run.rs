@@ -40,7 +40,7 @@ impl Wish {
     /// Words of other test programs are passed over: `cargo test` gives the same to all.
     pub(crate) fn read(words: &[String]) -> Result<Self, String> {
         let command = format!("cargo test --test torture -- {}", words.join(" "));
-        let mut wish = Self { seed: 1, jobs: 6, rate: 500, every: 10, command, ..Self::default() };
+        let mut wish = Self { seed: 1, jobs: 8, rate: 500, every: 10, command, ..Self::default() };
         let mut left = words.iter();
         while let Some(word) = left.next() {
             let mut number = || {
