@@ -116,6 +116,6 @@ pub(crate) fn moving_leaders(trial: &mut Trial) {
     while_it_reads(trial, 3, |trial, stage| {
         let (partition, broker) = (trial.pick(0..PARTITIONS), trial.pick(1..4));
         stage.broker.order(&format!("lead {partition} {broker}"));
-        stage.live(Duration::from_millis(2_000));
+        stage.live(Duration::from_secs(2));
     });
 }

@@ -39,6 +39,12 @@ pub(crate) fn all(stage: &Stage, oracle: &Left, sent: u64, trial: &mut Trial) {
     left.notices_must_equal(oracle);
     assert_eq!(left.count("gaps"), 0, "gaps that nobody made");
     positions(place, stage.broker.bootstrap());
+    // Each change of state is told to every receiver, not to one of them.
+    for receiver in ["mail", "hook", "post"] {
+        let sql = "SELECT count(DISTINCT notice) FROM outbox_alerts JOIN outbox ON message = outbox.id";
+        let told = place.ask(&format!("{sql} WHERE receiver = '{receiver}'"));
+        assert_eq!(told, Some(oracle.notices.len() as i64), "notices for {receiver}");
+    }
     let extra = delivered(stage);
     quiet(place);
     assert!(stage.peak_kib < RESIDENT_KIB, "{} KiB resident", stage.peak_kib);

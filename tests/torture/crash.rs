@@ -51,8 +51,7 @@ fn aborted_counting(trial: &mut Trial, points: &[&str]) {
     let events = records(trial);
     let total = events.len();
     let feeder = stage.feed(events);
-    for run in 0..trial.runs {
-        let point = points[run % points.len()];
+    for (run, point) in (0..trial.runs).zip(points.iter().cycle()) {
         let time = trial.pick(1..3);
         stage.start_with(&format!("{point}@{time}:abort"));
         let part = total / (trial.runs + 1);
@@ -78,8 +77,7 @@ fn aborted_telling(trial: &mut Trial, points: &[&str]) {
     let mut stage = Stage::for_a_fleet(Receivers::willing());
     let mut fleet = Fleet::new(stage.broker.bootstrap());
     let all = agents('c', trial.runs);
-    for (run, agent) in all.iter().enumerate() {
-        let point = points[run % points.len()];
+    for (agent, point) in all.iter().zip(points.iter().cycle()) {
         let time = trial.pick(1..4);
         stage.start_with(&format!("{point}@{time}:abort"));
         fleet.fail(std::slice::from_ref(agent));

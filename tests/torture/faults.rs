@@ -56,6 +56,14 @@ const STORM: &str = "tests/it/delivery/storm.rs";
 const KAFKA: &str = "tests/it/kafka.rs";
 const FAULTS_RS: &str = "tests/it/faults.rs";
 const ENGINE: &str = "tests/it/engine.rs";
+const DAMAGE: &str = "tests/it/damage.rs";
+const DISK: &str = "tests/it/disk.rs";
+const POISON: &str = "tests/it/poison.rs";
+const STUCK: &str = "tests/it/stuck.rs";
+const UPGRADE: &str = "tests/it/upgrade.rs";
+const GROUP: &str = "tests/it/real/group.rs";
+const LOG: &str = "tests/it/real/log.rs";
+const REALLY: &str = "tests/it/real/mod.rs";
 const REAL: &str = "it needs a real broker that can be disturbed";
 const LATER: &str = "no test yet";
 
@@ -82,7 +90,11 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault("F09", "aborted when partitions are taken away", here(4, 20, 10, process::aborted_at_a_revocation)),
     fault("F10", "aborted at a checkpoint", here(10, 100, 20, process::aborted_at_the_checkpoint)),
     fault("F11", "ended for want of memory", not(LATER)),
-    fault("F12", "a panic in a detector, a receiver's thread, a request", not(LATER)),
+    fault(
+        "F12",
+        "a panic in the engine, a receiver's thread, a request",
+        tests(&[(POISON, &["panics_cost_one_record_one_attempt_and_one_request"])]),
+    ),
     fault(
         "F13",
         "started twice on one folder",
@@ -92,19 +104,44 @@ pub(crate) const FAULTS: &[Fault] = &[
         )]),
     ),
     fault("F14", "stopped by every signal, twice, without brokers", here(20, 200, 20, process::stopped)),
-    fault("F15", "aborted or killed taking over an older file", here(12, 60, 12, process::aborted_taking_over)),
-    fault("F16", "a state that is torn, cut, turned over, of the future", not(LATER)),
+    fault(
+        "F15",
+        "killed while it takes over an older file",
+        tests(&[(UPGRADE, &["killed_at_any_step_of_a_take_over_a_file_is_of_the_old_version_or_the_new_one"])]),
+    ),
+    fault(
+        "F16",
+        "a state that is torn, cut, turned over, of the future",
+        tests(&[(
+            DAMAGE,
+            &[
+                "a_stream_whose_state_is_damaged_begins_anew_and_all_others_are_exact",
+                "other_states_that_are_damaged_cost_themselves_or_stop_the_start_with_the_ways_out",
+            ],
+        )]),
+    ),
     fault(
         "F17",
-        "one, two, one, two members of a group",
-        tests(&[(KAFKA, &["every_record_counts_once_over_restarts_and_rebalances"])]),
+        "one, two, three, two, one members of a group",
+        tests(&[
+            (GROUP, &["one_two_three_two_and_one_daemon_count_every_record_once_each_and_raise_the_same_alerts"]),
+            (KAFKA, &["every_record_counts_once_over_restarts_and_rebalances"]),
+        ]),
     ),
-    fault("F18", "members come and go without a pause", not(LATER)),
+    fault(
+        "F18",
+        "members come and go without a pause",
+        tests(&[(GROUP, &["a_member_that_comes_and_goes_all_the_time_holds_nobody_up_for_good"])]),
+    ),
     fault("F19", "frozen while another takes over", here(3, 20, 5, process::frozen)),
     fault("F20", "a batch takes longer than the group waits", here(2, 10, 5, process::held_up)),
     fault("F21", "the coordinator refuses", here(5, 25, 5, brokers::refusing_coordinator)),
     fault("F22", "two processes of one name", tests(&[(KAFKA, &["a_real_broker"])])),
-    fault("F23", "the disk of a member is gone", not("a partition that moves does not keep its state: not promised")),
+    fault(
+        "F23",
+        "the disk of a member is gone",
+        tests(&[(GROUP, &["a_daemon_whose_disk_is_gone_reads_everything_again_and_decides_the_same"])]),
+    ),
     fault(
         "F24",
         "the log begins after our position",
@@ -131,7 +168,11 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault("F31", "leaders move every two seconds", here(10, 60, 20, brokers::moving_leaders)),
     fault("F32", "fetches are refused", here(5, 40, 10, brokers::refused_fetches)),
     fault("F33", "the line to the broker is cut, half open, narrow", not(REAL)),
-    fault("F34", "a corrupt batch on the broker's disk", not(REAL)),
+    fault(
+        "F34",
+        "a batch that rotted on the broker's disk",
+        tests(&[(LOG, &["a_batch_that_rotted_on_the_brokers_disk_is_a_gap_and_what_comes_after_it_is_read"])]),
+    ),
     fault(
         "F35",
         "every compression",
@@ -140,9 +181,24 @@ pub(crate) const FAULTS: &[Fault] = &[
             &["killed_ten_times_on_a_real_broker_with_four_codecs_it_ends_where_an_uninterrupted_run_ends"],
         )]),
     ),
-    fault("F36", "transactions that are aborted or open for long", not(REAL)),
-    fault("F37", "new partitions; no topic at the start", not(REAL)),
-    fault("F38", "wrong passwords and certificates at the broker", not(REAL)),
+    fault(
+        "F36",
+        "transactions that are aborted or open for long",
+        tests(&[(LOG, &["records_of_aborted_transactions_never_count_and_those_of_an_open_one_wait_for_its_end"])]),
+    ),
+    fault(
+        "F37",
+        "new partitions; no topic at the start",
+        tests(&[(REALLY, &["a_topic_that_comes_late_is_waited_for_and_partitions_that_are_added_are_read"])]),
+    ),
+    fault(
+        "F38",
+        "wrong passwords and certificates at the broker",
+        tests(&[(
+            "tests/it/real/doors.rs",
+            &["only_the_right_password_and_certificate_lead_in_and_no_secret_is_shown"],
+        )]),
+    ),
     fault(
         "F39",
         "a full disk, then room",
@@ -154,12 +210,48 @@ pub(crate) const FAULTS: &[Fault] = &[
             ],
         )]),
     ),
-    fault("F40", "the disk answers with errors", not(LATER)),
-    fault("F41", "a corrupt database", not(LATER)),
-    fault("F42", "a disk that is only for reading", not(LATER)),
+    fault(
+        "F40",
+        "the disk answers with errors",
+        tests(&[(
+            DISK,
+            &[
+                "a_disk_that_does_not_sync_is_waited_for_and_read_anew",
+                "a_disk_that_does_not_write_is_waited_for_and_read_anew",
+                "a_disk_that_does_not_read_is_waited_for_and_read_anew",
+            ],
+        )]),
+    ),
+    fault(
+        "F41",
+        "a corrupt database",
+        tests(&[(
+            DAMAGE,
+            &[
+                "a_damaged_file_is_refused_with_the_ways_out_and_never_written",
+                "a_damaged_log_of_the_database_costs_time_only",
+            ],
+        )]),
+    ),
+    fault(
+        "F42",
+        "a folder that cannot be written",
+        tests(&[(DAMAGE, &["a_folder_that_cannot_be_written_is_said_at_once"])]),
+    ),
     fault("F43", "somebody reads for ten minutes", not(LATER)),
-    fault("F44", "a disk a hundred times slower", not(LATER)),
-    fault("F45", "backups under load, and other SQLites on the file", not(LATER)),
+    fault(
+        "F44",
+        "a disk a hundred times slower",
+        tests(&[(DISK, &["a_slow_disk_makes_larger_batches_and_nothing_else"])]),
+    ),
+    fault(
+        "F45",
+        "backups under load, and their restoration",
+        tests(&[(
+            DAMAGE,
+            &["a_backup_taken_under_load_and_restored_later_ends_where_the_other_ended_with_the_same_ids"],
+        )]),
+    ),
     fault(
         "F46",
         "a mail server that says nothing",
@@ -269,7 +361,11 @@ pub(crate) const FAULTS: &[Fault] = &[
             ],
         )]),
     ),
-    fault("F67", "a record that ends the process", not(LATER)),
+    fault(
+        "F67",
+        "a record that ends the process",
+        tests(&[(POISON, &["a_record_that_kills_the_process_is_found_and_passed_over_and_nothing_else_is_lost"])]),
+    ),
     fault("F68", "rule files that are bad in every way", here(16, 160, 16, people::bad_rules)),
     fault(
         "F69",
@@ -280,21 +376,29 @@ pub(crate) const FAULTS: &[Fault] = &[
         )]),
     ),
     fault("F70", "a rule goes while its alert is open", here(5, 25, 5, people::rule_gone)),
-    fault("F71", "no more file descriptors or threads", not(LATER)),
+    fault(
+        "F71",
+        "no more file descriptors",
+        tests(&[(STUCK, &["without_descriptors_connections_wait_and_records_are_counted"])]),
+    ),
     fault("F72", "slow and many requests", not(LATER)),
-    fault("F73", "nobody reads the log", not(LATER)),
+    fault(
+        "F73",
+        "nobody reads the log",
+        tests(&[(STUCK, &["a_log_that_nobody_reads_or_takes_holds_nothing_up_and_is_counted"])]),
+    ),
     fault(
         "F74",
         "a file of the version before, and of a newer one",
         tests(&[(
-            "tests/it/upgrade.rs",
+            UPGRADE,
             &[
                 "a_file_of_the_version_before_is_taken_over",
                 "newer_files_and_those_from_before_the_promise_are_refused_and_left_alone",
             ],
         )]),
     ),
-    fault("F75", "a database of another topic or cluster", not(LATER)),
+    fault("F75", "a database of another cluster", tests(&[(DAMAGE, &["a_database_of_another_cluster_is_refused"])])),
     fault("F76", "killed right after a yes to a person", here(8, 40, 8, people::yes_and_killed)),
     fault("L1", "a steady rate for long, one fault after another", here(1, 1, 1, soak::soak)),
     fault("L2", "a day without records", not(LATER)),

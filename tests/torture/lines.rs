@@ -35,7 +35,9 @@ pub(crate) fn bad(trial: &mut Trial) {
         fleet.fail(std::slice::from_ref(agent));
         stage.live(Duration::from_secs(2));
     }
-    lines.iter().for_each(|line| line.turn(Weather::Fair));
+    for line in &lines {
+        line.turn(Weather::Fair);
+    }
     fleet.recover(&all);
     let failed = |receiver: &str| {
         format!(

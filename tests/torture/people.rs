@@ -61,8 +61,7 @@ pub(crate) fn bad_rules(trial: &mut Trial) {
     let rules = stage.place.metric("shewhart_rules");
     let taken = |place: &Place| place.metric("shewhart_config_last_reload_successful");
     let file = folder.join("zz.yaml");
-    for run in 0..trial.runs {
-        let (what, put, good) = SCRIPTS[run % SCRIPTS.len()];
+    for (run, (what, put, good)) in (0..trial.runs).zip(SCRIPTS.into_iter().cycle()) {
         let pid = stage.daemon().pid();
         let before = status(pid, "VmRSS:").unwrap();
         put(&file);
@@ -78,11 +77,8 @@ pub(crate) fn bad_rules(trial: &mut Trial) {
             assert!(more < 100 << 10, "{what}: {more} KiB more");
         }
         assert_eq!(stage.place.metric("shewhart_rules"), rules, "{what}");
-        if file.is_dir() {
-            fs::remove_dir(&file).unwrap()
-        } else {
-            fs::remove_file(&file).unwrap()
-        }
+        let gone = if file.is_dir() { fs::remove_dir(&file) } else { fs::remove_file(&file) };
+        gone.unwrap();
         stage.wait(what, |place| taken(place) == Some(1.0));
     }
     stage.end(trial, feeder.finish());

@@ -1,19 +1,14 @@
-//! The process from outside: stopped in every way, held up, one of two in a group, ended while it takes over an older file.
+//! The process from outside: stopped in every way, held up, one of two in a group.
 
-#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
-
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rusqlite::Connection;
-use shewhart::edge::ledger::SCHEMA_VERSION;
+use shewhart::edge::clock;
 
 use crate::crash::trickle;
 use crate::stage::{SIGABRT, SIGKILL, Stage};
 use crate::trial::Trial;
-use crate::world::daemon::{Daemon, Place};
+use crate::world::daemon::Place;
 use crate::world::workload::{TOPIC, brief};
 
 /// Stopped by every signal that means it, sometimes twice, sometimes while it starts, reloads or has no brokers.
@@ -64,7 +59,7 @@ pub(crate) fn aborted_at_the_checkpoint(trial: &mut Trial) {
 /// Handling one batch takes longer than the group waits for a member to ask for the next.
 pub(crate) fn held_up(trial: &mut Trial) {
     let mut stage = Stage::set(1, 4);
-    stage.place.kafka = "    max.poll.interval.ms: \"3400\"\n".to_owned();
+    "    max.poll.interval.ms: \"3400\"\n".clone_into(&mut stage.place.kafka);
     let events = brief(trial.seed);
     let total = events.len();
     let feeder = stage.feed(events);
@@ -100,7 +95,7 @@ pub(crate) fn frozen(trial: &mut Trial) {
         let mut second = other.start();
         let all = "SELECT count(*) FROM partitions";
         other.wait("the partitions", &mut second, |place| place.log().matches("partitions assigned").count() > run);
-        shewhart::edge::clock::sleep(Duration::from_millis(trial.pick(0..3_000)));
+        clock::sleep(Duration::from_millis(trial.pick(0..3_000)));
         stage.daemon().signal("CONT");
         stage.live(Duration::from_millis(trial.pick(0..1_000)));
         assert_eq!(stage.place.ask(all), Some(4));
@@ -158,76 +153,4 @@ pub(crate) fn aborted_at_a_revocation(trial: &mut Trial) {
         drop(second);
     }
     stage.end(trial, feeder.finish());
-}
-
-/// Aborted before one of the steps of taking over a file of the version before, or killed while it does.
-pub(crate) fn aborted_taking_over(trial: &mut Trial) {
-    const OLD: i64 = 5;
-    let place = |name: &str| {
-        // Nobody answers there; the file is taken over before anybody is asked.
-        let mut place = Place::new("127.0.0.1:1", "replay");
-        place.more = "group_by: [agent]\n".to_owned();
-        fs::create_dir_all(&place.data).unwrap();
-        let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/upgrade").join(name);
-        fs::write(place.database(), zstd::decode_all(fs::File::open(packed).unwrap()).unwrap()).unwrap();
-        place
-    };
-    let answers = |place: &Place, daemon: &mut Daemon| {
-        place.wait("a daemon that lives", daemon, |place| place.page("/-/healthy").is_some());
-    };
-    let calm = place("schema-5.db.zst");
-    let mut daemon = calm.start();
-    answers(&calm, &mut daemon);
-    calm.stop(daemon);
-    let expected = contents(&calm);
-    let (mut before, mut after) = (0, 0);
-    for run in 0..trial.runs {
-        let mut place = place("schema-5.db.zst");
-        let aborts = run % 3 != 2;
-        if aborts {
-            place.environment.push(("SHEWHART_FAILPOINTS", format!("migrating@{}:abort", trial.pick(1..6))));
-        }
-        let mut daemon = place.start();
-        if aborts {
-            assert!(daemon.ended(crate::world::daemon::PATIENCE).is_some(), "the failpoint was not reached");
-        } else {
-            shewhart::edge::clock::sleep(Duration::from_millis(trial.pick(20..500)));
-            daemon.kill();
-        }
-        let db = Connection::open(place.database()).unwrap();
-        let sound: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-        assert_eq!(sound, "ok");
-        match db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap() {
-            OLD => before += 1,
-            version => {
-                assert_eq!(version, SCHEMA_VERSION, "a version between");
-                after += 1;
-            }
-        }
-        drop(db);
-        place.environment.clear();
-        let mut daemon = place.start();
-        answers(&place, &mut daemon);
-        place.stop(daemon);
-        assert_eq!(contents(&place), expected, "another file than without interruption");
-        crate::check::quiet(&place);
-    }
-    trial.note(format!("left at the old version {before} times, at the new {after} times"));
-}
-
-/// What a file is made of, and how much of everything is in it, in a form that can be compared.
-fn contents(place: &Place) -> Vec<String> {
-    let db = Connection::open(place.database()).unwrap();
-    let mut text = Vec::new();
-    let mut select = db.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
-    let pairs = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
-    for (name, sql) in pairs.map(Result::unwrap) {
-        if sql.starts_with("CREATE TABLE") && !name.starts_with("sqlite_") && name != "rule_sets" {
-            let rows = crate::world::state::rows(&db, &format!("SELECT * FROM {name}"));
-            text.extend(rows.into_iter().map(|row| format!("{name}: {row}")));
-        }
-        text.push(sql);
-    }
-    text.sort();
-    text
 }

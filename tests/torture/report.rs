@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program that talks to the person at the terminal")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -100,7 +101,7 @@ fn table(wish: &Wish, outcomes: &[Outcome]) -> String {
             Proof::Tests(tests) => ("with every build".to_owned(), "passes".to_owned(), names(tests)),
             Proof::Not(why) => (String::new(), format!("not tried: {why}"), String::new()),
         };
-        text += &format!("| {} | {} | {runs} | {result} | {command} |\n", fault.id, fault.what);
+        writeln!(text, "| {} | {} | {runs} | {result} | {command} |", fault.id, fault.what).expect("a string");
     }
     text
 }

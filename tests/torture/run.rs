@@ -168,13 +168,16 @@ pub(crate) fn all(wish: &Wish) -> Vec<Outcome> {
         }
     }
     let mut open: BTreeMap<&str, usize> = BTreeMap::new();
-    tasks.iter().for_each(|task| *open.entry(task.fault.id).or_default() += 1);
+    for task in &tasks {
+        *open.entry(task.fault.id).or_default() += 1;
+    }
     let tasks = Mutex::new(tasks);
     let (send, done) = channel();
     std::thread::scope(|scope| {
         for _ in 0..wish.jobs {
             let send = send.clone();
-            scope.spawn(|| work(&tasks, (wish.night, wish.soak()), send));
+            let tasks = &tasks;
+            scope.spawn(move || work(tasks, (wish.night, wish.soak()), &send));
         }
         drop(send);
         for one in done {
@@ -191,7 +194,7 @@ pub(crate) fn all(wish: &Wish) -> Vec<Outcome> {
     outcomes
 }
 
-fn work(tasks: &Mutex<VecDeque<Task>>, (night, soak): (bool, Soak), done: Sender<Outcome>) {
+fn work(tasks: &Mutex<VecDeque<Task>>, (night, soak): (bool, Soak), done: &Sender<Outcome>) {
     loop {
         let Some(task) = tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return };
         if done.send(attempt(task, night, soak)).is_err() {

@@ -88,7 +88,7 @@ impl Stage {
         let key = format!(" secret_file: {},", secret(&place, "hook-key", &format!("{CANARY}-key")));
         secret(&place, "token", &format!("{CANARY}-token-0123456789"));
         let told = webhook("hook", hook_at).replace("webhook: {", &format!("webhook: {{{key}"));
-        place.http_keys = ", token_file: token".to_owned();
+        ", token_file: token".clone_into(&mut place.http_keys);
         place.more = format!(
             "baseline: {{ provisional_outputs: 500 }}\nreceivers:\n  - {{ name: mail, folder: {{ path: mail }} }}\n{told}{}\
              route: {{ receiver: [mail, hook, post], group_wait: 0s, group_interval: 0s }}\ndigest_over: 500\n",
@@ -229,9 +229,9 @@ impl Stage {
         let mut calm = Place::new(self.broker.bootstrap(), TOPIC);
         calm.group = "calm";
         calm.rules.clone_from(&self.place.rules);
-        calm.more = "baseline: { provisional_outputs: 500 }\nreceivers: [ { name: mail, folder: { path: mail } } ]\n\
+        "baseline: { provisional_outputs: 500 }\nreceivers: [ { name: mail, folder: { path: mail } } ]\n\
                      route: { receiver: mail, group_wait: 0s, group_interval: 0s }\ndigest_over: 500\n"
-            .to_owned();
+            .clone_into(&mut calm.more);
         calm
     }
 }

@@ -101,13 +101,12 @@ fn pump(mut from: TcpStream, mut to: TcpStream, way: Way, sky: &Mutex<Weather>) 
         let mut bytes = piece.get(..length).unwrap_or_default().to_vec();
         let weather = *sky.lock().unwrap();
         match weather {
-            Weather::Fair => {}
             Weather::Late(by) => clock::sleep(by),
             Weather::Narrow(rate) => clock::sleep(Duration::from_secs_f64(length as f64 / rate as f64)),
             Weather::Closed => break Ok(()),
             Weather::Reset => break reset(&from).and(reset(&to)),
             Weather::HalfOpen if way == Way::Back => bytes.clear(),
-            Weather::HalfOpen => {}
+            Weather::Fair | Weather::HalfOpen => {}
             Weather::CutAfter(most) => bytes.truncate(most.saturating_sub(carried)),
             Weather::Flipped(every) => {
                 let turned = bytes.iter_mut().enumerate().filter(|(at, _)| (carried + at + 1) % every == 0);
