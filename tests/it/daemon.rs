@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(crate) struct Place {
     pub(crate) kafka: String,
     /// What the daemon logs, as `SHEWHART_LOG` says it; its own choice where it is empty.
     pub(crate) log_filter: &'static str,
+    /// What the environment holds besides what the tests' own does.
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// Outputs of a partition that late feedback is joined to: few, so that old ones are dropped.
     pub(crate) join_outputs: usize,
 }
@@ -69,6 +72,7 @@ impl Place {
             http_keys: String::new(),
             kafka: String::new(),
             log_filter: "",
+            environment: Vec::new(),
             join_outputs: 4_000,
         }
     }
@@ -114,6 +118,7 @@ impl Place {
         let log = OpenOptions::new().create(true).append(true).open(self.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_shewhart"));
         command.args(["run", "-c"]).arg(&file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if !self.log_filter.is_empty() {
             command.env("SHEWHART_LOG", self.log_filter);
         }
@@ -277,6 +282,12 @@ impl Reserved {
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         Self { address: socket.local_addr().unwrap().as_socket().unwrap(), _socket: socket }
     }
+}
+
+/// Writes a file that only its owner can read, as secrets have to be.
+pub(crate) fn secret(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// The end of a log, for messages of failure.

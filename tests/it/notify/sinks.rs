@@ -18,6 +18,7 @@ use shewhart::engine::units::Span;
 
 use super::strict::{self, Action, EventSeverity};
 use super::{RAISED, attempt, crossing, firing, message, resolved};
+use crate::daemon;
 use crate::fake_http::{FakeHttp, Reply, Request};
 
 pub(super) const OK: Reply = Reply::Whole("HTTP/1.1 200 OK", "ok");
@@ -27,8 +28,7 @@ const KEY: &str = "canarycanarycanarycanarycanary00";
 
 fn secret(folder: &Path, name: &str, content: &str) -> String {
     let path = folder.join(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    daemon::secret(&path, content);
     path.display().to_string()
 }
 
