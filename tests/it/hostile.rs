@@ -109,6 +109,8 @@ struct Source {
     dice: ChaCha8Rng,
     /// Records so far.
     made: u64,
+    /// From this record on agents are wrong, and fail, more often.
+    worse_from: u64,
 }
 
 impl Source {
@@ -127,7 +129,7 @@ impl Source {
 
     /// A number that is fine for its field, most of the time.
     fn number(&mut self) -> String {
-        if self.dice.random_ratio(1, 4) {
+        if self.dice.random_ratio(1, 15) {
             return if self.dice.random_ratio(1, 50) {
                 "9".repeat(self.dice.random_range(1..10_000))
             } else {
@@ -138,10 +140,12 @@ impl Source {
     }
 
     fn value(&mut self, field: &str) -> String {
-        let flag = |dice: &mut ChaCha8Rng| dice.random_bool(0.9).to_string();
+        let good = if self.made < self.worse_from { 0.9 } else { 0.4 };
+        let flag = |dice: &mut ChaCha8Rng| dice.random_bool(good).to_string();
         match field {
             _ if self.dice.random_ratio(1, 40) => self.number(),
-            "status" => format!("\"{}\"", self.one(&["ok", "error", "timeout", "invalid_input", "on fire"])),
+            "status" if self.dice.random_bool(good) => "\"ok\"".to_owned(),
+            "status" => format!("\"{}\"", self.one(&["error", "timeout", "invalid_input", "on fire"])),
             "version" => format!("\"{}\"", self.one(&["1", "2", "3"])),
             "task" => self.text(),
             "escalated" | "correct" => flag(&mut self.dice),
@@ -154,7 +158,7 @@ impl Source {
 
     /// The fields that every record must have, most of the time in order.
     fn required(&mut self, id: u64) -> String {
-        let agent = if self.dice.random_ratio(1, 30) { self.text() } else { format!("\"a{}\"", self.made % 4) };
+        let agent = if self.dice.random_ratio(1, 30) { self.text() } else { format!("\"a{}\"", id % 4) };
         let ts = if self.dice.random_ratio(1, 30) {
             self.one(&TIMES).to_owned()
         } else {
@@ -186,7 +190,7 @@ impl Source {
                 // Its agent, or nobody's.
                 let agent = if self.dice.random_ratio(1, 10) { 9 } else { of % 4 };
                 let (ts, sampled) = (START + id as i64 * 10_000, self.number());
-                let verdict = self.dice.random_bool(0.9);
+                let verdict = self.dice.random_bool(if id < self.worse_from { 0.9 } else { 0.4 });
                 format!("{{\"type\":\"feedback\",\"event_id\":\"e{of}\",\"agent\":\"a{agent}\",\"ts\":{ts},\"correct\":{verdict},\"sampled\":{sampled}}}")
             }
             _ => {
@@ -232,13 +236,13 @@ fn whatever_comes_nothing_panics_and_every_number_of_a_state_is_finite() {
     let records = records_wanted();
     let settings = Settings {
         group_by: vec![Group::Agent],
-        provisional_outputs: 500,
+        provisional_outputs: 300,
         recent_outputs: 1_000,
         streams_max: 30,
         ..Settings::default()
     };
     let mut engine = Engine::new(Partition(0), Arc::new(settings), shipped(), Arc::new(BaselineSet::default()));
-    let mut source = Source { dice: ChaCha8Rng::seed_from_u64(56), made: 0 };
+    let mut source = Source { dice: ChaCha8Rng::seed_from_u64(56), made: 0, worse_from: records / 2 };
     let (mut effects, mut rejected, mut crossed) = (Vec::new(), [0_u64; Why::ALL.len()], 0_u64);
     for at in 0..records {
         let payload = source.record();
