@@ -64,9 +64,10 @@ pub(super) struct Core {
     happenings: Channel<Happening>,
     stop: Arc<AtomicBool>,
     asked_to_reload: Arc<AtomicBool>,
-    next_idle: BTreeMap<Partition, Timestamp>,
-    /// Wall time of each partition's last batch, or of its assignment.
-    heard_at: BTreeMap<Partition, Timestamp>,
+    /// When event time last went on without a record.
+    idle_at: BTreeMap<Partition, Instant>,
+    /// When each partition's last batch came, or it was assigned: how long it is quiet is not for the wall clock to say.
+    heard_at: BTreeMap<Partition, Instant>,
     /// When the ends of the partitions were last known.
     progress_at: Option<Instant>,
     /// When partitions were last assigned; nothing while there are none.
@@ -113,7 +114,7 @@ impl Core {
             happenings,
             stop,
             asked_to_reload,
-            next_idle: BTreeMap::new(),
+            idle_at: BTreeMap::new(),
             heard_at: BTreeMap::new(),
             progress_at: None,
             assigned_at: None,
@@ -242,7 +243,11 @@ impl Core {
             KafkaEvent::Problem(KafkaProblem::Stalled { partition, .. }) => {
                 self.status.stalled.insert(partition);
             }
-            KafkaEvent::Problem(_) => {}
+            KafkaEvent::Problem(problem) => {
+                if !self.status.ready {
+                    self.status.not_ready_because = problem.to_string();
+                }
+            }
             KafkaEvent::Progress { lag } => {
                 self.status.stalled.retain(|partition| lag.get(partition) != Some(&0));
                 self.status.lag = lag;
@@ -260,7 +265,7 @@ impl Core {
             self.ledger.belongs_to_cluster(cluster)?;
         }
         self.engines.retain(|partition, _| partitions.contains(partition));
-        let now = clock::now();
+        let now = clock::instant();
         self.status.lag.clear();
         self.heard_at = partitions.iter().map(|partition| (*partition, now)).collect();
         for partition in partitions {

@@ -10,6 +10,7 @@ pub mod asking;
 pub mod baseline;
 pub mod batches;
 mod beside;
+pub mod blob;
 pub mod budget;
 mod burn;
 pub mod cases;

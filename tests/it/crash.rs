@@ -12,10 +12,10 @@ use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::edge::mock::MockBroker;
 
-use crate::broker::Broker;
 use crate::daemon::{Daemon, Place, STOP_WITHIN, TO_FOLDER};
 use crate::state::Left;
 use crate::workload::{Feeder, TOPIC, events};
+use crate::world::real::Broker;
 
 const SEED: u64 = 20_260_105;
 

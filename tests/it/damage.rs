@@ -14,10 +14,10 @@ use shewhart::edge::mock::MockBroker;
 use shewhart::engine::units::Partition;
 use shewhart::simulate::SimulatedEvent;
 
-use crate::broker::skipped;
 use crate::daemon::{PATIENCE, Place, tail};
 use crate::state::Left;
 use crate::workload::{Feeder, TOPIC, brief, events};
+use crate::world::real::skipped;
 
 fn feeder(broker: &MockBroker, events: Vec<SimulatedEvent>) -> Feeder {
     Feeder::start(vec![ProducerSettings::new(broker.bootstrap()).with("compression.type", "gzip")], events)

@@ -9,10 +9,10 @@ use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::edge::mock::MockBroker;
 
-use crate::broker::skipped;
 use crate::daemon::{Daemon, Place};
 use crate::state::Left;
 use crate::workload::{Feeder, TOPIC, brief};
+use crate::world::real::skipped;
 
 /// What is done to the system calls of a running daemon, until it is dropped.
 struct Fault(Child);

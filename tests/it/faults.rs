@@ -15,11 +15,12 @@ use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::edge::mock::MockBroker;
 use shewhart::simulate::{ATTACKS, SimulatedEvent};
 
-use crate::broker::skipped;
 use crate::daemon::{Place, Reserved, TO_FOLDER};
 use crate::fake_smtp::{FakeSmtp, Letter, Mode, Script};
 use crate::state::Left;
 use crate::workload::{Feeder, TOPIC, events};
+use crate::world::real::skipped;
+use crate::world::rules::{own_rules, swap};
 
 /// The beginning of the workload: so many records.
 fn beginning(records: usize) -> Vec<SimulatedEvent> {
@@ -327,28 +328,6 @@ fn leave_no_room(disk: &SmallDisk, place: &Place) {
         assert!(attempt < 99, "the log was never empty");
         disk.free();
     }
-}
-
-/// A copy of the shipped rules that a test may change.
-fn own_rules(place: &mut Place) -> PathBuf {
-    let rules = place.path().join("rules");
-    fs::create_dir(&rules).unwrap();
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")).unwrap() {
-        let file = file.unwrap();
-        // Beside the rules lie their tests.
-        if file.path().is_file() {
-            fs::copy(file.path(), rules.join(file.file_name())).unwrap();
-        }
-    }
-    place.rules = format!("[ {} ]", rules.display());
-    rules
-}
-
-/// Replaces a rule file in one step, as configuration tools do.
-fn swap(rules: &Path, text: &str) {
-    let new = rules.join(".new");
-    fs::write(&new, text).unwrap();
-    fs::rename(new, rules.join("accuracy.yaml")).unwrap();
 }
 
 #[test]

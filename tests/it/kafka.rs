@@ -20,8 +20,8 @@ use shewhart::edge::kafka::{
 use shewhart::edge::mock::MockBroker;
 use shewhart::engine::units::{Offset, Partition};
 
-use crate::broker::Broker;
 use crate::daemon::{PATIENCE, STOP_WITHIN};
+use crate::world::real::Broker;
 
 const TOPIC: &str = "events";
 const P0: Partition = Partition(0);

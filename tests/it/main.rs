@@ -2,7 +2,6 @@
 
 mod analyst;
 mod around;
-mod broker;
 mod burn;
 mod chart;
 mod console;
@@ -22,6 +21,7 @@ mod operator;
 mod pictures;
 mod poison;
 mod profile;
+mod real;
 mod real_data;
 mod real_estimates;
 mod real_lies;
@@ -40,6 +40,7 @@ mod upgrade;
 mod verdicts;
 mod volume;
 mod walkthrough;
+#[expect(dead_code, reason = "shared with tests/torture, which uses the rest")]
 #[path = "../world/mod.rs"]
 mod world;
 

@@ -10,8 +10,8 @@ use serde_json::Value;
 use shewhart::edge::ledger::Ledger;
 
 use super::analyst::world;
-use super::broker::skipped;
 use super::docs::{blocks, read, root};
+use crate::world::real::skipped;
 
 /// The Python that can load extensions on a Debian; others on the path may not.
 const PYTHON: &str = "/usr/bin/python3";

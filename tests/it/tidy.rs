@@ -21,9 +21,10 @@ const ROOMS: [(&str, &[&str]); 7] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 37] = [
+const ENGINE: [(&str, &[&str]); 38] = [
     ("units", &[]),
     ("text", &[]),
+    ("blob", &[]),
     ("cause", &["units"]),
     ("around", &["cause", "units"]),
     ("rule", &["alert", "text", "units"]),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shewhart::edge::clock;
 
+use crate::check;
 use crate::stage::Stage;
 use crate::trial::Trial;
 use crate::world::workload::brief;
@@ -31,7 +32,9 @@ fn while_it_reads(trial: &mut Trial, brokers: i32, disturb: fn(&mut Trial, &mut 
         slowest = slowest.max(healed.elapsed());
     }
     trial.note(format!("going on at most {:.1} s after the brokers were well", slowest.as_secs_f64()));
-    stage.end(trial, feeder.finish());
+    feeder.finish();
+    let sent = check::log_end(stage.broker.bootstrap());
+    stage.end(trial, sent);
 }
 
 /// The coordinator of the group refuses what members ask it.
@@ -113,6 +116,6 @@ pub(crate) fn moving_leaders(trial: &mut Trial) {
     while_it_reads(trial, 3, |trial, stage| {
         let (partition, broker) = (trial.pick(0..PARTITIONS), trial.pick(1..4));
         stage.broker.order(&format!("lead {partition} {broker}"));
-        stage.live(Duration::from_millis(2_000));
+        stage.live(Duration::from_secs(2));
     });
 }

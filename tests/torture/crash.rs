@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shewhart::edge::clock;
 
-use crate::stage::{Receivers, Stage};
+use crate::stage::{Receivers, SIGABRT, Stage};
 use crate::trial::Trial;
 use crate::world::fleet::{Fleet, agents};
 use crate::world::workload::{Feeder, brief, events};
@@ -36,7 +36,7 @@ pub(crate) fn killed(trial: &mut Trial) {
 }
 
 /// Lets a little more of the records through at each call.
-fn trickle(feeder: &Feeder, from: usize, step: usize) -> impl FnMut() {
+pub(crate) fn trickle(feeder: &Feeder, from: usize, step: usize) -> impl FnMut() {
     let mut allowed = from;
     move || {
         allowed += step;
@@ -51,12 +51,11 @@ fn aborted_counting(trial: &mut Trial, points: &[&str]) {
     let events = records(trial);
     let total = events.len();
     let feeder = stage.feed(events);
-    for run in 0..trial.runs {
-        let point = points[run % points.len()];
+    for (run, point) in (0..trial.runs).zip(points.iter().cycle()) {
         let time = trial.pick(1..3);
         stage.start_with(&format!("{point}@{time}:abort"));
         let part = total / (trial.runs + 1);
-        stage.wait_aborted(trickle(&feeder, part * run, part / 20 + 1));
+        stage.wait_ended(SIGABRT, trickle(&feeder, part * run, part / 20 + 1));
     }
     stage.end(trial, feeder.finish());
 }
@@ -78,12 +77,11 @@ fn aborted_telling(trial: &mut Trial, points: &[&str]) {
     let mut stage = Stage::for_a_fleet(Receivers::willing());
     let mut fleet = Fleet::new(stage.broker.bootstrap());
     let all = agents('c', trial.runs);
-    for (run, agent) in all.iter().enumerate() {
-        let point = points[run % points.len()];
+    for (agent, point) in all.iter().zip(points.iter().cycle()) {
         let time = trial.pick(1..4);
         stage.start_with(&format!("{point}@{time}:abort"));
         fleet.fail(std::slice::from_ref(agent));
-        stage.wait_aborted(|| ());
+        stage.wait_ended(SIGABRT, || ());
     }
     fleet.recover(&all);
     stage.end(trial, fleet.sent);

@@ -3,16 +3,22 @@
 //!
 //! `cargo test --test torture` tries all that fits into a few minutes; `-- --night` all; `-- F01 F07 --runs 1000 --seed 5`
 //! these; `-- --list` says what there is; `-- --write docs/faults.md` writes the table; `-- --jobs 4` is how many go on at
-//! once. Seeds that once failed stand in `seeds.txt` and are tried first.
+//! once; `-- --soak 2h --rate 2000 --every 60` is the long run. Seeds that once failed stand in `seeds.txt` and are tried first.
 
 #![expect(clippy::print_stdout, reason = "a program that talks to the person at the terminal")]
 
 mod broker;
+mod brokers;
 mod check;
 mod crash;
 mod faults;
+mod lines;
+mod load;
+mod people;
+mod process;
 mod report;
 mod run;
+mod soak;
 mod stage;
 mod trial;
 #[expect(dead_code, reason = "shared with tests/it, which uses the rest")]
@@ -42,6 +48,11 @@ fn main() -> ExitCode {
     if wish.list {
         report::list();
         return ExitCode::SUCCESS;
+    }
+    let missing = report::missing_tests();
+    if !missing.is_empty() {
+        println!("faults.rs names tests that do not exist:\n{}", missing.join("\n"));
+        return ExitCode::FAILURE;
     }
     let outcomes = run::all(&wish);
     report::print(&wish, &outcomes);

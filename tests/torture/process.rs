@@ -1,17 +1,14 @@
-//! The process from outside: stopped in every way, held up, one of two in a group, ended while it takes over an older file.
+//! The process from outside: stopped in every way, held up, one of two in a group.
 
-#![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
-
-use std::fs;
-use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use rusqlite::Connection;
-use shewhart::edge::ledger::SCHEMA_VERSION;
+use shewhart::edge::clock;
 
-use crate::stage::Stage;
+use crate::crash::trickle;
+use crate::stage::{SIGABRT, SIGKILL, Stage};
 use crate::trial::Trial;
-use crate::world::daemon::{Daemon, Place};
+use crate::world::daemon::Place;
 use crate::world::workload::{TOPIC, brief};
 
 /// Stopped by every signal that means it, sometimes twice, sometimes while it starts, reloads or has no brokers.
@@ -54,7 +51,7 @@ pub(crate) fn aborted_at_the_checkpoint(trial: &mut Trial) {
         stage.wait_committed(before + 1);
         stage.live(Duration::from_millis(trial.pick(0..300)));
         stage.daemon().signal("TERM");
-        stage.wait_aborted(|| ());
+        stage.wait_ended(SIGABRT, || ());
     }
     stage.end(trial, feeder.finish());
 }
@@ -62,13 +59,13 @@ pub(crate) fn aborted_at_the_checkpoint(trial: &mut Trial) {
 /// Handling one batch takes longer than the group waits for a member to ask for the next.
 pub(crate) fn held_up(trial: &mut Trial) {
     let mut stage = Stage::set(1, 4);
-    stage.place.kafka = "    max.poll.interval.ms: \"3000\"\n".to_owned();
+    "    max.poll.interval.ms: \"3400\"\n".clone_into(&mut stage.place.kafka);
     let events = brief(trial.seed);
     let total = events.len();
     let feeder = stage.feed(events);
     for run in 0..trial.runs {
         let goal = total * (run + 1) / (trial.runs + 1);
-        stage.start_with(&format!("batch-taken@{}:sleep=8000", trial.pick(1..3)));
+        stage.start_with(&format!("batch-taken@{}:sleep=9000", trial.pick(1..3)));
         feeder.allow(goal - total / (trial.runs + 1) / 2);
         stage.live(Duration::from_secs(3));
         feeder.allow(goal);
@@ -77,6 +74,58 @@ pub(crate) fn held_up(trial: &mut Trial) {
     }
     let left = stage.place.log().matches("were taken so slowly").count();
     trial.note(format!("the group gave the member up {left} times"));
+    stage.end(trial, feeder.finish());
+}
+
+/// Frozen for longer than the group waits, while another daemon takes the partitions over; then it goes on.
+pub(crate) fn frozen(trial: &mut Trial) {
+    let mut stage = Stage::set(1, 4);
+    let events = brief(trial.seed);
+    let total = events.len();
+    let feeder = stage.feed(events);
+    feeder.allow(total / 4);
+    stage.start();
+    stage.wait_committed(total as u64 / 4);
+    let mut other = Place::new(stage.broker.bootstrap(), TOPIC);
+    other.session_ms = stage.place.session_ms;
+    for run in 0..trial.runs {
+        feeder.allow(total / 4 + total / 2 * (run + 1) / trial.runs);
+        stage.live(Duration::from_millis(trial.pick(0..500)));
+        stage.daemon().signal("STOP");
+        let mut second = other.start();
+        let all = "SELECT count(*) FROM partitions";
+        other.wait("the partitions", &mut second, |place| place.log().matches("partitions assigned").count() > run);
+        clock::sleep(Duration::from_millis(trial.pick(0..3_000)));
+        stage.daemon().signal("CONT");
+        stage.live(Duration::from_millis(trial.pick(0..1_000)));
+        assert_eq!(stage.place.ask(all), Some(4));
+        second.kill();
+    }
+    stage.end(trial, feeder.finish());
+}
+
+/// Killed at the n-th time that SQLite writes into a file or waits for the disk.
+pub(crate) fn killed_at_a_system_call(trial: &mut Trial) {
+    if let Err(why) = Command::new("strace").arg("-V").output() {
+        trial.skipped = Some(format!("strace: {why}"));
+        return;
+    }
+    let mut stage = Stage::set(1, 4);
+    let events = brief(trial.seed);
+    let total = events.len();
+    let feeder = stage.feed(events);
+    for run in 0..trial.runs {
+        let part = total / (trial.runs + 1);
+        let call = trial.choose(&["pwrite64", "pwrite64", "fsync"]);
+        let most = if call == "fsync" { 6 } else { 300 };
+        let inject = format!("inject={call}:signal=SIGKILL:when={}", trial.pick(1..most));
+        stage.place.under = ["strace", "-f", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]
+            .map(str::to_owned)
+            .to_vec();
+        stage.start();
+        stage.wait_ended(SIGKILL, trickle(&feeder, part * run, part / 10 + 1));
+    }
+    stage.place.under.clear();
     stage.end(trial, feeder.finish());
 }
 
@@ -91,7 +140,8 @@ pub(crate) fn aborted_at_a_revocation(trial: &mut Trial) {
     stage.start();
     stage.wait_committed(total as u64 / 4);
     stage.kill();
-    let other = Place { session_ms: stage.place.session_ms, ..Place::new(stage.broker.bootstrap(), TOPIC) };
+    let mut other = Place::new(stage.broker.bootstrap(), TOPIC);
+    other.session_ms = stage.place.session_ms;
     for run in 0..trial.runs {
         let point = if run % 2 == 0 { "revoke-begun" } else { "revoked" };
         stage.start_with(&format!("{point}:abort"));
@@ -99,80 +149,8 @@ pub(crate) fn aborted_at_a_revocation(trial: &mut Trial) {
         feeder.allow(total / 4 + total / 2 * (run + 1) / trial.runs);
         stage.live(Duration::from_millis(trial.pick(0..1_000)));
         let second = other.start();
-        stage.wait_aborted(|| ());
+        stage.wait_ended(SIGABRT, || ());
         drop(second);
     }
     stage.end(trial, feeder.finish());
-}
-
-/// Aborted before one of the steps of taking over a file of the version before, or killed while it does.
-pub(crate) fn aborted_taking_over(trial: &mut Trial) {
-    const OLD: i64 = 5;
-    let place = |name: &str| {
-        // Nobody answers there; the file is taken over before anybody is asked.
-        let mut place = Place::new("127.0.0.1:1", "replay");
-        place.more = "group_by: [agent]\n".to_owned();
-        fs::create_dir_all(&place.data).unwrap();
-        let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/upgrade").join(name);
-        fs::write(place.database(), zstd::decode_all(fs::File::open(packed).unwrap()).unwrap()).unwrap();
-        place
-    };
-    let answers = |place: &Place, daemon: &mut Daemon| {
-        place.wait("a daemon that lives", daemon, |place| place.page("/-/healthy").is_some());
-    };
-    let calm = place("schema-5.db.zst");
-    let mut daemon = calm.start();
-    answers(&calm, &mut daemon);
-    calm.stop(daemon);
-    let expected = contents(&calm);
-    let (mut before, mut after) = (0, 0);
-    for run in 0..trial.runs {
-        let mut place = place("schema-5.db.zst");
-        let aborts = run % 3 != 2;
-        if aborts {
-            place.environment.push(("SHEWHART_FAILPOINTS", format!("migrating@{}:abort", trial.pick(1..6))));
-        }
-        let mut daemon = place.start();
-        if aborts {
-            assert!(daemon.ended(crate::world::daemon::PATIENCE).is_some(), "the failpoint was not reached");
-        } else {
-            shewhart::edge::clock::sleep(Duration::from_millis(trial.pick(20..500)));
-            daemon.kill();
-        }
-        let db = Connection::open(place.database()).unwrap();
-        let sound: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-        assert_eq!(sound, "ok");
-        match db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap() {
-            OLD => before += 1,
-            version => {
-                assert_eq!(version, SCHEMA_VERSION, "a version between");
-                after += 1;
-            }
-        }
-        drop(db);
-        place.environment.clear();
-        let mut daemon = place.start();
-        answers(&place, &mut daemon);
-        place.stop(daemon);
-        assert_eq!(contents(&place), expected, "another file than without interruption");
-        crate::check::quiet(&place);
-    }
-    trial.note(format!("left at the old version {before} times, at the new {after} times"));
-}
-
-/// What a file is made of, and how much of everything is in it, in a form that can be compared.
-fn contents(place: &Place) -> Vec<String> {
-    let db = Connection::open(place.database()).unwrap();
-    let mut text = Vec::new();
-    let mut select = db.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
-    let pairs = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
-    for (name, sql) in pairs.map(Result::unwrap) {
-        if sql.starts_with("CREATE TABLE") && !name.starts_with("sqlite_") && name != "rule_sets" {
-            let rows = crate::world::state::rows(&db, &format!("SELECT * FROM {name}"));
-            text.extend(rows.into_iter().map(|row| format!("{name}: {row}")));
-        }
-        text.push(sql);
-    }
-    text.sort();
-    text
 }

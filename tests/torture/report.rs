@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program that talks to the person at the terminal")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -22,6 +23,21 @@ pub(crate) fn list() {
     }
 }
 
+/// Names of tests that the list of faults has and the sources have not.
+pub(crate) fn missing_tests() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut missing = Vec::new();
+    for fault in FAULTS {
+        let Proof::Tests(tests) = fault.proof else { continue };
+        for (file, names) in tests {
+            let source = fs::read_to_string(root.join(file)).unwrap_or_default();
+            let gone = names.iter().filter(|name| !source.contains(&format!("fn {name}(")));
+            missing.extend(gone.map(|name| format!("{}: {name} is not in {file}", fault.id)));
+        }
+    }
+    missing
+}
+
 fn names(tests: &[(&str, &[&str])]) -> String {
     let one = |(file, tests): &(&str, &[&str])| {
         let names: Vec<String> = tests.iter().map(|name| format!("`{name}`")).collect();
@@ -36,6 +52,11 @@ fn result(outcome: &Outcome) -> String {
         (Some(why), 0) => format!("SKIPPED: {why}"),
         (None, 0) => "passed".to_owned(),
     }
+}
+
+/// Something happens that takes long.
+pub(crate) fn said(what: &str) {
+    println!("    {what}");
 }
 
 /// One fault is done.
@@ -80,7 +101,7 @@ fn table(wish: &Wish, outcomes: &[Outcome]) -> String {
             Proof::Tests(tests) => ("with every build".to_owned(), "passes".to_owned(), names(tests)),
             Proof::Not(why) => (String::new(), format!("not tried: {why}"), String::new()),
         };
-        text += &format!("| {} | {} | {runs} | {result} | {command} |\n", fault.id, fault.what);
+        writeln!(text, "| {} | {} | {runs} | {result} | {command} |", fault.id, fault.what).expect("a string");
     }
     text
 }

@@ -1,6 +1,7 @@
 //! What is to be tried, and trying it: several trials at once, each on a thread, its panics caught and kept.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +14,7 @@ use shewhart::edge::clock;
 
 use crate::faults::{FAULTS, Fault, Proof, Tries};
 use crate::report;
+use crate::soak::Soak;
 use crate::trial::Trial;
 
 /// What the words after `--` ask for.
@@ -25,6 +27,9 @@ pub(crate) struct Wish {
     runs: Option<usize>,
     seed: u64,
     jobs: usize,
+    soak: Option<Duration>,
+    rate: u64,
+    every: u64,
     /// Where the table goes besides the terminal.
     pub(crate) write: Option<String>,
     /// What was asked, as a command.
@@ -35,7 +40,7 @@ impl Wish {
     /// Words of other test programs are passed over: `cargo test` gives the same to all.
     pub(crate) fn read(words: &[String]) -> Result<Self, String> {
         let command = format!("cargo test --test torture -- {}", words.join(" "));
-        let mut wish = Self { seed: 1, jobs: 6, command, ..Self::default() };
+        let mut wish = Self { seed: 1, jobs: 8, rate: 500, every: 10, command, ..Self::default() };
         let mut left = words.iter();
         while let Some(word) = left.next() {
             let mut number = || {
@@ -48,12 +53,26 @@ impl Wish {
                 "--runs" => wish.runs = Some(number()? as usize),
                 "--seed" => wish.seed = number()?,
                 "--jobs" => wish.jobs = number()?.max(1) as usize,
+                "--rate" => wish.rate = number()?,
+                "--every" => wish.every = number()?,
+                "--soak" => {
+                    let text = left.next().ok_or("--soak wants a length, as 2h")?;
+                    wish.soak =
+                        Some(length(text).ok_or_else(|| format!("--soak {text}: a length is as 90s, 30m, 2h"))?);
+                    wish.ids.push("L1".to_owned());
+                }
                 "--write" => wish.write = Some(left.next().ok_or("--write wants a file")?.clone()),
                 id if !id.starts_with('-') => wish.ids.push(id.to_owned()),
                 _ => {}
             }
         }
         Ok(wish)
+    }
+
+    /// The long run: a minute of it by day.
+    fn soak(&self) -> Soak {
+        let usual = Duration::from_mins(if self.night { 30 } else { 1 });
+        Soak { length: self.soak.unwrap_or(usual), rate: self.rate, every: Duration::from_secs(self.every) }
     }
 
     fn wants(&self, fault: &Fault) -> bool {
@@ -78,6 +97,12 @@ impl Wish {
         }
         tasks
     }
+}
+
+/// A length of time as people write it.
+fn length(text: &str) -> Option<Duration> {
+    let unit = [("s", 1), ("m", 60), ("h", 3_600)].into_iter().find(|(unit, _)| text.ends_with(unit))?;
+    Some(Duration::from_secs(text.trim_end_matches(unit.0).parse::<u64>().ok()? * unit.1))
 }
 
 /// Faults with seeds that failed once.
@@ -134,6 +159,7 @@ impl Outcome {
 
 /// Tries everything that is wished for. One line each as soon as it is known.
 pub(crate) fn all(wish: &Wish) -> Vec<Outcome> {
+    keep_panics();
     let mut outcomes: Vec<Outcome> = FAULTS.iter().filter(|fault| wish.wants(fault)).map(Outcome::new).collect();
     let mut tasks = VecDeque::new();
     for fault in outcomes.iter().map(|outcome| outcome.fault) {
@@ -142,13 +168,16 @@ pub(crate) fn all(wish: &Wish) -> Vec<Outcome> {
         }
     }
     let mut open: BTreeMap<&str, usize> = BTreeMap::new();
-    tasks.iter().for_each(|task| *open.entry(task.fault.id).or_default() += 1);
+    for task in &tasks {
+        *open.entry(task.fault.id).or_default() += 1;
+    }
     let tasks = Mutex::new(tasks);
     let (send, done) = channel();
     std::thread::scope(|scope| {
         for _ in 0..wish.jobs {
             let send = send.clone();
-            scope.spawn(|| work(&tasks, wish.night, send));
+            let tasks = &tasks;
+            scope.spawn(move || work(tasks, (wish.night, wish.soak()), &send));
         }
         drop(send);
         for one in done {
@@ -165,18 +194,18 @@ pub(crate) fn all(wish: &Wish) -> Vec<Outcome> {
     outcomes
 }
 
-fn work(tasks: &Mutex<VecDeque<Task>>, night: bool, done: Sender<Outcome>) {
+fn work(tasks: &Mutex<VecDeque<Task>>, (night, soak): (bool, Soak), done: &Sender<Outcome>) {
     loop {
         let Some(task) = tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return };
-        if done.send(attempt(task, night)).is_err() {
+        if done.send(attempt(task, night, soak)).is_err() {
             return;
         }
     }
 }
 
-fn attempt(task: Task, night: bool) -> Outcome {
+fn attempt(task: Task, night: bool, soak: Soak) -> Outcome {
     let begun = clock::instant();
-    let mut trial = Trial::new(task.seed, task.runs, night);
+    let mut trial = Trial::new(task.seed, task.runs, night, soak);
     let ended = catch_unwind(AssertUnwindSafe(|| (task.tries.play)(&mut trial)));
     let mut outcome = Outcome::new(task.fault);
     outcome.runs = if trial.skipped.is_some() { 0 } else { task.runs };
@@ -196,7 +225,21 @@ fn attempt(task: Task, night: bool) -> Outcome {
     outcome
 }
 
+/// What a panic says, and where it was.
 fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+    format!("{text} ({})", PLACE.take())
+}
+
+thread_local! {
+    /// Where this thread panicked last.
+    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// A panic is a finding here, told with its fault.
+fn keep_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        PLACE.set(info.location().map_or_else(String::new, ToString::to_string));
+    }));
 }

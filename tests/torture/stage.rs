@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
@@ -22,8 +23,9 @@ use crate::world::secrets::{CANARY, secret};
 use crate::world::state::Left;
 use crate::world::workload::{Feeder, TOPIC};
 
-/// The number of the signal of `abort()`.
-const SIGABRT: i32 = 6;
+/// The numbers of the signals of `abort()` and `kill -9`.
+pub(crate) const SIGABRT: i32 = 6;
+pub(crate) const SIGKILL: i32 = 9;
 
 /// The whole scene.
 pub(crate) struct Stage {
@@ -43,13 +45,17 @@ pub(crate) struct Stage {
 pub(crate) struct Receivers {
     pub(crate) hook: FakeHttp,
     pub(crate) post: FakeSmtp,
+    /// Where the daemon looks for the two of them.
+    pub(crate) at: [SocketAddr; 2],
 }
 
 impl Receivers {
     /// Both say yes.
     pub(crate) fn willing() -> Self {
         let hook = FakeHttp::start(Reply::Head("HTTP/1.1 204 No Content".to_owned()));
-        Self { hook, post: FakeSmtp::start(Mode::Plain, vec![Script::new()]) }
+        let post = FakeSmtp::start(Mode::Plain, vec![Script::new()]);
+        let at = [hook.addr(), post.addr()];
+        Self { hook, post, at }
     }
 }
 
@@ -57,6 +63,11 @@ impl Stage {
     /// So many brokers, willing receivers, the shipped rules.
     pub(crate) fn set(brokers: i32, partitions: i32) -> Self {
         Self::with(Broker::start(brokers, partitions), Receivers::willing())
+    }
+
+    /// One broker, these receivers, the shipped rules.
+    pub(crate) fn set_with(receivers: Receivers) -> Self {
+        Self::with(Broker::start(1, 4), receivers)
     }
 
     /// The same under the rules of a [`Fleet`](crate::world::fleet::Fleet).
@@ -70,17 +81,18 @@ impl Stage {
 
     fn with(broker: Broker, receivers: Receivers) -> Self {
         let mut place = Place::new(broker.bootstrap(), TOPIC);
-        // A daemon that is killed is waited for by the group for a second less.
-        place.session_ms = 2_000;
-        let Receivers { hook, post } = receivers;
+        // The group waits for a daemon that was killed for a second less. A new group waits three seconds for more members,
+        // and with a shorter session forgets the first before it answers.
+        place.session_ms = 3_300;
+        let Receivers { hook, post, at: [hook_at, post_at] } = receivers;
         let key = format!(" secret_file: {},", secret(&place, "hook-key", &format!("{CANARY}-key")));
         secret(&place, "token", &format!("{CANARY}-token-0123456789"));
-        let told = webhook("hook", hook.addr()).replace("webhook: {", &format!("webhook: {{{key}"));
-        place.http_keys = ", token_file: token".to_owned();
+        let told = webhook("hook", hook_at).replace("webhook: {", &format!("webhook: {{{key}"));
+        ", token_file: token".clone_into(&mut place.http_keys);
         place.more = format!(
             "baseline: {{ provisional_outputs: 500 }}\nreceivers:\n  - {{ name: mail, folder: {{ path: mail }} }}\n{told}{}\
              route: {{ receiver: [mail, hook, post], group_wait: 0s, group_interval: 0s }}\ndigest_over: 500\n",
-            email("post", &post)
+            email("post", post_at)
         );
         Self { broker, place, hook, post, daemon: None, interrupted: 0, peak_kib: 0 }
     }
@@ -172,18 +184,18 @@ impl Stage {
         self.stop_by(&["TERM"])
     }
 
-    /// Waits until a failpoint has ended it; meanwhile `urge` does what brings it there.
-    pub(crate) fn wait_aborted(&mut self, mut urge: impl FnMut()) {
+    /// Waits until this signal has ended it, as was planned; meanwhile `urge` does what brings it there.
+    pub(crate) fn wait_ended(&mut self, signal: i32, mut urge: impl FnMut()) {
         let mut daemon = self.daemon.take().unwrap();
         let deadline = clock::instant() + PATIENCE;
         let status = loop {
             if let Some(status) = daemon.ended(Duration::from_millis(50)) {
                 break status;
             }
-            assert!(clock::instant() < deadline, "the failpoint was not reached:\n{}", tail(&self.place.log()));
+            assert!(clock::instant() < deadline, "it was not ended:\n{}", tail(&self.place.log()));
             urge();
         };
-        assert_eq!(status.signal(), Some(SIGABRT), "{status}:\n{}", tail(&self.place.log()));
+        assert_eq!(status.signal(), Some(signal), "{status}:\n{}", tail(&self.place.log()));
         self.interrupted += 1;
     }
 
@@ -217,9 +229,9 @@ impl Stage {
         let mut calm = Place::new(self.broker.bootstrap(), TOPIC);
         calm.group = "calm";
         calm.rules.clone_from(&self.place.rules);
-        calm.more = "baseline: { provisional_outputs: 500 }\nreceivers: [ { name: mail, folder: { path: mail } } ]\n\
+        "baseline: { provisional_outputs: 500 }\nreceivers: [ { name: mail, folder: { path: mail } } ]\n\
                      route: { receiver: mail, group_wait: 0s, group_interval: 0s }\ndigest_over: 500\n"
-            .to_owned();
+            .clone_into(&mut calm.more);
         calm
     }
 }

@@ -5,6 +5,8 @@ use std::ops::Range;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use crate::soak::Soak;
+
 /// A trial while it goes on.
 pub(crate) struct Trial {
     /// What all chance comes from.
@@ -13,6 +15,8 @@ pub(crate) struct Trial {
     pub(crate) runs: usize,
     /// Whether there is time for the long form.
     pub(crate) night: bool,
+    /// How long and how fast the long run is.
+    pub(crate) soak: Soak,
     random: ChaCha8Rng,
     /// What was seen, for the table.
     pub(crate) notes: Vec<String>,
@@ -21,9 +25,9 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    pub(crate) fn new(seed: u64, runs: usize, night: bool) -> Self {
+    pub(crate) fn new(seed: u64, runs: usize, night: bool, soak: Soak) -> Self {
         let random = ChaCha8Rng::seed_from_u64(seed);
-        Self { seed, runs, night, random, notes: Vec::new(), skipped: None }
+        Self { seed, runs, night, soak, random, notes: Vec::new(), skipped: None }
     }
 
     /// A number of a range.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::fake_http::Request;
-use super::fake_smtp::{FakeSmtp, Letter};
+use super::fake_smtp::Letter;
 
 /// A line of the configuration: a receiver that is posted to at an address of this machine.
 pub(crate) fn webhook(name: &str, address: SocketAddr) -> String {
@@ -16,10 +16,9 @@ pub(crate) fn webhook(name: &str, address: SocketAddr) -> String {
 }
 
 /// The same for mails.
-pub(crate) fn email(name: &str, server: &FakeSmtp) -> String {
-    let server = server.server();
+pub(crate) fn email(name: &str, address: SocketAddr) -> String {
     format!(
-        "  - {{ name: {name}, email: {{ smtp: \"{server}\", security: none, from: a@example.org, to: [ b@example.org ] }} }}\n"
+        "  - {{ name: {name}, email: {{ smtp: \"{address}\", security: none, from: a@example.org, to: [ b@example.org ] }} }}\n"
     )
 }
 

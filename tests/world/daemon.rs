@@ -43,6 +43,8 @@ pub(crate) struct Place {
     pub(crate) log_filter: &'static str,
     /// After how many milliseconds the group gives a silent member up; a new one waits a second less.
     pub(crate) session_ms: u32,
+    /// A program with arguments that starts the daemon; none where it is empty.
+    pub(crate) under: Vec<String>,
     /// More of the daemon's environment.
     pub(crate) environment: Vec<(&'static str, String)>,
     /// Outputs of a partition that late feedback is joined to: few, so that old ones are dropped.
@@ -74,6 +76,7 @@ impl Place {
             kafka: String::new(),
             log_filter: "",
             session_ms: 4_000,
+            under: Vec::new(),
             environment: Vec::new(),
             join_outputs: 4_000,
         }
@@ -119,8 +122,9 @@ impl Place {
     pub(crate) fn start(&self) -> Daemon {
         let file = self.configure();
         let log = OpenOptions::new().create(true).append(true).open(self.path().join("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shewhart"));
-        command.args(["run", "-c"]).arg(&file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let mut words = self.under.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_shewhart"), "run", "-c"]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg(&file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         if !self.log_filter.is_empty() {
             command.env("SHEWHART_LOG", self.log_filter);
         }

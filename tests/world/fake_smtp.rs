@@ -133,6 +133,10 @@ impl FakeSmtp {
         Self { addr, record, gate, certificate }
     }
 
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     pub(crate) fn server(&self) -> String {
         self.addr.to_string()
     }

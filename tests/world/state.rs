@@ -95,7 +95,7 @@ fn same(what: &str, found: &[String], expected: &[String]) {
 }
 
 /// Rows as text: floats by their bits, bytes by their hash.
-pub(crate) fn rows(db: &Connection, sql: &str) -> Vec<String> {
+fn rows(db: &Connection, sql: &str) -> Vec<String> {
     let mut select = db.prepare(sql).unwrap();
     let names: Vec<String> = select.column_names().map(str::to_owned).collect();
     let mut found = select.query([]).unwrap();

@@ -171,7 +171,7 @@ impl Core {
         if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
             self.caution.passed(batch);
             self.status.stalled.retain(|partition| batch.records.iter().all(|record| record.partition != *partition));
-            let now = clock::now();
+            let now = clock::instant();
             self.heard_at.extend(batch.ends().into_keys().map(|partition| (partition, now)));
             self.mark();
             for ((partition, offset), why) in &poison {
@@ -196,7 +196,6 @@ impl Core {
     }
 
     fn step_batch(&mut self, batch: &Batch, poison: &Poison) -> Vec<(Partition, Effect)> {
-        let now = clock::now();
         let mut all = Vec::new();
         let mut effects = Vec::new();
         for record in &batch.records {
@@ -210,9 +209,8 @@ impl Core {
                 }
                 let payload = record.payload.as_deref().unwrap_or_default();
                 reach_record(payload);
-                // A producer may stamp its records: the broker's time is never later than ours.
-                let appended = record.appended.map(|at| at.min(now));
-                engine.step(Input::Record { offset: record.offset, appended, payload }, &mut effects);
+                let (offset, appended) = (record.offset, record.appended);
+                engine.step(Input::Record { offset, appended, payload }, &mut effects);
             }
             all.extend(effects.drain(..).map(|effect| (record.partition, effect)));
         }

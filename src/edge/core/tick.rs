@@ -10,7 +10,7 @@ use super::super::{EdgeError, clock};
 use super::{Change, Core, TICK};
 use crate::engine::Input;
 use crate::engine::alert::Crossing;
-use crate::engine::units::{Span, Timestamp};
+use crate::engine::units::Span;
 
 /// How often a promotion is looked for.
 const PROMOTION_EVERY: Duration = Duration::from_secs(3);
@@ -21,7 +21,7 @@ pub(super) const HOUSEKEEPING_FIRST: Duration = Duration::from_mins(5);
 /// The pause before its next round, where more was old than goes in one.
 const HOUSEKEEPING_PAUSE: Duration = Duration::from_secs(1);
 /// A partition without records for this long is idle: its time goes on by the wall clock.
-const IDLE_AFTER: Span = Span::MINUTE;
+const IDLE_AFTER: Duration = Duration::from_mins(1);
 /// How long the ends of the partitions count as known.
 const PROGRESS_FRESH: Duration = Duration::from_mins(1);
 
@@ -32,7 +32,7 @@ impl Core {
         if self.router.deadline().is_some_and(|due| due <= now) {
             self.with_room(|core| core.commit_all(&Change::default()))?;
         }
-        self.idle(now)?;
+        self.idle()?;
         self.refresh();
         for receiver in self.workers.idle() {
             if let Some(due) = self.ledger.due(&receiver, now, 1)?.pop() {
@@ -75,9 +75,9 @@ impl Core {
         }
     }
 
-    /// Lets event time go on in partitions that are read to the end and silent: their clock moves by the wall's, so that
-    /// an agent that is alone in its partition can be missed.
-    fn idle(&mut self, now: Timestamp) -> Result<(), EdgeError> {
+    /// Lets event time go on in partitions that are read to the end and silent: their clock moves by as much time as goes by, so
+    /// that an agent that is alone in its partition can be missed. A wall clock that is set misses nobody.
+    fn idle(&mut self) -> Result<(), EdgeError> {
         // Without word from the brokers nobody knows whether agents are silent.
         if self.progress_at.is_none_or(|at| at.elapsed() > PROGRESS_FRESH) {
             return Ok(());
@@ -85,12 +85,12 @@ impl Core {
         let mut due = Vec::new();
         for (partition, engine) in &self.engines {
             let (Some(time), Some(heard_at)) = (engine.position().time, self.heard_at.get(partition)) else { continue };
-            let idle = now.since(*heard_at);
+            let idle = heard_at.elapsed();
             let read_to_end = self.status.lag.get(partition).is_some_and(|lag| *lag == 0);
-            let is_due = self.next_idle.get(partition).is_none_or(|at| *at <= now);
+            let is_due = self.idle_at.get(partition).is_none_or(|at| at.elapsed() >= IDLE_AFTER);
             if idle >= IDLE_AFTER && read_to_end && is_due {
-                self.next_idle.insert(*partition, now.plus(IDLE_AFTER));
-                due.push((*partition, time.plus(idle)));
+                self.idle_at.insert(*partition, clock::instant());
+                due.push((*partition, time.plus(Span::from_millis(idle.as_millis() as i64))));
             }
         }
         let move_on = |core: &mut Self| {

@@ -30,6 +30,8 @@ pub(super) struct Notes {
     turns: Mutex<VecDeque<Turn>>,
     problems: Mutex<VecDeque<KafkaProblem>>,
     throttle: Mutex<Throttle>,
+    /// Where the batch begins that failed its checksum last; the client does not say in which partition.
+    damaged: Mutex<Option<i64>>,
     closing: AtomicBool,
     pub(super) marks_sent: AtomicU64,
     pub(super) marks_failed: AtomicU64,
@@ -47,6 +49,11 @@ impl Notes {
 
     pub(super) fn problem(&self) -> Option<KafkaProblem> {
         lock(&self.problems).pop_front()
+    }
+
+    /// The first offset of a batch that failed its checksum since this was asked last.
+    pub(super) fn damaged(&self) -> Option<i64> {
+        lock(&self.damaged).take()
     }
 
     /// A commit of marks is on its way.
@@ -121,6 +128,11 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
+        if code == RDKafkaErrorCode::BadMessage
+            && let Some(base) = damaged_at(reason)
+        {
+            *lock(&self.0.damaged) = Some(base);
+        }
         let Some(problem) = classify(code, reason) else {
             if code != RDKafkaErrorCode::PartitionEOF
                 && let Some(suppressed) = lock(&self.0.throttle).admit("error", clock::instant())
@@ -129,12 +141,30 @@ impl ClientContext for Context {
             }
             return;
         };
-        let kind = format!("problem {:?}", std::mem::discriminant(&problem));
-        let admitted = lock(&self.0.throttle).admit_once(&kind, Duration::from_secs(10), clock::instant());
+        let now = clock::instant();
+        let mut throttle = lock(&self.0.throttle);
+        // Brokers that refuse us count as down too; that they refuse says more.
+        if matches!(problem, KafkaProblem::AllBrokersDown(_)) && throttle.was_lately(REFUSED, REFUSED_FOR, now) {
+            return;
+        }
+        let kind = match &problem {
+            KafkaProblem::Auth(_) => REFUSED.to_owned(),
+            other => format!("problem {:?}", std::mem::discriminant(other)),
+        };
+        let admitted = throttle.admit_once(&kind, Duration::from_secs(10), now);
+        drop(throttle);
         if admitted || matches!(problem, KafkaProblem::Fatal(_)) {
             lock(&self.0.problems).push_back(problem);
         }
     }
+}
+
+/// Where the batch begins that the client complains about: after it has failed a checksum the client goes astray and
+/// complains of other offsets too, which are none.
+fn damaged_at(reason: &str) -> Option<i64> {
+    let (_, rest) = reason.split_once("MessageSet at offset ")?;
+    let (offset, rest) = rest.split_once(' ')?;
+    rest.contains("failed CRC").then(|| offset.parse().ok()).flatten()
 }
 
 /// The problem behind an error code, where it is one for a person. The rest the client heals by itself.
@@ -156,6 +186,10 @@ fn classify(code: RDKafkaErrorCode, reason: &str) -> Option<KafkaProblem> {
         _ => None,
     }
 }
+
+/// The kind of [`KafkaProblem::Auth`], and how long it explains everything.
+const REFUSED: &str = "refused";
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// Lines of one kind admitted per second.
 const LINES_PER_SECOND: u32 = 10;
@@ -202,6 +236,11 @@ impl Throttle {
         first
     }
 
+    /// Whether there was one of the kind within `period`.
+    fn was_lately(&self, kind: &str, period: Duration, now: Instant) -> bool {
+        self.kinds.get(kind).is_some_and(|window| now.duration_since(window.since) < period)
+    }
+
     fn window(&mut self, kind: &str, now: Instant) -> Option<&mut Window> {
         if self.kinds.len() >= KINDS && !self.kinds.contains_key(kind) {
             return None;
@@ -225,6 +264,14 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_fails_its_checksum_is_told_by_its_first_offset() {
+        let words = "MessageSet at offset 2436 (54759 bytes) failed CRC32C check (original 0x5dfdb306 != calculated 0xafc4c821)";
+        assert_eq!(damaged_at(words), Some(2_436));
+        assert_eq!(damaged_at("Unsupported Message(Set) MagicByte 44 at offset 7955161671715939173"), None);
+        assert_eq!(damaged_at("MessageSet at offset x (1 bytes) failed CRC32C check"), None);
+    }
+
+    #[test]
     fn a_problem_is_told_once_in_its_period() {
         let mut throttle = Throttle::default();
         let start = clock::instant();
@@ -232,5 +279,8 @@ mod tests {
         let told: Vec<u64> =
             (0..30).filter(|s| throttle.admit_once("down", period, start + Duration::from_secs(*s))).collect();
         assert_eq!(told, [0, 10, 20]);
+        assert!(throttle.was_lately("down", period, start + Duration::from_secs(29)));
+        assert!(!throttle.was_lately("down", period, start + Duration::from_secs(30)));
+        assert!(!throttle.was_lately("up", period, start));
     }
 }

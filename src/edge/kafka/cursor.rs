@@ -23,19 +23,40 @@ pub(super) struct Cursor {
     pub(super) next: i64,
     /// Times in a row that the partition was begun anew without giving a record.
     pub(super) strikes: u32,
+    /// The same, where a batch that may be its next one failed its checksum each time.
+    pub(super) damaged: u32,
     anchor: Option<Anchor>,
     high: Option<i64>,
-    /// The end that was known when the client reported that it had reached the end.
-    ///
-    /// Behind the last record there can be transaction markers, which have offsets and are never delivered; only the
-    /// client knows that nothing is left.
-    ended_at: Option<i64>,
+    /// What the client has said about the end since the last record.
+    end: End,
     lagging_since: Option<Instant>,
 }
 
+/// Behind the last record there can be markers of transactions and records of aborted ones, which have offsets and are
+/// never delivered; only the client knows that nothing is left. It does not say at which offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It has not reached the end.
+    Ahead,
+    /// It has. The next measurement tells where that is; what was appended in between arrives, and then this is over.
+    Reached,
+    /// It has, and the partition ended here.
+    At(i64),
+}
+
 impl Cursor {
-    pub(super) fn new(plan: &Plan, strikes: u32) -> Self {
-        Self { next: plan.next, strikes, anchor: plan.anchor, high: None, ended_at: None, lagging_since: None }
+    /// A new beginning; what was counted `before` goes on.
+    pub(super) fn new(plan: &Plan, before: Option<&Self>) -> Self {
+        let (strikes, damaged) = before.map_or((0, 0), |before| (before.strikes, before.damaged));
+        Self {
+            next: plan.next,
+            strikes,
+            damaged,
+            anchor: plan.anchor,
+            high: None,
+            end: End::Ahead,
+            lagging_since: None,
+        }
     }
 
     /// Takes note of a record. `crc` is computed only where it is needed.
@@ -53,14 +74,15 @@ impl Cursor {
         }
         self.next = offset + 1;
         self.strikes = 0;
-        self.ended_at = None;
+        self.damaged = 0;
+        self.end = End::Ahead;
         self.lagging_since = None;
         Arrival::Deliver
     }
 
     /// The client has reached the end of the partition.
     pub(super) fn ended(&mut self) {
-        self.ended_at = Some(self.high.unwrap_or(self.next));
+        self.end = End::Reached;
         self.lagging_since = None;
         self.strikes = 0;
     }
@@ -79,12 +101,30 @@ impl Cursor {
     /// Records between here and the end.
     pub(super) fn lag(&self) -> u64 {
         let high = self.high.unwrap_or(self.next);
-        if self.ended_at.is_some_and(|end| high <= end) { 0 } else { high.saturating_sub(self.next).max(0) as u64 }
+        match self.end {
+            End::Reached => 0,
+            End::At(end) if high <= end => 0,
+            End::At(_) | End::Ahead => high.saturating_sub(self.next).max(0) as u64,
+        }
+    }
+
+    /// Takes note that a batch which begins at `base` failed its checksum. How many records to leave out, once that
+    /// has been the same for three times in a row: twice as many each time, for nobody knows how many the batch holds.
+    pub(super) fn damage(&mut self, base: i64) -> Option<i64> {
+        if base > self.next || self.end != End::Ahead {
+            return None;
+        }
+        self.damaged += 1;
+        let times = self.damaged.checked_sub(3)?;
+        Some(1_i64.checked_shl(times).unwrap_or(i64::MAX))
     }
 
     /// Takes note of where the partition ends. True when it has had records for `patience` and gave none.
     pub(super) fn measure(&mut self, high: i64, now: Instant, patience: Duration) -> bool {
         self.high = Some(high);
+        if self.end == End::Reached {
+            self.end = End::At(high);
+        }
         if self.lag() == 0 {
             self.lagging_since = None;
             return false;
@@ -103,7 +143,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
 
     fn cursor(next: i64, anchor: Option<Anchor>) -> Cursor {
-        Cursor::new(&Plan { from: From::At(next), next, anchor, gap: None }, 0)
+        Cursor::new(&Plan { from: From::At(next), next, anchor, gap: None }, None)
     }
 
     #[test]
@@ -122,6 +162,21 @@ mod tests {
         let mut cursor = cursor(10, Some(Anchor { offset: Offset(9), crc: 7 }));
         assert_eq!(cursor.arrive(12, || 8), Arrival::Deliver);
         assert_eq!(cursor.next, 13);
+    }
+
+    #[test]
+    fn a_batch_that_stays_damaged_is_left_out_by_growing_steps_until_a_record_comes() {
+        let mut cursor = cursor(10, None);
+        let steps: Vec<Option<i64>> = (0..6).map(|_| cursor.damage(8)).collect();
+        assert_eq!(steps, [None, None, Some(1), Some(2), Some(4), Some(8)]);
+        assert_eq!(cursor.damage(11), None, "a batch behind the next record is another partition's");
+        let plan = Plan { from: From::At(25), next: 25, anchor: None, gap: None };
+        let mut again = Cursor::new(&plan, Some(&cursor));
+        assert_eq!(again.damage(8), Some(16));
+        assert_eq!(again.arrive(41, || unreachable!()), Arrival::Deliver);
+        assert_eq!(again.damage(8), None);
+        again.ended();
+        assert_eq!((again.damage(8), again.damage(8), again.damage(8)), (None, None, None), "it has read everything");
     }
 
     #[test]
@@ -147,5 +202,19 @@ mod tests {
         assert_eq!(cursor.lag(), 0);
         assert!(!cursor.measure(12, start + 3 * MINUTE, MINUTE));
         assert!(cursor.measure(12, start + 4 * MINUTE, MINUTE));
+    }
+
+    #[test]
+    fn an_end_that_is_reached_before_anything_is_measured_is_the_end_that_is_measured() {
+        let start = clock::instant();
+        let mut cursor = cursor(10, None);
+        cursor.ended();
+        assert!(!cursor.measure(68, start, MINUTE));
+        assert_eq!(cursor.lag(), 0, "58 records of aborted transactions");
+        assert!(!cursor.measure(68, start + 2 * MINUTE, MINUTE));
+        // An aborted transaction more, and the client has passed it before anybody asked.
+        cursor.ended();
+        assert!(!cursor.measure(90, start + 3 * MINUTE, MINUTE));
+        assert_eq!(cursor.lag(), 0);
     }
 }

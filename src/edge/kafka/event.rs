@@ -78,7 +78,7 @@ pub struct Record {
     pub partition: Partition,
     /// Its position there.
     pub offset: Offset,
-    /// The record's timestamp: when the broker appended it or when the producer made it, as the topic is set.
+    /// When the broker appended it; where the topic has producers stamp their records, that time, never later than our clock.
     pub appended: Option<Timestamp>,
     /// The key.
     pub key: Option<Vec<u8>>,
@@ -133,6 +133,8 @@ pub enum GapReason {
     Truncated,
     /// The record before our position is another one than we counted: the topic was made anew.
     Recreated,
+    /// The broker's batch is damaged, and fails its checksum however often it is fetched.
+    Unreadable,
 }
 
 impl fmt::Display for GapReason {
@@ -141,6 +143,7 @@ impl fmt::Display for GapReason {
             Self::Retention => "retention",
             Self::Truncated => "truncated",
             Self::Recreated => "recreated",
+            Self::Unreadable => "unreadable",
         })
     }
 }

@@ -21,7 +21,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::Shared;
 use super::context::{Context, Notes, Turn, lock, release};
 use super::cursor::{Arrival, Cursor};
-use super::event::{Batch, EndReason, GapReason, KafkaEvent, KafkaProblem, Record, StartAt, crc};
+use super::event::{Batch, EndReason, Gap, GapReason, KafkaEvent, KafkaProblem, Record, StartAt, crc};
 use super::probe::{Probe, Round};
 use super::settings::{OnGap, Tuning};
 use super::start::{From, Marks, Plan, Policy};
@@ -58,6 +58,8 @@ pub(super) struct State {
     records: Vec<Record>,
     batch_since: Option<Instant>,
     recheck: bool,
+    /// Where a batch begins that failed its checksum, since the last check.
+    damaged: Option<i64>,
     rechecked: Option<Instant>,
     marked: BTreeMap<Partition, Offset>,
     marked_at: Option<Instant>,
@@ -225,8 +227,7 @@ impl Reader {
             tracing::debug!(partition = partition.0, ?offset, next = plan.next, "partition begins");
             list.add_partition_offset(&self.topic, partition.0, offset)
                 .expect("positions and watermarks are not negative, and the topic name came from the client");
-            let strikes = self.state.owned.get(&partition).map_or(0, |cursor| cursor.strikes);
-            owned.insert(partition, Cursor::new(&plan, strikes));
+            owned.insert(partition, Cursor::new(&plan, self.state.owned.get(&partition)));
         }
         self.state.owned = owned;
         self.state.recheck = false;
@@ -369,10 +370,17 @@ impl Reader {
     /// Looks at what the probe found, and begins anew where a partition does not move.
     fn watch(&mut self) -> Result<(), EndReason> {
         let now = clock::instant();
+        if let Some(base) = self.notes.damaged() {
+            self.state.damaged = Some(base);
+            self.state.recheck = true;
+        }
         let rested = self.state.rechecked.is_none_or(|at| now.duration_since(at) >= RECHECK_EVERY);
         if self.state.recheck && rested {
-            tracing::warn!("the broker refused an offset; all partitions are checked");
+            tracing::warn!("the broker refused an offset, or a batch failed its checksum; all partitions are checked");
             self.state.rechecked = Some(now);
+            if let Some(base) = self.state.damaged.take() {
+                self.leave_out(base)?;
+            }
             return self.begin_again();
         }
         let round = match self.rounds.try_recv() {
@@ -400,6 +408,25 @@ impl Reader {
             Some((strikes, partition, lag)) => self.stalled(partition, lag, strikes),
             None => Ok(()),
         }
+    }
+
+    /// A batch that fails its checksum is fetched for ever. Goes on behind it, in the partitions that gave nothing
+    /// although their leaders answer and that it can belong to.
+    fn leave_out(&mut self, base: i64) -> Result<(), EndReason> {
+        let mut found = Vec::new();
+        for (partition, cursor) in &mut self.state.owned {
+            found.extend(cursor.damage(base).map(|records| (*partition, cursor.next, records)));
+        }
+        for (partition, next, records) in found {
+            let Some(marks) = self.probe.marks(partition).filter(|marks| marks.high > next) else { continue };
+            let to = Offset(next.saturating_add(records).min(marks.high));
+            let gap = Gap { partition, from: Offset(next), to, reason: GapReason::Unreadable };
+            self.send(KafkaEvent::Gap(gap))?;
+            if self.policy.on_gap == OnGap::Stop {
+                return Err(EndReason::Gap(gap));
+            }
+        }
+        Ok(())
     }
 
     fn stalled(&mut self, partition: Partition, lag: u64, strikes: u32) -> Result<(), EndReason> {
@@ -469,6 +496,16 @@ fn arrive(state: &mut State, message: &BorrowedMessage<'_>) -> Option<Partition>
     }
 }
 
+/// When the broker took a record. Where the topic says that producers stamp their records, one may lie ahead: never later than
+/// our clock, then. The broker's own time is left as it is, so that our clock changes nothing.
+fn appended(stamped: rdkafka::Timestamp, now: Timestamp) -> Option<Timestamp> {
+    match stamped {
+        rdkafka::Timestamp::NotAvailable => None,
+        rdkafka::Timestamp::CreateTime(millis) => Some(Timestamp::from_millis(millis).min(now)),
+        rdkafka::Timestamp::LogAppendTime(millis) => Some(Timestamp::from_millis(millis)),
+    }
+}
+
 fn own(message: &BorrowedMessage<'_>) -> Record {
     let header = |header: rdkafka::message::Header<'_, &[u8]>| {
         (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
@@ -476,9 +513,24 @@ fn own(message: &BorrowedMessage<'_>) -> Record {
     Record {
         partition: Partition(message.partition()),
         offset: Offset(message.offset()),
-        appended: message.timestamp().to_millis().map(Timestamp::from_millis),
+        appended: appended(message.timestamp(), clock::now()),
         key: message.key().map(<[u8]>::to_vec),
         payload: message.payload().map(<[u8]>::to_vec),
         headers: message.headers().map(|headers| headers.iter().map(header).collect()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_clock_bounds_what_producers_stamp_and_nothing_else() {
+        let ours = Timestamp::from_millis(1_000);
+        let later = |stamp: fn(i64) -> rdkafka::Timestamp| appended(stamp(5_000), ours).map(Timestamp::as_millis);
+        assert_eq!(later(rdkafka::Timestamp::CreateTime), Some(1_000));
+        assert_eq!(later(rdkafka::Timestamp::LogAppendTime), Some(5_000));
+        assert_eq!(appended(rdkafka::Timestamp::NotAvailable, ours), None);
+        assert_eq!(appended(rdkafka::Timestamp::CreateTime(500), ours), Some(Timestamp::from_millis(500)));
     }
 }

@@ -3,7 +3,6 @@
 mod accuracy;
 mod acts;
 pub mod baselines;
-mod blob;
 mod cases;
 mod confidence;
 mod deaths;
@@ -38,6 +37,7 @@ pub use retire::Retention;
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
 
 use super::clock;
+use crate::engine::blob;
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// One rollup; `{level}` stands for minute, hour and day.

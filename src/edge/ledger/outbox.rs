@@ -9,7 +9,7 @@ use super::{Ledger, LedgerError};
 use crate::edge::failpoint::{Point, reach};
 use crate::engine::alert::Id;
 use crate::engine::route::{Message, Note, Status};
-use crate::engine::units::Timestamp;
+use crate::engine::units::{Span, Timestamp};
 
 /// A message that is due.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +54,10 @@ pub enum Outcome {
     },
 }
 
+/// The longest pause that a failure or a receiver brings about. What is to wait longer was written down before the wall clock
+/// was set back, and is due.
+const WAITS_AT_MOST: Span = Span::MINUTE.times(10);
+
 /// A receiver's (`?1`) pending messages, each with whether it waits behind an older one of its group. Told out of order,
 /// an end before its beginning would open an incident that nobody ends. A message that failed thirty times, which takes
 /// an hour or more, keeps no other back: perhaps it is what it holds that the receiver cannot take.
@@ -62,13 +66,17 @@ const IN_TURN: &str = "in_turn AS (
     PARTITION BY group_key ORDER BY created_at_ms, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS behind
   FROM outbox WHERE state = 'pending' AND receiver = ?1)";
 
-/// Writes a message that was decided. A message that is there already (a replayed decision) stays as it is.
+/// Writes a message that was decided. A message that is there already (a replayed decision) stays as it is. In its group it
+/// comes after all that wait, even where the wall clock was set back or stands still: they are told in the order of their
+/// time.
 pub(super) fn insert(db: &Transaction<'_>, message: &Message, now: Timestamp) -> rusqlite::Result<()> {
     let id = message.id.to_string();
     let new = db
         .prepare_cached(
             "INSERT INTO outbox (id, receiver, group_key, status, occasion, created_at_ms, state, attempts, fallback,
-             next_at_ms, message) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', 0, 0, ?6, ?7) ON CONFLICT DO NOTHING",
+             next_at_ms, message) VALUES (?1, ?2, ?3, ?4, ?5, max(?6, coalesce((SELECT max(created_at_ms) + 1 FROM outbox
+             WHERE state = 'pending' AND receiver = ?2 AND group_key = ?3), ?6)), 'pending', 0, 0, ?6, ?7)
+             ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             id,
@@ -128,14 +136,15 @@ impl Ledger {
                SELECT id, created_at_ms, status = 'firing' AND EXISTS (SELECT 1 FROM outbox_alerts JOIN alerts
                    ON alerts.id = outbox_alerts.alert_id
                    WHERE outbox_alerts.message = in_turn.id AND alerts.severity = 'critical') AS worst
-               FROM in_turn WHERE NOT behind AND next_at_ms <= ?2
+               FROM in_turn WHERE NOT behind AND (next_at_ms <= ?2 OR next_at_ms > ?4)
                ORDER BY worst DESC, created_at_ms, id LIMIT ?3)
              SELECT id, message, outbox.created_at_ms, attempts, fallback FROM first JOIN outbox USING (id)
              ORDER BY worst DESC, first.created_at_ms, id"
         );
+        let beyond = now.plus(WAITS_AT_MOST);
         self.db
             .prepare_cached(&select)?
-            .query_map(params![receiver, now.as_millis(), most as i64], |row| {
+            .query_map(params![receiver, now.as_millis(), most as i64, beyond.as_millis()], |row| {
                 Ok(DueRow {
                     id: row.get(0)?,
                     text: row.get(1)?,
@@ -324,6 +333,23 @@ mod tests {
         assert_eq!(ledger.outbox_counts().unwrap(), [("ops".to_owned(), (5, 0))].into());
     }
 
+    #[test]
+    fn a_wall_clock_that_is_set_back_keeps_no_message_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let tomorrow = Timestamp::from_millis(86_400_000);
+        let told = message(&crossing(1, "critical", State::Firing));
+        insert_all(&mut ledger, std::slice::from_ref(&told), tomorrow);
+        assert_eq!(ledger.due("ops", Timestamp::from_millis(0), 10).unwrap().len(), 1);
+        // A pause that is asked for is kept.
+        let at = Timestamp::from_millis(600_000);
+        let outcome = Outcome::Retry { at, class: "rate_limited".to_owned(), detail: String::new() };
+        ledger.settle(&told.id.to_string(), &outcome, tomorrow).unwrap();
+        assert_eq!(ledger.due("ops", Timestamp::from_millis(1), 10).unwrap(), []);
+        assert_eq!(ledger.due("ops", at, 10).unwrap().len(), 1);
+    }
+
     fn insert_all(ledger: &mut Ledger, messages: &[Message], now: Timestamp) {
         let commit = Commit { messages, ..Commit::at(now) };
         ledger.commit(commit).unwrap();
@@ -363,6 +389,26 @@ mod tests {
         assert_eq!(order(&mut ledger, now), [2], "thirty failures are enough");
         ledger.settle(&first, &Outcome::Delivered, now).unwrap();
         assert_eq!(order(&mut ledger, now), [2]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_or_stands_still_does_not_turn_the_order_of_a_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
+        let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
+        let start = Timestamp::from_millis(1_790_863_500_000);
+        let group = |id, state| Message { group_key: "g".to_owned(), ..message(&crossing(id, "critical", state)) };
+        insert_all(&mut ledger, &[group(9, State::Firing)], start);
+        insert_all(&mut ledger, &[group(5, State::Resolved), group(7, State::Firing)], start.minus(Span::HOUR));
+        insert_all(&mut ledger, &[group(1, State::Resolved)], start);
+        // All of them are due at once, and none waits for the time that the clock showed before.
+        assert_eq!(ledger.next_due("ops").unwrap(), Some(start));
+        let mut told = Vec::new();
+        while let Some(due) = ledger.due("ops", start, 1).unwrap().pop() {
+            told.push(due.message.id.0);
+            ledger.settle(&due.message.id.to_string(), &Outcome::Delivered, start).unwrap();
+        }
+        assert_eq!(told, [9, 5, 7, 1]);
     }
 
     #[test]

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::questions::questions;
 use super::world::world;
-use crate::broker::skipped;
 use crate::docs::{blocks, read, root};
 use crate::sql::extension;
+use crate::world::real::skipped;
 
 /// Functions that a client has only with the extension.
 const FUNCTIONS: [&str; 3] = ["hdr_", "conf_", "wilson_"];

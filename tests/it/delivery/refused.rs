@@ -34,7 +34,7 @@ fn what_is_refused_for_good_is_a_dead_letter_that_people_see_and_other_receivers
         &format!(
             "receivers:\n{}{}{}{}route: {{ receiver: [mail, refusing, strict, well], group_wait: 0s, group_interval: 0s }}\n\
              dead_letters: well\n",
-            email("mail", &mail),
+            email("mail", mail.addr()),
             webhook("refusing", refusing.addr()),
             webhook("strict", strict.addr()),
             webhook("well", well.addr()),

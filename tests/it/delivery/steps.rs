@@ -54,7 +54,7 @@ impl Stopping {
 
     fn configuration(&self) -> String {
         configuration(&match self {
-            Self::Mail(server) => email("r", server),
+            Self::Mail(server) => email("r", server.addr()),
             Self::Hook(server) => webhook("r", server.addr()),
         })
     }

@@ -45,7 +45,7 @@ fn after_an_outage_everything_arrives_the_worst_first_and_who_is_well_never_wait
             "receivers:\n{}{}{}route: {{ receiver: [mail, away, well], group_wait: 0s, group_interval: 0s }}
 digest_over: 500
 ",
-            email("mail", &mail),
+            email("mail", mail.addr()),
             webhook("away", away.address),
             webhook("well", well.addr()),
         ),

@@ -16,9 +16,9 @@ use shewhart::engine::route::{Message, Note, Occasion};
 use shewhart::engine::units::Span;
 
 use super::{crossing, message};
-use crate::broker::skipped;
 use crate::daemon::{PATIENCE, Reserved};
 use crate::fake_http::{FakeHttp, Reply};
+use crate::world::real::skipped;
 
 /// Where Debian's package puts it.
 const BINARY: &str = "/usr/bin/prometheus-alertmanager";

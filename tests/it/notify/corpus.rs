@@ -24,8 +24,8 @@ use shewhart::engine::text::clean;
 
 use super::sinks::{ACCEPTED, OK, receivers};
 use super::{account, attempt, crossing, message, poisoned, strict, texts};
-use crate::broker::skipped;
 use crate::fake_http::FakeHttp;
+use crate::world::real::skipped;
 
 /// The strings of fixtures/hostile/strings.json.
 pub(super) fn strings() -> Vec<String> {

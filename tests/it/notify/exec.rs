@@ -187,7 +187,7 @@ fn commands_are_off_until_the_configuration_says_otherwise() {
 #[test]
 fn the_rollback_hook_of_the_manual_asks_once_an_incident() {
     if !Path::new("/usr/bin/python3").exists() {
-        crate::broker::skipped("the rollback hook of the manual", "/usr/bin/python3 is missing");
+        crate::world::real::skipped("the rollback hook of the manual", "/usr/bin/python3 is missing");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

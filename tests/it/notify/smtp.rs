@@ -17,8 +17,8 @@ use shewhart::edge::notify::{
 use shewhart::engine::route::Message;
 
 use super::{attempt, crossing, firing, message, resolved};
-use crate::broker::skipped;
 use crate::docs::root;
+use crate::world::real::skipped;
 
 const PASSWORD: &str = "correct horse";
 

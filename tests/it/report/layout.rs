@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::super::analyst::world;
-use super::super::broker::skipped;
 use super::odd::hostile;
 use super::page;
+use crate::world::real::skipped;
 use shewhart::edge::notify::html::escape;
 
 /// Looks at every picture that is shown, and at every element of the page.

@@ -8,25 +8,34 @@ const VERSION: u8 = 7;
 
 /// Why bytes are not a state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BlobError {
+pub enum BlobError {
+    /// There is not even a version and a checksum.
     #[error("{0} bytes are too few")]
     Short(usize),
+    /// It was written by another shewhart.
     #[error("version {0}, this shewhart reads {VERSION}")]
     Version(u8),
+    /// A byte changed since.
     #[error("the checksum does not match")]
     Checksum,
+    /// They are whole, and no state of this kind.
     #[error("{0}")]
     Content(String),
 }
 
-pub(super) fn encode(state: &impl Serialize) -> Vec<u8> {
+/// The bytes of a state.
+pub fn encode(state: &impl Serialize) -> Vec<u8> {
     let mut bytes = postcard::to_extend(state, vec![VERSION]).expect("states hold no type that postcard cannot write");
     let crc = crc32fast::hash(&bytes);
     bytes.extend(crc.to_le_bytes());
     bytes
 }
 
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BlobError> {
+/// The state that was written as these bytes.
+///
+/// # Errors
+/// Why they are none.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BlobError> {
     let (body, crc) = bytes.split_last_chunk::<4>().ok_or(BlobError::Short(bytes.len()))?;
     let (version, content) = body.split_first().ok_or(BlobError::Short(bytes.len()))?;
     if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
