@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use shewhart::engine::memory::Memory;
 use shewhart::engine::rule::{RuleSet, Source, compile};
-use shewhart::engine::units::{Offset, Partition, Timestamp};
+use shewhart::engine::units::{Offset, Partition};
 use shewhart::engine::{Engine, Group, Input, Settings};
 
 const HOSTILE: u64 = 10_000_000;

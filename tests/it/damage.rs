@@ -1,6 +1,6 @@
 //! What a daemon makes of a database that is damaged, another's, or from before.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+#![expect(clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,13 +44,14 @@ fn of_another_version(state: &[u8]) -> Vec<u8> {
     body
 }
 
+/// From a state to what is left of it.
+type Damage = fn(&[u8]) -> Vec<u8>;
+
 /// The ways in which a state can be damaged.
-fn damages() -> BTreeMap<&'static str, fn(&[u8]) -> Vec<u8>> {
+fn damages() -> BTreeMap<&'static str, Damage> {
+    let torn: Damage = |s| [&s[..s.len() / 2], &vec![0; s.len() - s.len() / 2][..]].concat();
     BTreeMap::from([
-        (
-            "torn",
-            (|s: &[u8]| [&s[..s.len() / 2], &vec![0; s.len() - s.len() / 2][..]].concat()) as fn(&[u8]) -> Vec<u8>,
-        ),
+        ("torn", torn),
         ("truncated", |s: &[u8]| s[..s.len() / 2].to_vec()),
         ("bit-flipped", |s: &[u8]| {
             let mut s = s.to_vec();
@@ -193,6 +194,9 @@ fn refuses(place: &Place, damage: &str, words: &[&str]) {
     }
 }
 
+/// What is done to a file of pages of that size.
+type OfFile = fn(&mut Vec<u8>, usize);
+
 #[test]
 fn a_damaged_file_is_refused_with_the_ways_out_and_never_written() {
     let broker = MockBroker::start(TOPIC, 1).unwrap();
@@ -205,7 +209,7 @@ fn a_damaged_file_is_refused_with_the_ways_out_and_never_written() {
     drop(db);
     let whole = fs::read(place.database()).unwrap();
     let page = 4_096;
-    let damages: [(&str, fn(&mut Vec<u8>, usize)); 4] = [
+    let damages: [(&str, OfFile); 4] = [
         ("the header", |file, _| file[..64].fill(0x5a)),
         ("pages of the middle", |file, page| {
             let middle = file.len() / page / 2;

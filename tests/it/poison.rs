@@ -17,16 +17,14 @@ const DEATHS: u32 = 3 + 1;
 /// A topic with poison in the middle, which is no event: nobody is to count it. How many records, and where it lies.
 fn poisoned(broker: &MockBroker, records: usize) -> (u64, String) {
     let settings = ProducerSettings::new(broker.bootstrap()).with("compression.type", "gzip");
-    let events = brief(11);
-    let send = |events: &[_]| {
-        let feeder = Feeder::start(vec![settings.clone()], events.to_vec());
-        feeder.finish()
-    };
-    let mut sent = send(events.get(..records / 2).unwrap());
+    let mut before: Vec<_> = brief(11).into_iter().take(records).collect();
+    let after = before.split_off(records / 2);
+    let feed = |events| Feeder::start(vec![settings.clone()], events).finish();
+    let mut sent = feed(before);
     let producer = Producer::new(&settings).unwrap();
     producer.send(&Outgoing::new(TOPIC, "poison", b"BOOM")).unwrap();
     sent += producer.flush(Duration::from_secs(30)).unwrap();
-    sent += send(events.get(records / 2..records).unwrap());
+    sent += feed(after);
     (sent, "why = 'poison' AND payload = CAST('BOOM' AS BLOB)".to_owned())
 }
 
@@ -35,7 +33,7 @@ fn place(broker: &MockBroker, group: &'static str, failpoints: &str) -> Place {
     place.group = group;
     place.environment = vec![("SHEWHART_FAILPOINTS", failpoints.to_owned())];
     // Whoever takes over from a dead process need not wait for its session.
-    place.kafka = "  instance_id: one\n".to_owned();
+    "  instance_id: one\n".clone_into(&mut place.kafka);
     place
 }
 

@@ -26,7 +26,7 @@ fn the_watchdog_is_fed_by_rounds_of_the_loop_and_by_nothing_else() {
     let mut place = Place::new(broker.bootstrap(), TOPIC);
     let path = place.path().join("systemd");
     let systemd = UnixDatagram::bind(&path).unwrap();
-    systemd.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     place.environment = vec![
         ("NOTIFY_SOCKET", path.display().to_string()),
         ("SHEWHART_FAILPOINTS", format!("batch-taken:sleep={}", STUCK.as_millis())),
@@ -50,7 +50,7 @@ fn the_watchdog_is_fed_by_rounds_of_the_loop_and_by_nothing_else() {
         }
         assert!(daemon.runs());
     }
-    assert!(longest >= STUCK - Duration::from_millis(500), "{longest:?}");
+    assert!(longest >= STUCK / 8 * 7, "{longest:?}");
     let records = feeder.finish();
     place.wait_for_end(&mut daemon, records);
     place.stop(daemon);
@@ -101,7 +101,7 @@ fn a_log_that_nobody_reads_or_takes_holds_nothing_up_and_is_counted() {
     feeder.allow(4_000);
     let (reader, mut writer) = std::io::pipe().unwrap();
     // As much as a pipe holds.
-    writer.write_all(&[b'\n'; 16 << 12]).unwrap();
+    writer.write_all(&vec![b'\n'; 16 << 12]).unwrap();
     let mut command = Command::new("env");
     command.stderr(writer);
     let mut child = started(&place, command);
