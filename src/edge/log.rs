@@ -1,8 +1,8 @@
 //! The log, which goes to standard error and never holds the daemon up: a line that nobody takes is dropped and counted.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing_subscriber::EnvFilter;
@@ -56,7 +56,7 @@ impl Write for Standard {
     /// Takes a line whole, and says so whatever comes of it: there is nobody to tell.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         static TURN: Mutex<u64> = Mutex::new(0);
-        let Ok(mut told) = TURN.lock() else { return Ok(line.len()) };
+        let mut told = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let lost = dropped() - *told;
         let head = if lost > 0 {
             format!("{{\"level\":\"WARN\",\"message\":\"{lost} lines of the log were lost\"}}\n")

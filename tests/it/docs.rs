@@ -237,7 +237,7 @@ fn every_link_leads_somewhere() {
 #[test]
 fn every_metric_is_explained_and_every_explained_metric_exists() {
     // The budget's metric is shown where there is a budget.
-    let snapshot = Snapshot { budget_per_week: Some(1.0), ..Snapshot::default() };
+    let snapshot = Snapshot { budget_per_week: Some(1.0), disk_free: Some(0.5), ..Snapshot::default() };
     let shown = metrics(&snapshot, Exposition::Text);
     let types = shown.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let real: BTreeSet<String> = types.map(|line| line.split(' ').next().unwrap().to_owned()).collect();

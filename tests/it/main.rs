@@ -40,6 +40,7 @@ mod upgrade;
 mod verdicts;
 mod volume;
 mod walkthrough;
+#[expect(dead_code, reason = "shared with tests/torture, which uses the rest")]
 #[path = "../world/mod.rs"]
 mod world;
 

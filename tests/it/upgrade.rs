@@ -114,6 +114,7 @@ fn newer_files_and_those_from_before_the_promise_are_refused_and_left_alone() {
 #[test]
 fn killed_at_any_step_of_a_take_over_a_file_is_of_the_old_version_or_the_new_one() {
     let mut place = Place::new("127.0.0.1:9", "replay");
+    place.more.push_str("group_by: [ agent ]\n");
     let all = [("schema-5.db.zst", 5, 7), ("schema-6.db.zst", 6, 2)];
     for (name, version, steps) in all {
         drop(std::fs::remove_dir_all(&place.data));

@@ -3,7 +3,6 @@
 //! `cargo test --test sim` runs the crash model, 1,000 seeds, every seed of `seeds.txt`, and every wrong store until it is
 //! noticed. `-- --seeds N [--first S] [--steps N]` runs others, `-- --seed S --trace` shows one. docs/simulation.md says more.
 #![expect(clippy::print_stdout, reason = "what was found is printed")]
-#![expect(clippy::expect_used, reason = "a fault of the simulation's own may end it")]
 
 mod cells;
 mod chance;
@@ -50,7 +49,7 @@ fn asked() -> Result<Asked, String> {
     while let Some(argument) = arguments.next() {
         let mut number = || {
             let word = arguments.next().unwrap_or_default();
-            word.parse().map_err(|_| format!("{argument} takes a whole number, not `{word}`"))
+            word.parse().map_err(|error| format!("{argument} takes a whole number, not `{word}`: {error}"))
         };
         match argument.as_str() {
             "--seeds" => (asked.seeds, asked.own) = (number()?, true),

@@ -177,7 +177,7 @@ pub(crate) struct World<'w> {
     pub(crate) daemon: Daemon,
     pub(crate) receivers: Receivers,
     armed: Option<Crash>,
-    /// When an alert last changed.
+    /// When something last happened that routes may gather: an alert changed, or a silence was in force.
     pub(crate) crossed_at: i64,
     pub(crate) count: Count,
     trace: Option<String>,
@@ -487,7 +487,9 @@ impl<'w> World<'w> {
                 }
             }
             Variant::LostMessages if kept && (gone || self.chance.happens(200)) => {
-                messages.iter().for_each(|message| self.image.outbox.lose(message.id));
+                for message in messages {
+                    self.image.outbox.lose(message.id);
+                }
             }
             Variant::NotSynced if self.count.commits.is_multiple_of(8) => self.synced = self.image.clone(),
             Variant::LateImage => {

@@ -16,6 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use shewhart::edge::clock;
 
 use super::daemon::PATIENCE;
+use super::proxy::Proxy;
 
 /// The version in `pom.xml`.
 const VERSION: &str = "4.2.0";
@@ -48,6 +49,8 @@ pub(crate) struct Broker {
     bootstrap: String,
     doors: Vec<String>,
     replicas: i32,
+    /// The line that clients of a single node take.
+    pub(crate) line: Proxy,
     jars: PathBuf,
     /// From the start of the JVM to the first answer.
     pub(crate) startup: Duration,
@@ -86,6 +89,7 @@ impl Broker {
         let jars = jars()?;
         let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
         let all: Vec<[u16; 3]> = (0..count).map(|_| ports()).collect();
+        let line = Proxy::before(([127, 0, 0, 1], all[0][2]).into());
         let extra: Vec<u16> = doors.iter().map(|_| ports()[0]).collect();
         let voters: Vec<String> =
             (1..).zip(&all).map(|(node, [ctrl, ..])| format!("{node}@127.0.0.1:{ctrl}")).collect();
@@ -94,7 +98,8 @@ impl Broker {
         for (at, ports) in all.iter().enumerate() {
             let home = dir.path().join(at.to_string());
             fs::create_dir(&home).map_err(|error| error.to_string())?;
-            let mut properties = node_properties(at + 1, ports, &home)?;
+            let advertised = if count == 1 { line.address().port() } else { ports[2] };
+            let mut properties = node_properties(at + 1, ports, advertised, &home)?;
             if count > 1 {
                 properties = properties.replace("controller.quorum.bootstrap.servers", "#");
                 properties.push_str(OF_THREE);
@@ -116,11 +121,15 @@ impl Broker {
             nodes.push(Node { child: spawn(&jars, &config, &log)?, config, log });
         }
         let address = |port: &u16| format!("127.0.0.1:{port}");
-        let bootstrap: Vec<String> = all.iter().map(|[_, _, real]| address(real)).collect();
+        let bootstrap = match all.as_slice() {
+            [_] => vec![line.address().to_string()],
+            all => all.iter().map(|[_, _, real]| address(real)).collect(),
+        };
         let mut broker = Self {
             nodes,
             bootstrap: bootstrap.join(","),
             doors: extra.iter().map(address).collect(),
+            line,
             replicas: i32::try_from(count).map_err(|error| error.to_string())?,
             jars,
             startup: Duration::ZERO,
@@ -254,14 +263,14 @@ impl Drop for Broker {
     }
 }
 
-fn node_properties(id: usize, [ctrl, int, real]: &[u16; 3], home: &Path) -> Result<String, String> {
+fn node_properties(id: usize, [ctrl, int, real]: &[u16; 3], advertised: u16, home: &Path) -> Result<String, String> {
     let text = fs::read_to_string(folder().join("server.properties")).map_err(|error| error.to_string())?;
     Ok(text
         .replace("node.id=1", &format!("node.id={id}"))
         .replace("@CTRL@", &ctrl.to_string())
         .replace("@INT@", &int.to_string())
         .replace("@REAL@", &real.to_string())
-        .replace("@PROXY@", &real.to_string())
+        .replace("@PROXY@", &advertised.to_string())
         .replace("@DATA@", &home.join("data").display().to_string()))
 }
 

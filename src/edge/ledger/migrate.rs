@@ -36,14 +36,13 @@ impl Ledger {
         }
         let run = |db: &mut Connection| -> rusqlite::Result<()> {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            match version {
-                0 => transaction.execute_batch(&tables())?,
-                _ => {
-                    if version < 6 {
-                        days_and_sketches(&transaction)?;
-                    }
-                    deaths(&transaction)?;
+            if version == 0 {
+                transaction.execute_batch(&tables())?;
+            } else {
+                if version < 6 {
+                    days_and_sketches(&transaction)?;
                 }
+                deaths(&transaction)?;
             }
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             transaction.commit()

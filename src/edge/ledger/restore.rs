@@ -35,6 +35,9 @@ pub struct PartitionState {
     pub recent: Vec<Op>,
 }
 
+/// What a stream remembers, with the baseline that its charts are drawn against.
+type State = (Memory, Option<Box<Baseline>>);
+
 struct StreamRow {
     index: u32,
     labels: String,
@@ -156,8 +159,8 @@ impl Ledger {
         memory: &[u8],
         (baseline, provisional): (Option<String>, Option<Vec<u8>>),
         labels: &BTreeMap<String, String>,
-    ) -> Result<Option<(Memory, Option<Box<Baseline>>)>, LedgerError> {
-        let read = || -> Result<(Memory, Option<Box<Baseline>>), LedgerError> {
+    ) -> Result<Option<State>, LedgerError> {
+        let read = || -> Result<State, LedgerError> {
             let memory = self.read("memory", memory)?;
             let baseline = baseline.map(|id| self.restore_baseline(id, provisional, labels)).transpose()?;
             Ok((memory, baseline.flatten()))

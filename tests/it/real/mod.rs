@@ -13,6 +13,7 @@ use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::ProducerSettings;
 
 use crate::world::daemon::{Daemon, Place};
+use crate::world::proxy::Weather;
 use crate::world::real::Broker;
 use crate::world::state::Left;
 use crate::world::workload::{Feeder, TOPIC, brief};
@@ -80,6 +81,24 @@ fn a_broker_that_freezes_is_waited_for() {
         // Beyond the group's session of four seconds, the second time.
         clock::sleep(Duration::from_secs(if third == 1 { 2 } else { 8 }));
         broker.signal(0, "CONT");
+    });
+}
+
+#[test]
+fn a_line_to_the_broker_that_is_cut_half_open_narrow_or_late_costs_the_daemon_nothing() {
+    let Some(mut broker) = Broker::start() else { return };
+    broker.create_topic(TOPIC, 3);
+    ends_as_in_peace(&mut broker, |broker, third| {
+        let bad = [
+            [Weather::CutAfter(20_000), Weather::HalfOpen],
+            [Weather::Narrow(8_000), Weather::Reset],
+            [Weather::Late(Duration::from_millis(200)), Weather::Closed],
+        ];
+        for weather in bad.iter().skip(third - 1).take(2).flatten() {
+            broker.line.turn(*weather);
+            clock::sleep(Duration::from_secs(4));
+        }
+        broker.line.turn(Weather::Fair);
     });
 }
 
