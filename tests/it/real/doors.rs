@@ -71,8 +71,8 @@ fn guest(address: &str, group: &'static str, authority: &str, password: &str) ->
 /// Hundredths of a second that a process has spent.
 fn spent(daemon: &Daemon) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    [11, 12].iter().map(|at| fields[*at].parse::<u64>().unwrap()).sum()
+    let fields = stat.rsplit(") ").next().unwrap().split(' ');
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
 #[test]

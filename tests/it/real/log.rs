@@ -14,7 +14,7 @@ use super::*;
 fn transact(broker: &Broker, id: &str, records: &[(String, String)], commit: bool) {
     let producer: ThreadedProducer<_> =
         ClientConfig::new().set("bootstrap.servers", broker.bootstrap()).set("transactional.id", id).create().unwrap();
-    let patience = Duration::from_secs(60);
+    let patience = Duration::from_mins(1);
     producer.init_transactions(patience).unwrap();
     producer.begin_transaction().unwrap();
     for (agent, json) in records {
@@ -74,7 +74,7 @@ fn rot(broker: &Broker) {
     let segment = broker.segments(TOPIC, 0).into_iter().max_by_key(size).unwrap();
     let mut bytes = fs::read(&segment).unwrap();
     let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x40;
+    bytes.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 0x40);
     fs::write(&segment, bytes).unwrap();
 }
 

@@ -24,7 +24,7 @@ const SEED: u64 = 20_261_127;
 fn place(brokers: &str, group: &'static str) -> Place {
     let mut place = Place::new(brokers, TOPIC);
     place.group = group;
-    place.kafka = "    topic.metadata.refresh.interval.ms: \"1000\"\n  instance_id: one\n".to_owned();
+    "    topic.metadata.refresh.interval.ms: \"1000\"\n  instance_id: one\n".clone_into(&mut place.kafka);
     place
 }
 
