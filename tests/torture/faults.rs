@@ -64,7 +64,6 @@ const UPGRADE: &str = "tests/it/upgrade.rs";
 const GROUP: &str = "tests/it/real/group.rs";
 const LOG: &str = "tests/it/real/log.rs";
 const REALLY: &str = "tests/it/real/mod.rs";
-const REAL: &str = "it needs a real broker that can be disturbed";
 const LATER: &str = "no test yet";
 
 /// All of them.
@@ -167,7 +166,11 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault("F30", "one of three brokers away or slow", here(5, 20, 5, brokers::one_of_three)),
     fault("F31", "leaders move every two seconds", here(10, 60, 20, brokers::moving_leaders)),
     fault("F32", "fetches are refused", here(5, 40, 10, brokers::refused_fetches)),
-    fault("F33", "the line to the broker is cut, half open, narrow", not(REAL)),
+    fault(
+        "F33",
+        "the line to the broker is cut, half open, narrow",
+        tests(&[(REALLY, &["a_line_to_the_broker_that_is_cut_half_open_narrow_or_late_costs_the_daemon_nothing"])]),
+    ),
     fault(
         "F34",
         "a batch that rotted on the broker's disk",

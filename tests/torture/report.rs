@@ -11,6 +11,9 @@ use shewhart::edge::clock;
 use crate::faults::{FAULTS, Proof};
 use crate::run::{Outcome, Wish};
 
+/// Where the table begins in a page; it goes to the page's end.
+const HEADING: &str = "## Every fault";
+
 /// What there is.
 pub(crate) fn list() {
     for fault in FAULTS {
@@ -79,7 +82,10 @@ pub(crate) fn print(wish: &Wish, outcomes: &[Outcome]) {
     let failed: Vec<&str> = here.iter().filter(|o| !o.is_well()).map(|o| o.fault.id).collect();
     println!("{} faults tried, {} failed {}", here.len(), failed.len(), failed.join(" "));
     if let Some(path) = &wish.write {
-        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(path), table).expect("a file to write");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let page = fs::read_to_string(&path).unwrap_or_default();
+        let before = page.split(HEADING).next().unwrap_or_default();
+        fs::write(path, before.to_owned() + &table).expect("a file to write");
     }
 }
 
@@ -87,7 +93,7 @@ fn table(wish: &Wish, outcomes: &[Outcome]) -> String {
     let (day, command) = (clock::now().to_string(), wish.command.trim_end().trim_end_matches(" --"));
     let day = day.split('T').next().unwrap_or_default();
     let mut text = format!(
-        "# Faults\n\nWritten on {day} by `{command}`, in a build with debug assertions.\n\n\
+        "{HEADING}\n\nWritten on {day} by `{command}`, in a build with debug assertions.\n\n\
          | fault | | runs | result | command |\n| --- | --- | --- | --- | --- |\n"
     );
     for outcome in outcomes {
