@@ -495,6 +495,21 @@ mod tests {
     }
 
     #[test]
+    fn a_network_address_is_refused() {
+        for address in ["127.0.0.1:9464", "127.9.9.9:0", "[::1]:80", "off", ""] {
+            assert_eq!(faults(&format!("{{ listen: \"{address}\" }}")), [""; 0], "{address}");
+        }
+        for address in ["0.0.0.0:9464", "[::]:80", "10.0.0.3:80", "192.168.1.1:80", "[::ffff:127.0.0.1]:80"] {
+            let found = faults(&format!("{{ listen: \"{address}\" }}"));
+            assert!(found.len() == 1 && found[0].contains("only loopback addresses"), "{address}: {found:?}");
+        }
+        for address in ["localhost:80", ":80", "127.0.0.1", "127.1:80"] {
+            let found = faults(&format!("{{ listen: \"{address}\" }}"));
+            assert!(found.len() == 1 && found[0].contains("expected ADDRESS:PORT"), "{address}: {found:?}");
+        }
+    }
+
+    #[test]
     fn a_host_is_a_name_alone() {
         assert_eq!(faults("{ hosts: [watch.example.org, Watch_1, xn--bcher-kva.example] }"), [""; 0]);
         for host in ["watch.example.org:443", "https://watch.example.org", "*.example.org", "a b", "", "b\u{fc}cher"] {

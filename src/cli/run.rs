@@ -12,6 +12,10 @@ use crate::edge::{self, Control, log};
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     log::set_up();
+    if rustix::process::geteuid().is_root() {
+        // No refusal: in a container root may be nobody outside.
+        tracing::warn!("running as root, which nothing here needs: whoever takes over this process has the machine");
+    }
     let mut config = Config::load(&args.config)?;
     if let Some(folder) = &args.mail_dir {
         config.add_mail_dir(folder);

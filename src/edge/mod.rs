@@ -123,7 +123,11 @@ pub fn run(config: Config, started: impl FnOnce(Control, Arc<Board>)) -> Result<
         access: config.access.clone(),
         asks: send.clone(),
     };
-    let places = http::Places { address: config.listen, socket: Some(socket_beside(&config.database())) };
+    let places = http::Places {
+        address: config.listen,
+        socket: Some(socket_beside(&config.database())),
+        limits: http::Limits::default(),
+    };
     let doing = || format!("listening on {} (http.listen)", config.listen.map(|a| a.to_string()).unwrap_or_default());
     let bound = http::serve(&places, api).map_err(|source| EdgeError::System { doing: doing(), source })?;
     if let Some(bound) = bound {

@@ -14,7 +14,7 @@ pub(super) fn tell(effects: &[(Partition, Effect)]) {
         match effect {
             Effect::Crossed(crossing) => tracing::info!(
                 alert = crossing.alert,
-                stream = ?crossing.labels.get("agent"),
+                stream = crossing.labels.get("agent").map(String::as_str),
                 from = crossing.from.as_str(),
                 to = crossing.to.as_str(),
                 reason = crossing.reason.as_str(),

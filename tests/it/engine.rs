@@ -22,7 +22,7 @@ fn rules(text: &str) -> Arc<RuleSet> {
     Arc::new(compiled.rules.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics)))
 }
 
-fn shipped() -> Arc<RuleSet> {
+pub(crate) fn shipped() -> Arc<RuleSet> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
     Arc::new(compile(&shewhart::edge::reload::read(&[folder]).unwrap()).rules.unwrap())
 }

@@ -1,6 +1,7 @@
 //! Reading from Kafka: the mock broker for what it can do, a real one for the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -454,10 +455,16 @@ fn properties_that_would_break_a_promise_are_refused_by_name() {
 fn secrets_come_from_files_and_stay_out_of_messages() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("password");
-    std::fs::write(&path, "canary-7h3x\n").unwrap();
+    crate::world::secrets::write_secret(&path, "canary-7h3x\n");
     let mut settings = settings("localhost:9092");
     settings.properties_files.insert("sasl.password".to_owned(), path.clone());
     assert_eq!(settings.check(), Ok(()));
+    for mode in [0o644, 0o640, 0o604, 0o660] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let text = settings.check().unwrap_err().to_string();
+        assert!(text.contains("sasl.password") && text.contains("chmod 600"), "{mode:o}: {text}");
+    }
+    crate::world::secrets::write_secret(&path, "canary-7h3x\n");
     settings.properties_files.insert("no.such.property".to_owned(), path.clone());
     let text = settings.check().unwrap_err().to_string();
     assert!(text.contains("no.such.property") && !text.contains("canary-7h3x"), "{text}");

@@ -13,7 +13,7 @@ mod webhook;
 
 use std::collections::BTreeMap;
 
-pub(crate) use corpus::read_back;
+pub(crate) use corpus::{read_back, strings};
 use shewhart::edge::notify::Attempt;
 use shewhart::engine::alert::{Account, Crossing, Id, Reason, State};
 use shewhart::engine::around::{Around, Aspect, Beside, Course, CoursePoint, How, Kitagawa, Release, Standing};

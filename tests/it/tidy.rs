@@ -255,14 +255,36 @@ fn nothing_unwraps_outside_tests() {
     }
 }
 
-/// SQLite calls the extension by C's conventions; nothing else lifts the lint.
+/// SQLite calls the extension by C's conventions. The daemon is built without it, and then the compiler takes no exception.
 #[test]
 fn one_file_is_unsafe() {
     let lint = concat!("unsafe", "_code");
     assert!(read("Cargo.toml").contains(&format!("{lint} = \"deny\"")));
+    let forbidden = format!("#![cfg_attr(not(feature = \"extension\"), forbid({lint}))]\n");
+    assert!(read("src/lib.rs").contains(&forbidden) && read("src/main.rs").contains(&format!("#![forbid({lint})]\n")));
+    let known = ["src/lib.rs", "src/main.rs", "src/sql/extension.rs"];
     for path in files("src", ".rs").into_iter().chain(files("tests", ".rs")).chain(files("benches", ".rs")) {
-        assert_eq!(read(&path).contains(lint), path == "src/sql/extension.rs", "{path}");
+        assert_eq!(read(&path).contains(lint), known.contains(&path.as_str()), "{path}");
     }
+}
+
+/// What is marked as safe in the report is its style and its pictures, which `markup::escape` has been through.
+#[test]
+fn pages_are_escaped_throughout() {
+    let mut marked = BTreeSet::new();
+    for path in files("src", ".html").into_iter().chain(sources()) {
+        let text = read(&path);
+        let marks = text.match_indices("|safe").filter_map(|(at, _)| text[..at].rsplit("{{ ").next());
+        marked.extend(marks.map(|name| format!("{path} {name}")));
+        for word in [concat!("inner", "HTML"), concat!("from_safe", "_string")] {
+            assert!(!text.contains(word), "{path} holds {word}");
+        }
+    }
+    let page = "src/edge/report/page.html";
+    assert_eq!(
+        marked.into_iter().collect::<Vec<_>>(),
+        ["one.narrow", "one.wide", "style"].map(|n| format!("{page} {n}"))
+    );
 }
 
 #[test]

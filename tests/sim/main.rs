@@ -1,6 +1,6 @@
 //! Deterministic simulation of the two machines: clock, broker, disk and receivers are simulated, and a seed is a whole run.
 //!
-//! `cargo test --test sim` runs the crash model, 1,000 seeds, every seed of `seeds.txt`, and every wrong store until it is
+//! `cargo test --test sim` runs the crash model, 1,000 seeds, every seed of `seeds.txt`, and every wrong store, which must be
 //! noticed. `-- --seeds N [--first S] [--steps N]` runs others, `-- --seed S --trace` shows one. docs/simulation.md says more.
 #![expect(clippy::print_stdout, reason = "what was found is printed")]
 
@@ -26,7 +26,7 @@ const SEEDS: u64 = 1_000;
 /// Steps of a seed while faults go on.
 const STEPS: u64 = 150;
 /// Seeds in which each wrong store must be noticed.
-const WRONG_SEEDS: u64 = 100;
+const WRONG_SEEDS: u64 = 30;
 /// Seeds that are run twice, and must give the same trace.
 const TWICE: u64 = 5;
 

@@ -41,7 +41,7 @@ pub(crate) fn all(stage: &Stage, oracle: &Left, sent: u64, trial: &mut Trial) {
     positions(place, stage.broker.bootstrap());
     // Each change of state is told to every receiver, not to one of them.
     for receiver in ["mail", "hook", "post"] {
-        let sql = "SELECT count(DISTINCT notice) FROM outbox_alerts JOIN outbox ON message = outbox.id";
+        let sql = "SELECT count(DISTINCT notice) FROM outbox_alerts a JOIN outbox o ON a.message = o.id";
         let told = place.ask(&format!("{sql} WHERE receiver = '{receiver}'"));
         assert_eq!(told, Some(oracle.notices.len() as i64), "notices for {receiver}");
     }

@@ -121,7 +121,7 @@ pub(crate) fn rule_gone(trial: &mut Trial) {
 
 /// A silence or an acknowledgement is answered with yes, and the daemon is killed at once.
 pub(crate) fn yes_and_killed(trial: &mut Trial) {
-    const TOKEN: &str = "Authorization: Bearer canary-token-0123456789\r\n";
+    const TOKEN: &str = "Authorization: Bearer canary-7h3x-token-0123456789\r\n";
     assert!(TOKEN.contains(CANARY));
     let mut stage = Stage::for_a_fleet(Receivers::willing());
     let mut fleet = Fleet::new(stage.broker.bootstrap());

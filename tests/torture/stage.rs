@@ -119,7 +119,7 @@ impl Stage {
 
     /// Waits until that is so, while the daemon runs.
     pub(crate) fn wait(&mut self, what: &str, reached: impl FnMut(&Place) -> bool) {
-        self.place.wait_asking(what, self.daemon.as_mut().unwrap(), Duration::from_millis(20), reached);
+        self.place.wait_asking(what, self.daemon.as_mut().unwrap(), Duration::from_millis(50), reached);
     }
 
     /// Waits until so many records are counted.

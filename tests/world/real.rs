@@ -1,6 +1,9 @@
 //! A real Apache Kafka for tests: jars from Maven, one JVM, a directory that goes away with it. See
 //! `tests/kafka/README.md`.
 
+#![expect(clippy::indexing_slicing, reason = "a fault of a test's own may end the test")]
+
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -99,11 +102,12 @@ impl Broker {
             let home = dir.path().join(at.to_string());
             fs::create_dir(&home).map_err(|error| error.to_string())?;
             let advertised = if count == 1 { line.address().port() } else { ports[2] };
-            let mut properties = node_properties(at + 1, ports, advertised, &home)?;
+            let mut properties = node_properties(at + 1, *ports, advertised, &home)?;
             if count > 1 {
                 properties = properties.replace("controller.quorum.bootstrap.servers", "#");
                 properties.push_str(OF_THREE);
-                properties.push_str(&format!("controller.quorum.voters={}\n", voters.join(",")));
+                writeln!(properties, "controller.quorum.voters={}", voters.join(","))
+                    .map_err(|error| error.to_string())?;
             }
             let properties = with_doors(&properties, doors, &extra);
             let config = home.join("server.properties");
@@ -263,7 +267,7 @@ impl Drop for Broker {
     }
 }
 
-fn node_properties(id: usize, [ctrl, int, real]: &[u16; 3], advertised: u16, home: &Path) -> Result<String, String> {
+fn node_properties(id: usize, [ctrl, int, real]: [u16; 3], advertised: u16, home: &Path) -> Result<String, String> {
     let text = fs::read_to_string(folder().join("server.properties")).map_err(|error| error.to_string())?;
     Ok(text
         .replace("node.id=1", &format!("node.id={id}"))
@@ -279,9 +283,9 @@ fn with_doors(properties: &str, doors: &[Door], ports: &[u16]) -> String {
         let mut line = line.to_owned();
         for (door, port) in doors.iter().zip(ports) {
             if line.starts_with("listeners=") || line.starts_with("advertised.listeners=") {
-                line.push_str(&format!(",{}://127.0.0.1:{port}", door.name));
+                line = format!("{line},{}://127.0.0.1:{port}", door.name);
             } else if line.starts_with("listener.security.protocol.map=") {
-                line.push_str(&format!(",{}:{}", door.name, door.protocol));
+                line = format!("{line},{}:{}", door.name, door.protocol);
             }
         }
         line

@@ -9,13 +9,17 @@ use std::path::Path;
 use super::daemon::Place;
 
 /// What every secret of a test holds.
-pub(crate) const CANARY: &str = "canary";
+pub(crate) const CANARY: &str = "canary-7h3x";
 
-/// Writes a secret into a file of a place. Its name.
+/// Writes a file that only its owner can read, as secrets have to be.
+pub(crate) fn write_secret(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The same into a file of a place. Its name.
 pub(crate) fn secret(place: &Place, name: &str, content: &str) -> String {
-    let path = place.path().join(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    write_secret(&place.path().join(name), content);
     name.to_owned()
 }
 

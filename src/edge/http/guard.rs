@@ -1,4 +1,5 @@
-//! Keeps pages of other sites away, which reach a daemon on this machine through the browser of whoever opens them.
+//! What no request gets around. Keeps pages of other sites away, which reach a daemon on this machine through the browser
+//! of whoever opens them.
 //!
 //! A page may send requests anywhere; the browser says from where (`Origin`, `Sec-Fetch-Site`). And it may have a name of
 //! its own resolve to this machine (DNS rebinding); then `Host` holds that name. The socket is no browser's to reach.
@@ -6,12 +7,47 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{FromRequest as _, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::api::{Caller, failure};
+use super::room::Limits;
+
+/// Adds the headers of every answer, refusals too. Nothing here is a page: no browser is to guess otherwise, show it inside
+/// of another one, keep it, or tell where it came from.
+pub(super) async fn shut(mut answer: Response) -> Response {
+    let headers = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in headers {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// Takes the whole body before anybody looks at the request, or refuses it: 413 where it is too long, 408 where it takes
+/// too long.
+pub(super) async fn whole_body(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let too_long = "the body is too long, or ended too early";
+    // What is promised is refused before it comes.
+    if body.size_hint().lower() > limits.body_bytes as u64 {
+        return failure(StatusCode::PAYLOAD_TOO_LARGE, "bad_data", too_long);
+    }
+    let read = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
+    match tokio::time::timeout(limits.body, read).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Ok(Err(refusal)) => failure(refusal.status(), "bad_data", too_long),
+        Err(_) => failure(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long"),
+    }
+}
 
 /// Refuses what comes by a foreign name, and what a foreign page asks to change.
 pub(super) async fn only_ours(State(hosts): State<Arc<[String]>>, request: Request, next: Next) -> Response {

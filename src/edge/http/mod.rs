@@ -2,6 +2,7 @@
 
 pub mod api;
 mod guard;
+mod room;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,29 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 
 use self::api::{Api, Caller};
+pub use self::room::Limits;
+use self::room::Room;
 use super::failpoint::{Point, reach};
 use super::telemetry::{Board, Exposition, metrics};
 use super::{clock, spawn, users};
 
-/// How long a client may take to send the head of a request, and the whole exchange may take.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-const DONE_WITHIN: Duration = Duration::from_secs(30);
-/// Connections at one time.
-const CONNECTIONS_MAX: usize = 64;
-/// Longest body of a request.
-const BODY_MAX: usize = 64 << 10;
+/// Threads that may wait for the database or the loop at one time.
+const WAITING_MAX: usize = 16;
 
 /// Where to answer.
 #[derive(Clone, Debug)]
@@ -40,6 +33,8 @@ pub struct Places {
     pub address: Option<SocketAddr>,
     /// A socket in the file system, for this machine's users as its folder admits them.
     pub socket: Option<PathBuf>,
+    /// What a client may take of time and room.
+    pub limits: Limits,
 }
 
 /// Serves in a thread of its own; returns the address, whose port the system chose where 0 was given. A socket that cannot
@@ -63,14 +58,15 @@ pub fn serve(places: &Places, api: Api) -> std::io::Result<Option<SocketAddr>> {
     if bound.is_some() {
         api::look_at_token(&api.access);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let app = router(api);
-    // Whoever fills the network's room must not lock this machine's operator out.
-    let (room, local_room) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(WAITING_MAX).build()?;
+    let limits = places.limits;
+    let app = router(api, limits);
     spawn("http", move || {
         runtime.block_on(async move {
-            let network = listener.map(|listener| accept(listener, app.clone(), Arc::clone(&room)));
-            let local = socket.map(|socket| accept_local(socket, app.clone(), local_room));
+            let network = listener.map(|listener| accept(listener, app.clone(), Room::new(limits)));
+            // Whoever fills the network's room must not lock this machine's operator out.
+            let local = socket.map(|socket| accept_local(socket, app.clone(), Room::new(limits)));
             let network = async {
                 if let Some(network) = network {
                     network.await;
@@ -101,7 +97,7 @@ fn listen_on(path: &Path) -> std::io::Result<std::os::unix::net::UnixListener> {
 }
 
 /// The accept loop of our own: the one that comes with the library sets no limit for slow heads.
-async fn accept(listener: std::net::TcpListener, app: Router, room: Arc<Semaphore>) {
+async fn accept(listener: std::net::TcpListener, app: Router, mut room: Room) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -109,18 +105,16 @@ async fn accept(listener: std::net::TcpListener, app: Router, room: Arc<Semaphor
             return;
         }
     };
-    let mut connections = JoinSet::new();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => talk(stream, app.clone().layer(Extension(Caller::Network)), permit, &mut connections),
+            Ok((stream, _)) => room.admit(stream, app.clone().layer(Extension(Caller::Network))).await,
             Err(error) => refused(&error).await,
         }
     }
 }
 
 /// The same for the socket, where the system says who calls.
-async fn accept_local(socket: std::os::unix::net::UnixListener, app: Router, room: Arc<Semaphore>) {
+async fn accept_local(socket: std::os::unix::net::UnixListener, app: Router, mut room: Room) {
     let listener = match tokio::net::UnixListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => {
@@ -128,33 +122,15 @@ async fn accept_local(socket: std::os::unix::net::UnixListener, app: Router, roo
             return;
         }
     };
-    let mut connections = JoinSet::new();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let user = stream.peer_cred().map_or_else(|_| "unknown".to_owned(), |peer| users::name(peer.uid()));
-                let app = app.clone().layer(Extension(Caller::Local(user)));
-                talk(stream, app, permit, &mut connections);
+                room.admit(stream, app.clone().layer(Extension(Caller::Local(user)))).await;
             }
             Err(error) => refused(&error).await,
         }
     }
-}
-
-fn talk<S>(stream: S, app: Router, permit: OwnedSemaphorePermit, connections: &mut JoinSet<()>)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    while connections.try_join_next().is_some() {}
-    connections.spawn(async move {
-        let mut builder = hyper::server::conn::http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
-        // What a client does to its own connection is its own affair.
-        drop(tokio::time::timeout(DONE_WITHIN, connection).await);
-        drop(permit);
-    });
 }
 
 async fn refused(error: &std::io::Error) {
@@ -168,7 +144,7 @@ async fn pause() {
     drop(wait.await);
 }
 
-fn router(api: Api) -> Router {
+fn router(api: Api, limits: Limits) -> Router {
     let board = Arc::clone(&api.board);
     let hosts: Arc<[String]> = api.access.hosts.clone().into();
     Router::new()
@@ -177,17 +153,14 @@ fn router(api: Api) -> Router {
         .route("/metrics", get(show_metrics))
         .with_state(board)
         .merge(api::routes(api))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn_with_state(limits, guard::whole_body))
+        .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(from_fn_with_state(hosts, guard::only_ours))
+        .layer(map_response(guard::shut))
 }
 
-/// Headers that every answer carries.
 pub(super) fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff")),
-    ];
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
     (status, headers, body).into_response()
 }
 

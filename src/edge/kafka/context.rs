@@ -189,7 +189,7 @@ fn classify(code: RDKafkaErrorCode, reason: &str) -> Option<KafkaProblem> {
 
 /// The kind of [`KafkaProblem::Auth`], and how long it explains everything.
 const REFUSED: &str = "refused";
-const REFUSED_FOR: Duration = Duration::from_secs(60);
+const REFUSED_FOR: Duration = Duration::from_mins(1);
 
 /// Lines of one kind admitted per second.
 const LINES_PER_SECOND: u32 = 10;

@@ -9,6 +9,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use serde::Deserialize;
 
+use super::super::notify::{Secret, SecretError};
 use super::property::{Properties, Verdict, judge};
 
 /// Where the records come from. Keys follow the client's own names wherever the client has one.
@@ -148,6 +149,14 @@ pub enum SettingsError {
         /// What the system says.
         problem: String,
     },
+    /// A file of `properties_files` that holds a secret cannot be used.
+    #[error("kafka.properties_files: `{key}`: {source}")]
+    Secret {
+        /// The property.
+        key: String,
+        /// What is wrong with the file.
+        source: SecretError,
+    },
     /// The client does not know the property or refuses the value.
     #[error("kafka.properties: `{key}`: {problem}")]
     Refused {
@@ -258,18 +267,22 @@ impl KafkaSettings {
     }
 
     fn content(&self, key: &str, path: &PathBuf) -> Result<String, SettingsError> {
-        if let Verdict::Denied(reason) = judge(key) {
-            return Err(SettingsError::Denied { key: key.to_owned(), reason });
+        let key = key.to_owned();
+        let verdict = judge(&key);
+        if let Verdict::Denied(reason) = verdict {
+            return Err(SettingsError::Denied { key, reason });
         }
-        if self.properties.0.contains_key(key) {
-            return Err(SettingsError::Twice { key: key.to_owned() });
+        if self.properties.0.contains_key(&key) {
+            return Err(SettingsError::Twice { key });
         }
-        let text = fs::read_to_string(path).map_err(|error| SettingsError::File {
-            key: key.to_owned(),
-            path: path.clone(),
-            problem: error.to_string(),
-        })?;
-        // Editors and `echo` end files with a newline, and no password does.
+        if verdict == Verdict::Secret {
+            let opened = Secret::in_file(path).read().map_err(|source| SettingsError::Secret { key, source })?;
+            return Ok(opened.expose().to_owned());
+        }
+        let problem =
+            |error: std::io::Error| SettingsError::File { key, path: path.clone(), problem: error.to_string() };
+        let text = fs::read_to_string(path).map_err(problem)?;
+        // Editors and `echo` end files with a newline, and no certificate needs it.
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     }
 }

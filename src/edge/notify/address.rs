@@ -53,7 +53,12 @@ pub fn check(url: &str, policy: Policy) -> Result<Uri, UrlError> {
         other => return Err(UrlError::Scheme(other.chars().take(20).collect())),
     }
     let host = authority.host();
-    let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let literal = bracketed.unwrap_or(host);
+    // A zone, say, which some name services would understand.
+    if bracketed.is_some_and(|v6| v6.parse::<Ipv6Addr>().is_err()) {
+        return Err(UrlError::Syntax);
+    }
     if host.is_empty() || authority.port_u16() == Some(0) || authority.as_str().ends_with(':') {
         return Err(UrlError::Syntax);
     }
@@ -128,9 +133,9 @@ pub struct RefusedAddress(IpAddr, &'static str);
 
 /// Looks names up and refuses what the policy does not allow. What it returns is what is connected to.
 #[derive(Debug)]
-pub(super) struct GuardedResolver {
+pub(super) struct GuardedResolver<R = DefaultResolver> {
     policy: Policy,
-    inner: DefaultResolver,
+    inner: R,
 }
 
 impl GuardedResolver {
@@ -139,7 +144,7 @@ impl GuardedResolver {
     }
 }
 
-impl Resolver for GuardedResolver {
+impl<R: Resolver> Resolver for GuardedResolver<R> {
     fn resolve(
         &self,
         uri: &Uri,
@@ -164,6 +169,12 @@ fn first_refused(found: &[SocketAddr], policy: Policy) -> Option<RefusedAddress>
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use ureq::unversioned::transport::DefaultConnector;
+
     use super::*;
 
     #[test]
@@ -172,6 +183,47 @@ mod tests {
         assert_eq!(first_refused(&addrs, Policy::default()).map(|r| r.1), Some("private"));
         assert_eq!(first_refused(&addrs[..1], Policy::default()), None);
         assert_eq!(first_refused(&addrs, Policy { allow_private: true, allow_http: false }), None);
+    }
+
+    /// Answers each look-up with the next of these addresses.
+    #[derive(Debug)]
+    struct Rebinding(Vec<SocketAddr>, AtomicUsize);
+
+    impl Resolver for Rebinding {
+        fn resolve(
+            &self,
+            _: &Uri,
+            _: &ureq::config::Config,
+            _: NextTimeout,
+        ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+            let mut found = self.empty();
+            found.push(self.0[self.1.fetch_add(1, Ordering::Relaxed)]);
+            Ok(found)
+        }
+    }
+
+    #[test]
+    fn a_name_that_changes_between_two_look_ups_gains_nothing() {
+        let servers = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addrs: Vec<SocketAddr> = servers.iter().map(|server| server.local_addr().unwrap()).collect();
+        let asked = |addrs: Vec<SocketAddr>, policy: Policy| {
+            let resolver = GuardedResolver { policy, inner: Rebinding(addrs, AtomicUsize::new(0)) };
+            let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(1))).build();
+            let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), resolver);
+            agent.get("http://rebinding.example/").call().unwrap_err().to_string()
+        };
+        let came = |server: &TcpListener| {
+            server.set_nonblocking(true).unwrap();
+            server.accept().is_ok()
+        };
+        // What was checked first is refused, whatever would come next.
+        let private: SocketAddr = "10.0.0.7:80".parse().unwrap();
+        let refusal = asked([&[private], &addrs[..]].concat(), Policy::default());
+        assert!(refusal.contains("10.0.0.7, a private address"), "{refusal}");
+        assert!(servers.iter().all(|server| !came(server)));
+        // What was checked is what is connected to: the second answer is never asked for.
+        asked(addrs, Policy { allow_private: true, allow_http: true });
+        assert_eq!([0, 1].map(|at| came(&servers[at])), [true, false]);
     }
 
     #[test]

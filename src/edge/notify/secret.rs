@@ -43,6 +43,22 @@ pub enum SecretError {
 }
 
 /// The content of a secret. It has no `Debug`, `Display` or `Serialize`, and is overwritten when dropped.
+///
+/// ```compile_fail,E0277
+/// fn printed(secret: &shewhart::edge::notify::Opened) -> String {
+///     format!("{secret:?}")
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// fn printed(secret: &shewhart::edge::notify::Opened) -> String {
+///     format!("{secret}")
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// fn printed(secret: &shewhart::edge::notify::Opened) -> String {
+///     serde_json::to_string(secret).unwrap()
+/// }
+/// ```
 pub struct Opened(Vec<u8>);
 
 impl Opened {

@@ -28,7 +28,7 @@ use crate::fake_http::FakeHttp;
 use crate::world::real::skipped;
 
 /// The strings of fixtures/hostile/strings.json.
-pub(super) fn strings() -> Vec<String> {
+pub(crate) fn strings() -> Vec<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/hostile/strings.json");
     let strings: Vec<String> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(strings.iter().collect::<BTreeSet<_>>().len(), 60);

@@ -27,8 +27,7 @@ const KEY: &str = "canarycanarycanarycanarycanary00";
 
 fn secret(folder: &Path, name: &str, content: &str) -> String {
     let path = folder.join(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    crate::world::secrets::write_secret(&path, content);
     path.display().to_string()
 }
 

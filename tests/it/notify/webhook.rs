@@ -263,6 +263,12 @@ fn addresses_that_lead_inside_are_refused() {
         "240.0.0.1",
         "198.18.0.1",
         "192.0.0.192",
+        "127.0.0.1.",
+        "0x7f.0.0.1",
+        "[::ffff:0:127.0.0.1]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b:1::7f00:1]",
+        "[2001::7f00:1]",
     ];
     for host in hosts {
         let strict = WebhookSettings { allow_private: false, ..settings(&format!("http://{host}:{port}/canary")) };
@@ -287,6 +293,11 @@ fn addresses_are_read_strictly() {
         ("http://hooks.example.com/", "allow_http"),
         ("https://user@hooks.example.com/", "user name"),
         ("https://hooks.example.com@169.254.169.254/", "user name"),
+        ("https://hooks.example.com:443@169.254.169.254/", "user name"),
+        ("https://hooks.example.com\\@169.254.169.254/", "web address"),
+        ("https://169.254.169.254%2f.example.com/", "web address"),
+        ("https://\u{2460}\u{2461}\u{2466}.0.0.1/", "web address"),
+        ("https://[fe80::1%25eth0]/", "web address"),
         ("ftp://hooks.example.com/", "scheme"),
         ("file:///etc/passwd", "web address"),
         ("gopher://127.0.0.1:25/_HELO", "scheme"),
