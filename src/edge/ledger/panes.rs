@@ -323,8 +323,8 @@ mod tests {
         panes.write(1, &change).unwrap();
         for column in ["latency_sketch", "confidence_sketch", "rest"] {
             transaction.execute(&format!("UPDATE rollup_hour SET {column} = x'01ff'"), []).unwrap();
-            let row = "SELECT latency_sketch || confidence_sketch || rest FROM rollup_hour";
-            let bytes = |db: &Connection| db.query_row(row, [], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+            let row = "SELECT hex(latency_sketch) || hex(confidence_sketch) || hex(rest) FROM rollup_hour";
+            let bytes = |db: &Connection| db.query_row(row, [], |row| row.get::<_, String>(0)).unwrap();
             let before = bytes(&transaction);
             panes.damaged = 0;
             panes.add(1, change.clone()).unwrap();
