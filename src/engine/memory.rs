@@ -56,7 +56,7 @@ pub struct Memory {
     /// Alerts that fired.
     pub raised: u64,
     /// Charts by the identity of their definition.
-    pub charts: BTreeMap<Id, Chart>,
+    pub charts: BTreeMap<Id, Box<Chart>>,
     /// Alerts by rule.
     pub alerts: BTreeMap<String, Alert>,
     /// Changes of the version, the newest last.

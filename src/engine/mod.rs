@@ -69,7 +69,7 @@ pub struct Engine {
     settings: Arc<Settings>,
     rules: Arc<RuleSet>,
     baselines: Arc<BaselineSet>,
-    streams: IndexMap<String, Stream>,
+    streams: IndexMap<String, Box<Stream>>,
     per_agent: IndexMap<String, u32>,
     recent: Recent,
     /// False alarms that one output may cost, once that is known.
@@ -435,7 +435,7 @@ impl Engine {
     fn admit(&mut self, stream: Stream) -> u32 {
         let agent = stream.labels.get("agent").cloned().unwrap_or_default();
         *self.per_agent.entry(agent).or_default() += 1;
-        let (index, _) = self.streams.insert_full(stream.key.clone(), stream);
+        let (index, _) = self.streams.insert_full(stream.key.clone(), Box::new(stream));
         self.wake_of.push(None);
         index as u32
     }
@@ -521,17 +521,17 @@ impl Engine {
 
     /// The streams, in the order in which they were first seen; a stream's index is its place.
     pub fn streams(&self) -> impl ExactSizeIterator<Item = &Stream> {
-        self.streams.values()
+        self.streams.values().map(|stream| &**stream)
     }
 
     /// The stream of an index.
     pub fn stream_at(&self, index: u32) -> Option<&Stream> {
-        self.streams.get_index(index as usize).map(|(_, stream)| stream)
+        self.streams.get_index(index as usize).map(|(_, stream)| &**stream)
     }
 
     /// The stream of an index, for those who write down its panes.
     pub fn stream_at_mut(&mut self, index: u32) -> Option<&mut Stream> {
-        self.streams.get_index_mut(index as usize).map(|(_, stream)| stream)
+        self.streams.get_index_mut(index as usize).map(|(_, stream)| &mut **stream)
     }
 
     /// Takes the indexes of the streams that changed since the last commit.

@@ -28,8 +28,8 @@ pub fn is_whole(hour: Timestamp, newest: Timestamp) -> bool {
 /// The rolling panes of one stream, and what of them still has to be written down.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Window {
-    minutes: BTreeMap<Timestamp, Pane>,
-    hours: BTreeMap<Timestamp, Pane>,
+    minutes: BTreeMap<Timestamp, Box<Pane>>,
+    hours: BTreeMap<Timestamp, Box<Pane>>,
     newest: Option<Timestamp>,
     unwritten: Unwritten,
 }
@@ -99,7 +99,9 @@ impl Window {
         hours: BTreeMap<Timestamp, Pane>,
         newest: Option<Timestamp>,
     ) -> Self {
-        Self { minutes, hours, newest, ..Self::default() }
+        let boxed =
+            |panes: BTreeMap<Timestamp, Pane>| panes.into_iter().map(|(start, pane)| (start, Box::new(pane))).collect();
+        Self { minutes: boxed(minutes), hours: boxed(hours), newest, ..Self::default() }
     }
 
     /// Changes the pane that holds `ts`, moving the window on first where `ts` is newer than everything seen. Returns
@@ -152,18 +154,18 @@ impl Window {
             self.hours.entry(hour).or_default().merge(&pane);
             self.unwritten.hours.insert(hour);
             if self.unwritten.minutes.remove(&start) {
-                self.unwritten.left.push(Change { level: Level::Minute, start, pane });
+                self.unwritten.left.push(Change { level: Level::Minute, start, pane: *pane });
             }
         }
         let known = before.map_or(Timestamp::MIN, |before| before.minus(WHOLE));
         for (start, pane) in self.hours.range(..=newest.minus(WHOLE)).filter(|(start, _)| **start > known) {
-            self.unwritten.add(Level::Day, *start, pane.clone());
+            self.unwritten.add(Level::Day, *start, Pane::clone(pane));
         }
         let oldest = newest.minus(HOURS);
         while let Some(first) = self.hours.first_entry().filter(|entry| *entry.key() <= oldest) {
             let (start, pane) = first.remove_entry();
             if self.unwritten.hours.remove(&start) {
-                self.unwritten.left.push(Change { level: Level::Hour, start, pane });
+                self.unwritten.left.push(Change { level: Level::Hour, start, pane: *pane });
             }
         }
     }
@@ -185,7 +187,7 @@ impl Window {
         let from = now.floor(Span::MINUTE).plus(Span::MINUTE).minus(span);
         // An hour's pane begins before the minutes that are still kept of it.
         let hours = (span > MINUTES).then(|| self.hours.range(from.floor(Span::HOUR)..));
-        hours.into_iter().flatten().chain(self.minutes.range(from..)).map(|(start, pane)| (*start, pane))
+        hours.into_iter().flatten().chain(self.minutes.range(from..)).map(|(start, pane)| (*start, &**pane))
     }
 
     /// What happened since `from`, and from when on that counts: from the pane that holds `from`, or from the oldest one
@@ -223,8 +225,8 @@ impl Window {
     pub fn take_unwritten(&mut self) -> Changes {
         let Unwritten { minutes, hours, left, late, labels, arrivals } = std::mem::take(&mut self.unwritten);
         let mut changes = Changes { whole: left, late, arrivals: arrivals.into_iter().collect() };
-        let kept = |level, start: Timestamp, panes: &BTreeMap<Timestamp, Pane>| {
-            panes.get(&start).map(|pane| Change { level, start, pane: pane.clone() })
+        let kept = |level, start: Timestamp, panes: &BTreeMap<Timestamp, Box<Pane>>| {
+            panes.get(&start).map(|pane| Change { level, start, pane: Pane::clone(pane) })
         };
         changes.whole.extend(minutes.into_iter().filter_map(|start| kept(Level::Minute, start, &self.minutes)));
         changes.whole.extend(hours.into_iter().filter_map(|start| kept(Level::Hour, start, &self.hours)));

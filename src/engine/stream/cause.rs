@@ -66,13 +66,13 @@ impl Stream {
                     if let Some(found) = self.contradicted(definition) {
                         (cause.confidence, cause.contradicted) = (Voice::Invalid, Some(found));
                     }
-                    if let Some(Detector::Estimate(estimate)) = &chart.detector {
+                    if let Some(Detector::Estimate(estimate)) = chart.detector.as_deref() {
                         cause.side = cause.side.or_else(|| side(estimate.tripwire()));
                     }
                 }
                 Measure::Calibration => {
                     cause.calibration = louder(cause.calibration, voice(chart));
-                    if let Some(Detector::Adjusted(adjusted)) = &chart.detector {
+                    if let Some(Detector::Adjusted(adjusted)) = chart.detector.as_deref() {
                         cause.side = cause.side.or_else(|| side(adjusted));
                     }
                 }
@@ -108,7 +108,7 @@ fn side(chart: &AdjustedChart) -> Option<Side> {
 }
 
 fn voice(chart: &Chart) -> Voice {
-    match &chart.detector {
+    match chart.detector.as_deref() {
         None => Voice::Waiting,
         Some(detector) if detector.grade().is_some() => Voice::Spoke,
         Some(_) => Voice::Calm,
