@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, Crossing, Id};
+use super::alert::{Alert, Crossing};
 use super::around::Release;
 use super::baseline::Profile;
-use super::chart::Chart;
+use super::charts::Charts;
 use super::confidence::Surest;
 use super::labels::OpenLabels;
 use super::pace::Pace;
@@ -56,7 +56,7 @@ pub struct Memory {
     /// Alerts that fired.
     pub raised: u64,
     /// Charts by the identity of their definition.
-    pub charts: BTreeMap<Id, Box<Chart>>,
+    pub charts: Charts,
     /// Alerts by rule.
     pub alerts: BTreeMap<String, Alert>,
     /// Changes of the version, the newest last.
@@ -112,7 +112,7 @@ impl Memory {
             traffic: Rate::default(),
             promised: 0.0,
             raised: 0,
-            charts: BTreeMap::new(),
+            charts: Charts::default(),
             alerts: BTreeMap::new(),
             releases: Vec::new(),
             tasks: Vec::new(),

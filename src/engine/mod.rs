@@ -16,6 +16,7 @@ mod burn;
 pub mod cases;
 pub mod cause;
 pub mod chart;
+pub mod charts;
 pub mod confidence;
 mod contract;
 pub mod detect;

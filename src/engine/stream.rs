@@ -98,13 +98,12 @@ impl Stream {
         }
         self.watch(ctx.rules);
         let watched = std::mem::take(&mut self.watched);
-        let gone =
-            self.memory.charts.extract_if(.., |definition, _| watched.iter().all(|(_, kept)| kept != definition));
-        self.memory.promised += gone.map(|(_, chart)| chart.promised()).sum::<f64>();
+        let gone = self.memory.charts.take_unless(|definition| watched.iter().any(|(_, kept)| kept == definition));
+        self.memory.promised += gone.iter().map(Chart::promised).sum::<f64>();
         for (at, definition) in &watched {
             if let (Some(rule), false) = (ctx.rules.rules.get(*at), self.memory.charts.contains_key(definition)) {
                 let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
-                self.memory.charts.insert(*definition, Box::new(chart));
+                self.memory.charts.insert(*definition, chart);
             }
         }
         let kept = |id: &str| watched.iter().any(|(at, _)| ctx.rules.rules.get(*at).is_some_and(|rule| rule.id == id));
@@ -313,7 +312,7 @@ impl Stream {
         // comes back, as two side by side do every hour.
         let first = self.memory.versions.is_empty();
         if self.memory.is_new_version(version) && !first {
-            self.memory.charts.values_mut().for_each(|chart| chart.head_start());
+            self.memory.charts.values_mut().for_each(Chart::head_start);
         }
     }
 
@@ -401,7 +400,7 @@ impl Stream {
             match (rule.detect.bound, alert) {
                 (Bound::Absence(span), None) => self.silent_from(span),
                 (bound, _) if matches!(bound, Bound::Burn(_)) || rule.detect.measure == Measure::Volume => {
-                    timed.into_iter().chain(self.memory.charts.get(definition).and_then(|chart| chart.deadline())).min()
+                    timed.into_iter().chain(self.memory.charts.get(definition).and_then(Chart::deadline)).min()
                 }
                 _ => timed,
             }
@@ -530,7 +529,7 @@ impl Stream {
 
     /// The charts of this stream with their rules, for those who want to look.
     pub fn charts<'s>(&'s self, rules: &'s RuleSet) -> impl Iterator<Item = (&'s Rule, &'s Chart)> {
-        self.watched.iter().filter_map(|(at, d)| Some((rules.rules.get(*at)?, &**self.memory.charts.get(d)?)))
+        self.watched.iter().filter_map(|(at, d)| Some((rules.rules.get(*at)?, self.memory.charts.get(d)?)))
     }
 }
 

@@ -21,7 +21,7 @@ const ROOMS: [(&str, &[&str]); 7] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 38] = [
+const ENGINE: [(&str, &[&str]); 39] = [
     ("units", &[]),
     ("text", &[]),
     ("blob", &[]),
@@ -68,11 +68,24 @@ const ENGINE: [(&str, &[&str]); 38] = [
             "vector",
         ],
     ),
+    ("charts", &["alert", "chart"]),
     ("burn", &["baseline", "chart", "detect", "rule", "units", "window"]),
     ("budget", &["units"]),
     (
         "memory",
-        &["alert", "around", "baseline", "chart", "confidence", "labels", "pace", "picks", "rate", "units", "verdicts"],
+        &[
+            "alert",
+            "around",
+            "baseline",
+            "charts",
+            "confidence",
+            "labels",
+            "pace",
+            "picks",
+            "rate",
+            "units",
+            "verdicts",
+        ],
     ),
     ("reach", &["baseline", "burn", "chart", "detect", "plan", "rule"]),
     ("explain", &["account", "baseline", "burn", "chart", "detect", "plan", "reach", "rule", "units"]),

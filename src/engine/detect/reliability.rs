@@ -334,7 +334,8 @@ mod tests {
                 prop_assert!((x.unwrap_or(0.0) - y.unwrap_or(0.0)).abs() < 1e-9);
             }
             let interval = |found: &Calibration| found.brier_estimate().map_or(0.0, |found| found.high);
-            prop_assert!((interval(&merged) - interval(&single)).abs() < 1e-9);
+            // The root of a variance that may be nothing but rounding.
+            prop_assert!((interval(&merged) - interval(&single)).abs() < 1e-6);
         }
     }
 }
