@@ -79,6 +79,8 @@ pub(super) struct Core {
     refreshed_at: BTreeMap<String, Instant>,
     shares: Shares,
     caution: Caution,
+    /// How often the file looked damaged.
+    doubts: u32,
 }
 
 impl Core {
@@ -124,6 +126,7 @@ impl Core {
             refreshed_at: BTreeMap::new(),
             shares,
             caution,
+            doubts: 0,
         };
         core.publish(true);
         Ok(core)

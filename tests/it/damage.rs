@@ -343,3 +343,28 @@ fn a_backup_taken_under_load_and_restored_later_ends_where_the_other_ended_with_
     left.must_equal(&expected);
     left.notices_must_equal(&expected);
 }
+
+/// An index that lacks a row: it is told by whoever changes the row, and by no quick look.
+#[test]
+fn a_damage_that_no_quick_look_finds_ends_the_daemon_where_it_meets_it_again_and_again() {
+    let broker = MockBroker::start(TOPIC, 1).unwrap();
+    let feeder = feeder(&broker, brief(5).into_iter().take(500).collect());
+    let place = after(&broker, &feeder, "shewhart", 500);
+    let db = Connection::open(place.database()).unwrap();
+    // A message that cannot be read is given up, which changes its row.
+    db.execute_batch(
+        "PRAGMA writable_schema = ON;
+         CREATE TEMP TABLE kept AS SELECT * FROM main.sqlite_schema WHERE name = 'outbox_open';
+         DELETE FROM main.sqlite_schema WHERE name = 'outbox_open';
+         PRAGMA writable_schema = RESET;
+         INSERT INTO outbox (id, receiver, group_key, status, occasion, created_at_ms, state, attempts, fallback, next_at_ms,
+           message) VALUES ('7', 'mail', 'g', 'firing', 'first', 1, 'pending', 0, 0, 1, 'rubbish');
+         PRAGMA writable_schema = ON;
+         INSERT INTO main.sqlite_schema SELECT * FROM kept;
+         PRAGMA writable_schema = RESET;",
+    )
+    .unwrap();
+    assert_eq!(db.query_row("PRAGMA quick_check", [], |row| row.get::<_, String>(0)).unwrap(), "ok");
+    drop(db);
+    refuses(&place, "an index", &["is damaged", "Ways out"]);
+}

@@ -5,6 +5,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::edge::mock::MockBroker;
@@ -113,6 +114,28 @@ fn a_disk_that_does_not_write_is_waited_for_and_read_anew() {
 #[test]
 fn a_disk_that_does_not_read_is_waited_for_and_read_anew() {
     lives_through("fsync,pread64:error=EIO");
+}
+
+#[test]
+fn whoever_holds_the_database_for_long_is_waited_for() {
+    let broker = MockBroker::start(TOPIC, 2).unwrap();
+    let mut place = Place::new(broker.bootstrap(), TOPIC);
+    place.group = "disturbed";
+    let feeder = feeder(&broker);
+    feeder.allow(3_000);
+    let mut daemon = place.start();
+    place.wait("records", &mut daemon, |place| place.committed() == 3_000);
+    let other = Connection::open(place.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    feeder.allow(6_000);
+    let says = |place: &Place| matches!(place.page("/-/ready"), Some((503, why)) if why.contains("holds the database"));
+    place.wait("a daemon that waits", &mut daemon, says);
+    other.execute_batch("ROLLBACK").unwrap();
+    let records = feeder.finish();
+    place.wait_for_end(&mut daemon, records);
+    place.wait("readiness", &mut daemon, |place| matches!(place.page("/-/ready"), Some((200, _))));
+    place.stop(daemon);
+    must_be_as_on_a_good_disk(&place, &broker, records);
 }
 
 #[test]

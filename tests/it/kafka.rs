@@ -402,6 +402,30 @@ fn a_core_that_takes_its_time_gets_everything_and_its_marks_are_committed() {
     assert!(handle.stop(STOP_WITHIN));
 }
 
+#[test]
+fn a_core_that_is_always_behind_hears_how_far_behind_it_is() {
+    let broker = MockBroker::start(TOPIC, 1).unwrap();
+    let mut settings = settings(broker.bootstrap());
+    settings.tuning.batch_records = 50;
+    produce(broker.bootstrap(), 0..3_000);
+    let (send, events) = sync_channel(2);
+    let handle = start(&settings, send).unwrap();
+    let mut ledger = Ledger::default();
+    let begun = clock::instant();
+    while ledger.seen.len() < 2_000 {
+        assert!(begun.elapsed() < PATIENCE, "{} records", ledger.seen.len());
+        if let Ok(event) = events.recv_timeout(Duration::from_millis(100)) {
+            if matches!(event, KafkaEvent::Batch(_)) {
+                clock::sleep(Duration::from_millis(100));
+            }
+            ledger.take(event);
+        }
+    }
+    assert!(ledger.progress >= 5, "told {} times in {:?}", ledger.progress, begun.elapsed());
+    assert!(ledger.lag.values().sum::<u64>() > 0);
+    assert!(handle.stop(STOP_WITHIN));
+}
+
 /// The sum of the group's committed offsets.
 fn committed(brokers: &str) -> i64 {
     let consumer: BaseConsumer =

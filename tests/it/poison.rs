@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use shewhart::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
@@ -109,4 +110,31 @@ fn panics_cost_one_record_one_attempt_and_one_request() {
     assert_eq!(place.ask("SELECT count(*) FROM outbox WHERE state <> 'delivered'"), Some(0));
     assert_eq!(place.ask("SELECT count(*) FROM deliveries WHERE class = 'panic'"), Some(1));
     must_be_as_without_trouble(&place, &broker, records);
+}
+
+#[test]
+fn a_batch_full_of_records_that_panic_is_got_through_and_each_of_them_counts_as_a_sign_of_life() {
+    const POISON: u64 = 100;
+    let broker = MockBroker::start(TOPIC, 1).unwrap();
+    let producer = Producer::new(&ProducerSettings::new(broker.bootstrap())).unwrap();
+    for _ in 0..POISON {
+        producer.send(&Outgoing::new(TOPIC, "poison", b"BOOM")).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+    let mut place = place(&broker, "full", "record=BOOM:panic");
+    let path = place.path().join("systemd");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    place.environment.push(("NOTIFY_SOCKET", path.display().to_string()));
+    let mut daemon = place.start();
+    let mut signs = 0;
+    while place.committed() < POISON {
+        assert!(daemon.runs(), "{}", crate::daemon::tail(&place.log()));
+        let mut text = [0; 64];
+        let heard = systemd.recv(&mut text).map_or(0, |length| length);
+        signs += u64::from(text.get(..heard).unwrap().starts_with(b"WATCHDOG=1"));
+    }
+    assert!(signs >= POISON / 2, "{signs} signs of life");
+    place.stop(daemon);
+    assert_eq!(place.ask("SELECT count(*) FROM rejects WHERE why = 'poison'"), Some(POISON as i64));
 }

@@ -56,11 +56,18 @@ fn a_file_of_the_version_before_is_taken_over() {
     let before = rows(&open_read_only(&path).unwrap(), HOURS);
     let minutes = "SELECT count(*) AS n, sum(outputs) AS outputs FROM rollup_minute";
     let counted = rows(&open_read_only(&path).unwrap(), minutes);
+    let next = "SELECT next_offset AS next FROM partitions";
+    let next = rows(&open_read_only(&path).unwrap(), next)[0]["next"].as_i64().unwrap();
     assert!(before.len() > 20);
 
     let ledger = Ledger::open_file(&path, &identity()).unwrap();
     let state = ledger.restore_partition(Partition(0)).unwrap().unwrap();
     assert_eq!(state.streams.len(), 1);
+    // Where it goes on, and what it had counted.
+    let counters = state.position.counters;
+    let told = counters.outputs + counters.feedback + counters.rejected.iter().sum::<u64>();
+    assert_eq!((state.position.next.0, counters.records), (next, told));
+    assert!(next > 0 && state.position.time.is_some() && counters.outputs > 400, "{counters:?}");
     drop(ledger);
 
     let db = open_read_only(&path).unwrap();

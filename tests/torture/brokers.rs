@@ -12,8 +12,9 @@ use crate::world::workload::brief;
 const PARTITIONS: u64 = 4;
 
 /// Lets records come in as many parts as there are runs; `disturb` does its worst while each part is read, and leaves the
-/// brokers well. Afterwards the part has to be counted: the daemon found its way back by itself.
-fn while_it_reads(trial: &mut Trial, brokers: i32, disturb: fn(&mut Trial, &mut Stage)) {
+/// brokers well. Afterwards the part has to be counted: the daemon found its way back by itself. `sign` stands in the log
+/// where the fault has reached the daemon at all.
+fn while_it_reads(trial: &mut Trial, brokers: i32, sign: &str, disturb: fn(&mut Trial, &mut Stage)) {
     let mut stage = Stage::set(brokers, PARTITIONS as i32);
     let events = brief(trial.seed);
     let total = events.len();
@@ -32,6 +33,7 @@ fn while_it_reads(trial: &mut Trial, brokers: i32, disturb: fn(&mut Trial, &mut 
         slowest = slowest.max(healed.elapsed());
     }
     trial.note(format!("going on at most {:.1} s after the brokers were well", slowest.as_secs_f64()));
+    assert!(stage.place.log().contains(sign), "nothing was refused");
     feeder.finish();
     let sent = check::log_end(stage.broker.bootstrap());
     stage.end(trial, sent);
@@ -39,7 +41,7 @@ fn while_it_reads(trial: &mut Trial, brokers: i32, disturb: fn(&mut Trial, &mut 
 
 /// The coordinator of the group refuses what members ask it.
 pub(crate) fn refusing_coordinator(trial: &mut Trial) {
-    while_it_reads(trial, 1, |trial, stage| {
+    while_it_reads(trial, 1, "", |trial, stage| {
         let error = trial.choose(&[
             "rebalance-in-progress",
             "unknown-member",
@@ -57,7 +59,7 @@ pub(crate) fn refusing_coordinator(trial: &mut Trial) {
 
 /// The broker says that our offset is none of its own.
 pub(crate) fn refused_offsets(trial: &mut Trial) {
-    while_it_reads(trial, 1, |trial, stage| {
+    while_it_reads(trial, 1, "all partitions are checked", |trial, stage| {
         stage.broker.order(&format!("fail fetch out-of-range {}", trial.pick(1..4)));
         stage.live(Duration::from_millis(500));
     });
@@ -65,7 +67,7 @@ pub(crate) fn refused_offsets(trial: &mut Trial) {
 
 /// It refuses to give records, for reasons that pass.
 pub(crate) fn refused_fetches(trial: &mut Trial) {
-    while_it_reads(trial, 1, |trial, stage| {
+    while_it_reads(trial, 1, "", |trial, stage| {
         let error = trial.choose(&["not-leader", "storage", "unauthorized", "unknown-topic"]);
         stage.broker.order(&format!("fail fetch {error} {}", trial.pick(1..20)));
         stage.live(Duration::from_millis(500));
@@ -74,7 +76,7 @@ pub(crate) fn refused_fetches(trial: &mut Trial) {
 
 /// All brokers are away, or frozen.
 pub(crate) fn away(trial: &mut Trial) {
-    while_it_reads(trial, 3, |trial, stage| {
+    while_it_reads(trial, 3, "", |trial, stage| {
         let time = Duration::from_millis(if trial.night { 10_000 } else { trial.pick(2_000..6_000) });
         let before = stage.place.log().lines().count();
         if trial.pick(0..3) == 0 {
@@ -93,7 +95,7 @@ pub(crate) fn away(trial: &mut Trial) {
 
 /// One of three brokers is away or slow.
 pub(crate) fn one_of_three(trial: &mut Trial) {
-    while_it_reads(trial, 3, |trial, stage| {
+    while_it_reads(trial, 3, "", |trial, stage| {
         let broker = trial.pick(1..4);
         match trial.pick(0..3) {
             0 => {
@@ -113,7 +115,7 @@ pub(crate) fn one_of_three(trial: &mut Trial) {
 
 /// Partitions change their leaders.
 pub(crate) fn moving_leaders(trial: &mut Trial) {
-    while_it_reads(trial, 3, |trial, stage| {
+    while_it_reads(trial, 3, "", |trial, stage| {
         let (partition, broker) = (trial.pick(0..PARTITIONS), trial.pick(1..4));
         stage.broker.order(&format!("lead {partition} {broker}"));
         stage.live(Duration::from_secs(2));

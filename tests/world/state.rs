@@ -14,11 +14,13 @@ use shewhart::engine::units::Partition;
 use super::daemon::Place;
 
 /// What must not depend on how often a daemon was ended, and when. Columns with the wall clock's time are left out.
-const EXACT: [(&str, &str); 13] = [
+const EXACT: [(&str, &str); 15] = [
     ("partitions", "SELECT * FROM partitions ORDER BY partition"),
     ("streams", "SELECT * FROM streams ORDER BY id"),
     ("rollup_minute", "SELECT * FROM rollup_minute ORDER BY start_ms, stream_id"),
     ("rollup_hour", "SELECT * FROM rollup_hour ORDER BY start_ms, stream_id"),
+    ("rollup_day", "SELECT * FROM rollup_day ORDER BY start_ms, stream_id"),
+    ("label_arrivals", "SELECT * FROM label_arrivals ORDER BY hour_ms, stream_id, day_ms, within_ms"),
     ("provisional_baselines", "SELECT * FROM provisional_baselines ORDER BY stream_id"),
     ("alerts", "SELECT * FROM alerts ORDER BY id"),
     ("alert_events", "SELECT * FROM alert_events ORDER BY id"),
@@ -81,6 +83,7 @@ impl Left {
 }
 
 fn same(what: &str, found: &[String], expected: &[String]) {
+    let rows = (found.len(), expected.len());
     let [found, expected] = [found, expected].map(|rows| rows.iter().map(String::as_str).collect::<BTreeSet<&str>>());
     let surplus: Vec<_> = found.difference(&expected).collect();
     let missing: Vec<_> = expected.difference(&found).collect();
@@ -92,6 +95,7 @@ fn same(what: &str, found: &[String], expected: &[String]) {
         &surplus[..surplus.len().min(3)],
         &missing[..missing.len().min(3)]
     );
+    assert_eq!(rows.0, rows.1, "{what}: some row is there more than once");
 }
 
 /// Rows as text: floats by their bits, bytes by their hash.

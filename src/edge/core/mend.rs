@@ -73,8 +73,8 @@ impl Caution {
 }
 
 impl Core {
-    /// Does something that ends in a commit. While the disk is full or fails it waits and does it again, from the state as it
-    /// was committed. Nothing comes of it when the daemon is told to stop meanwhile.
+    /// Does something that ends in a commit. While the disk is full or fails, or somebody else holds the database, it waits and
+    /// does it again, from the state as it was committed. Nothing comes of it when the daemon is told to stop meanwhile.
     pub(super) fn with_room<T, E: Into<EdgeError>>(
         &mut self,
         mut act: impl FnMut(&mut Self) -> Result<T, E>,
@@ -83,24 +83,27 @@ impl Core {
         let mut wait = Duration::from_secs(1);
         let mut done = act(self).map_err(E::into);
         let mut reopen = false;
-        let mut doubts = 0;
         loop {
             let error = match done {
-                Err(EdgeError::Ledger(error)) if error.is_disk_full() || error.is_disk_error() => error,
+                Err(EdgeError::Ledger(error)) if error.passes() => error,
                 Err(error) => return Err(error),
                 Ok(done) => return Ok(Some(done)),
             };
             // A disk that cannot be read makes a good file look damaged. A damaged one stays so.
-            doubts += u32::from(matches!(error, LedgerError::Damaged { .. }));
-            if doubts > DOUBTS_MAX {
+            self.doubts += u32::from(matches!(error, LedgerError::Damaged { .. }));
+            if self.doubts > DOUBTS_MAX {
                 return Err(error.into());
             }
             reopen |= error.is_disk_error();
-            let what = if reopen { "fails" } else { "is full" };
-            tracing::error!(%error, "the disk {what}; waiting {} s and trying again", wait.as_secs());
+            let what = match reopen {
+                true => "the disk fails",
+                false if error.is_busy() => "somebody else holds the database",
+                false => "the disk is full",
+            };
+            tracing::error!(%error, "{what}; waiting {} s and trying again", wait.as_secs());
             self.status.commit_failures += 1;
             self.status.ready = false;
-            self.status.not_ready_because = format!("the disk {what}: {error}");
+            self.status.not_ready_because = format!("{what}: {error}");
             self.publish(true);
             if self.wait_for_room(wait) {
                 // What was not committed did not happen, and must not be marked.
@@ -118,11 +121,11 @@ impl Core {
         }
     }
 
-    /// What came of looking into the database. Where the disk failed nothing did, and the file is opened anew; it is looked at
-    /// again in the next round.
+    /// What came of looking into the database. Where the disk failed nothing did, and the file is opened anew; where somebody
+    /// else holds it, it is left to them a moment. It is looked at again in the next round.
     pub(super) fn looked<T>(&mut self, result: Result<T, EdgeError>) -> Result<Option<T>, EdgeError> {
         match result {
-            Err(EdgeError::Ledger(error)) if error.is_disk_error() => {
+            Err(EdgeError::Ledger(error)) if error.is_disk_error() || error.is_busy() => {
                 let mut first = Some(error);
                 self.with_room(|_| first.take().map_or(Ok(()), Err))?;
                 Ok(None)
@@ -151,12 +154,17 @@ impl Core {
         let partitions: Vec<Partition> = self.engines.keys().copied().collect();
         self.router = restored_router(&self.config, &self.ledger)?;
         for partition in partitions {
-            let committed = self.anchors.get(&partition).map(|anchor| anchor.offset);
-            let engine = self.restore(partition)?;
+            let committed = self.anchors.get(&partition).copied();
+            let restored = self.restore(partition);
+            if restored.is_err() {
+                // The next call must know it too.
+                self.anchors.extend(committed.map(|anchor| (partition, anchor)));
+            }
+            let engine = restored?;
             // The reader is past what the disk lost, and would not read it again.
-            if let Some(offset) = committed.filter(|offset| *offset >= engine.position().next) {
+            if let Some(lost) = committed.filter(|anchor| anchor.offset >= engine.position().next) {
                 let path = self.ledger.path().to_owned();
-                return Err(LedgerError::Back { path, partition: partition.0, offset: offset.0 });
+                return Err(LedgerError::Back { path, partition: partition.0, offset: lost.offset.0 });
             }
             self.engines.insert(partition, engine);
         }
@@ -191,6 +199,9 @@ impl Core {
             }
             let culprit = self.find_poison(batch, poison)?;
             poison.insert(culprit, "it made the engine panic".to_owned());
+            // Each record found is a step forward: a batch full of them takes longer than the watchdog waits.
+            notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+            self.publish(false);
             self.reset()?;
         }
     }

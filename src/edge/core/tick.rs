@@ -51,7 +51,8 @@ impl Core {
         }
         if self.housekeeping_due <= clock::instant() {
             let kept = self.ledger.retire(&self.config.retention, now);
-            let more = kept.or_else(|error| if error.is_disk_full() { Ok(false) } else { Err(error) })?;
+            let more =
+                kept.or_else(|error| if error.is_disk_full() || error.is_busy() { Ok(false) } else { Err(error) })?;
             self.housekeeping_due = clock::instant() + if more { HOUSEKEEPING_PAUSE } else { HOUSEKEEPING_EVERY };
         }
         self.publish(false);

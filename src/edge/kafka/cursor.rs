@@ -116,7 +116,7 @@ impl Cursor {
         }
         self.damaged += 1;
         let times = self.damaged.checked_sub(3)?;
-        Some(1_i64.checked_shl(times).unwrap_or(i64::MAX))
+        Some(1 << times.min(62))
     }
 
     /// Takes note of where the partition ends. True when it has had records for `patience` and gave none.
@@ -169,6 +169,8 @@ mod tests {
         let mut cursor = cursor(10, None);
         let steps: Vec<Option<i64>> = (0..6).map(|_| cursor.damage(8)).collect();
         assert_eq!(steps, [None, None, Some(1), Some(2), Some(4), Some(8)]);
+        let mut for_long = cursor.clone();
+        assert!((0..200).all(|_| for_long.damage(8) > Some(0)));
         assert_eq!(cursor.damage(11), None, "a batch behind the next record is another partition's");
         let plan = Plan { from: From::At(25), next: 25, anchor: None, gap: None };
         let mut again = Cursor::new(&plan, Some(&cursor));

@@ -61,6 +61,8 @@ pub(super) struct State {
     /// Where a batch begins that failed its checksum, since the last check.
     damaged: Option<i64>,
     rechecked: Option<Instant>,
+    /// How far behind the partitions are, while the core has had no room for it.
+    progress: Option<BTreeMap<Partition, u64>>,
     marked: BTreeMap<Partition, Offset>,
     marked_at: Option<Instant>,
     marks_failed: u64,
@@ -230,6 +232,7 @@ impl Reader {
             owned.insert(partition, Cursor::new(&plan, self.state.owned.get(&partition)));
         }
         self.state.owned = owned;
+        self.state.progress = None;
         self.state.recheck = false;
         // On failure the group has moved on, and its next turn is in the queue; else the watchdog begins anew.
         if let Err(error) = self.consumer.assign(&list) {
@@ -343,7 +346,8 @@ impl Reader {
             return Ok(());
         }
         let records = std::mem::replace(&mut self.state.records, Vec::with_capacity(self.tuning.batch_records));
-        self.send(KafkaEvent::Batch(Batch { records }))
+        self.send(KafkaEvent::Batch(Batch { records }))?;
+        self.state.progress.take().map_or(Ok(()), |lag| self.send(KafkaEvent::Progress { lag }))
     }
 
     fn send(&mut self, event: KafkaEvent) -> Result<(), EndReason> {
@@ -399,10 +403,13 @@ impl Reader {
             }
             lag.insert(partition, cursor.lag());
         }
-        // Where no broker answered nothing is known, and nothing is told: agents must not count as silent then. News of
-        // yesterday by the time the channel has room again.
+        // Where no broker answered nothing is known, and nothing is told: agents must not count as silent then. The newest is
+        // kept until there is room: to a core that is always behind it goes with the next batch.
         if !lag.is_empty() {
-            drop(self.out.try_send(KafkaEvent::Progress { lag }));
+            self.state.progress = match self.out.try_send(KafkaEvent::Progress { lag }) {
+                Err(TrySendError::Full(KafkaEvent::Progress { lag })) => Some(lag),
+                _ => None,
+            };
         }
         match stalled {
             Some((strikes, partition, lag)) => self.stalled(partition, lag, strikes),

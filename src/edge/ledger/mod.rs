@@ -186,13 +186,24 @@ impl LedgerError {
         }
     }
 
-    /// Whether the disk is full: the one fault that goes away by itself, and leaves the connection as it was.
+    /// Whether the disk is full. It leaves the connection as it was.
     pub fn is_disk_full(&self) -> bool {
         let Self::Sqlite { source, .. } = self else { return false };
         // The index of the write-ahead log has an error of its own for it.
         source.sqlite_error().is_some_and(|error| {
             error.code == ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
         })
+    }
+
+    /// Whether another process holds the file for longer than it was waited for. It leaves the connection as it was.
+    pub fn is_busy(&self) -> bool {
+        let Self::Sqlite { source, .. } = self else { return false };
+        source.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+    }
+
+    /// Whether it may go away by itself, so that the same is worth doing again.
+    pub fn passes(&self) -> bool {
+        self.is_disk_full() || self.is_disk_error() || self.is_busy()
     }
 
     /// Whether the disk failed, or turned read only as file systems do when it fails, or what came from it makes no sense. What it

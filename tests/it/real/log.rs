@@ -93,4 +93,8 @@ fn a_batch_that_rotted_on_the_brokers_disk_is_a_gap_and_what_comes_after_it_is_r
     place.wait("everything but what rotted", &mut daemon, |place| place.committed() == sent);
     place.stop(daemon);
     assert_eq!(place.list("SELECT reason FROM gaps"), ["unreadable".to_owned()].into());
+    // The other partition lacks nothing, and of this one no more than a few batches.
+    assert_eq!(place.ask("SELECT count(*) FROM gaps WHERE partition <> 0"), Some(0));
+    let left_out = place.ask("SELECT sum(to_offset - from_offset) FROM gaps").unwrap();
+    assert!((1..sent as i64 / 4).contains(&left_out), "{left_out} of {sent} records");
 }
