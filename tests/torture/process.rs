@@ -56,18 +56,23 @@ pub(crate) fn aborted_at_the_checkpoint(trial: &mut Trial) {
     stage.end(trial, feeder.finish());
 }
 
-/// Handling one batch takes longer than the group waits for a member to ask for the next.
+/// Handling one batch takes longer than the group waits for a member to ask for the next. A second's records are a batch, and
+/// eight of them have room before the reader waits: so they come for longer than that.
 pub(crate) fn held_up(trial: &mut Trial) {
+    const TICKS: usize = 140;
     let mut stage = Stage::set(1, 4);
     "    max.poll.interval.ms: \"3400\"\n".clone_into(&mut stage.place.kafka);
     let events = brief(trial.seed);
     let total = events.len();
     let feeder = stage.feed(events);
     for run in 0..trial.runs {
-        let goal = total * (run + 1) / (trial.runs + 1);
-        stage.start_with(&format!("batch-taken@{}:sleep=9000", trial.pick(1..3)));
-        feeder.allow(goal - total / (trial.runs + 1) / 2);
-        stage.live(Duration::from_secs(3));
+        let part = total / (trial.runs + 1);
+        stage.start_with(&format!("batch-taken@{}:sleep=24000", trial.pick(1..3)));
+        let mut more = trickle(&feeder, part * run, part / TICKS);
+        for _ in 0..TICKS {
+            more();
+        }
+        let goal = part * (run + 1);
         feeder.allow(goal);
         stage.wait_committed(goal as u64);
         stage.stop();
