@@ -15,8 +15,11 @@ use super::{EdgeError, clock, spawn};
 use crate::engine::alert::{Crossing, Id};
 use crate::engine::units::{Span, Timestamp};
 
-/// How long a message is retried before it is dead.
+/// How long a message is retried before it is dead ...
 const RETRY_FOR: Span = Span::DAY;
+/// ... and how often at least: a daemon that was off for a weekend, or a clock that is set ahead, must not end it at the
+/// first attempt that fails. So many take an hour or more.
+const RETRIES_MIN: u32 = 30;
 /// Attempts of a kind that may each do half of the work.
 const DOUBTFUL_ATTEMPTS: u32 = 3;
 
@@ -232,7 +235,7 @@ fn after_failure(error: &DeliveryError, due: &Due, now: Timestamp) -> Outcome {
         FailureKind::Permanent | FailureKind::Doubtful => return Outcome::Fallback { class, detail },
     };
     let at = now.plus(span(backoff(attempts, due.message.id).max(after)));
-    if at.since(due.created_at) > RETRY_FOR {
+    if at.since(due.created_at) > RETRY_FOR && attempts >= RETRIES_MIN {
         Outcome::Dead { class, detail }
     } else {
         Outcome::Retry { at, class, detail }
@@ -293,7 +296,10 @@ mod tests {
         let Outcome::Retry { at, .. } = after_failure(&failure(kind), &due(0, false), now) else { panic!("no retry") };
         assert_eq!(at, now.plus(Span::from_millis(500_000)));
         let late = Timestamp::from_millis(0).plus(Span::DAY);
-        assert!(matches!(after_failure(&failure(kind), &due(400, false), late), Outcome::Dead { .. }));
+        let ended = |attempts| after_failure(&failure(kind), &due(attempts, false), late);
+        assert!(matches!(ended(RETRIES_MIN - 1), Outcome::Dead { .. }));
+        // The daemon was off for that day.
+        assert!(matches!(ended(RETRIES_MIN - 2), Outcome::Retry { .. }) && matches!(ended(0), Outcome::Retry { .. }));
     }
 
     fn alertmanager(at: std::net::SocketAddr) -> Receiver {

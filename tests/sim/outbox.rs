@@ -15,6 +15,7 @@ use crate::store::json;
 const OUT_OF_TURN: u32 = 30;
 /// How long a message is retried.
 const RETRY_FOR: Span = Span::DAY;
+const RETRIES_MIN: u32 = 30;
 /// Who is told what another could not be told.
 const SECOND: &str = "second";
 
@@ -200,7 +201,11 @@ pub(crate) fn after(answer: Answer, due: &Due, now: Timestamp) -> Outcome {
         Answer::Refused => Outcome::Fallback,
         Answer::NotNow => {
             let at = now.plus(backoff(due.attempts + 1, due.message.id));
-            if at.since(due.created_at) > RETRY_FOR { Outcome::Dead } else { Outcome::Retry(at) }
+            if at.since(due.created_at) > RETRY_FOR && due.attempts + 1 >= RETRIES_MIN {
+                Outcome::Dead
+            } else {
+                Outcome::Retry(at)
+            }
         }
     }
 }

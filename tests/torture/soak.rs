@@ -216,5 +216,12 @@ pub(crate) fn soak(trial: &mut Trial) {
     check::all(&stage, &Left::behind(&calm), sent, trial);
     if length >= Duration::from_hours(1) {
         assert!(slope < 1.0, "{slope:.2} MiB an hour");
+        // Constant, but for what a fault holds open at the moment.
+        let tenth = (samples.len() / 10).max(1);
+        let mean = |of: &dyn Fn(&Sample) -> u64, part: &[Sample]| part.iter().map(of).sum::<u64>() / part.len() as u64;
+        let (first, last) = (samples.split_at(tenth).0, samples.split_at(samples.len() - tenth).1);
+        for of in [&(|s: &Sample| s.descriptors as u64) as &dyn Fn(&Sample) -> u64, &|s| s.threads] {
+            assert!(mean(of, last) <= mean(of, first) + 2, "{descriptors:?} descriptors, {threads:?} threads");
+        }
     }
 }
