@@ -88,11 +88,21 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault("F08", "aborted after a receiver said yes", here(20, 100, 20, crash::after_a_message)),
     fault("F09", "aborted when partitions are taken away", here(4, 20, 10, process::aborted_at_a_revocation)),
     fault("F10", "aborted at a checkpoint", here(10, 100, 20, process::aborted_at_the_checkpoint)),
-    fault("F11", "ended for want of memory", not(LATER)),
+    fault(
+        "F11",
+        "ended for want of memory",
+        not("it takes a limit that not every machine lets a test set; a death at a record is F67"),
+    ),
     fault(
         "F12",
         "a panic in the engine, a receiver's thread, a request",
-        tests(&[(POISON, &["panics_cost_one_record_one_attempt_and_one_request"])]),
+        tests(&[(
+            POISON,
+            &[
+                "panics_cost_one_record_one_attempt_and_one_request",
+                "a_batch_full_of_records_that_panic_is_got_through_and_each_of_them_counts_as_a_sign_of_life",
+            ],
+        )]),
     ),
     fault(
         "F13",
@@ -233,6 +243,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             &[
                 "a_damaged_file_is_refused_with_the_ways_out_and_never_written",
                 "a_damaged_log_of_the_database_costs_time_only",
+                "a_damage_that_no_quick_look_finds_ends_the_daemon_where_it_meets_it_again_and_again",
             ],
         )]),
     ),
@@ -241,7 +252,14 @@ pub(crate) const FAULTS: &[Fault] = &[
         "a folder that cannot be written",
         tests(&[(DAMAGE, &["a_folder_that_cannot_be_written_is_said_at_once"])]),
     ),
-    fault("F43", "somebody reads for ten minutes", not(LATER)),
+    fault(
+        "F43",
+        "somebody reads the database, or holds it, for long",
+        tests(&[
+            ("src/edge/ledger/log.rs", &["a_log_that_a_reader_made_long_is_begun_anew_when_it_ends"]),
+            (DISK, &["whoever_holds_the_database_for_long_is_waited_for"]),
+        ]),
+    ),
     fault(
         "F44",
         "a disk a hundred times slower",
