@@ -390,7 +390,7 @@ mod tests {
         let message = Message { crossings: vec![crossing()], ..due(0, false).message };
         let hold = |workers: &Workers| workers.workers["am"].hold.until.load(Ordering::Acquire);
 
-        workers.give("am", Due { message: message.clone(), ..due(0, false) });
+        workers.give("am", Due { message: message.clone(), ..due(RETRIES_MIN, false) });
         let told = settled(&happenings);
         assert!(matches!(&told.outcome, Outcome::Dead { class, .. } if class == "connect"), "{told:?}");
         assert_eq!(hold(&workers), 0);
