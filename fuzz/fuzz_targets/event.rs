@@ -1,28 +1,19 @@
 //! Bytes as records: whatever they are, they are read or refused, and an engine takes one after the other.
 #![no_main]
 
-use std::sync::{Arc, LazyLock};
-
 use libfuzzer_sys::fuzz_target;
-use shewhart::engine::baseline::BaselineSet;
 use shewhart::engine::event::{Event, decode};
-use shewhart::engine::rule::{RuleSet, Source, compile};
 use shewhart::engine::text::TEXT_BYTES_MAX;
-use shewhart::engine::units::{Offset, Partition, Timestamp};
-use shewhart::engine::{Engine, Input, Settings};
 
-static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
-    let text = include_str!("../rules.yaml").to_owned();
-    Arc::new(compile(&[Source { name: "rules.yaml".to_owned(), text }]).rules.expect("they compile"))
-});
+#[path = "../engine.rs"]
+mod engine;
 
 fn is_clean(text: &str) -> bool {
     text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
 fuzz_target!(|data: &[u8]| {
-    let settings = Settings { provisional_outputs: 3, recent_outputs: 8, streams_max: 4, ..Settings::default() };
-    let mut engine = Engine::new(Partition(0), Arc::new(settings), RULES.clone(), Arc::new(BaselineSet::default()));
+    let mut machine = engine::engine();
     let mut effects = Vec::new();
     for (at, payload) in data.split(|byte| *byte == b'\n').enumerate() {
         match decode(payload) {
@@ -38,9 +29,8 @@ fuzz_target!(|data: &[u8]| {
             }
             Err(refused) => assert!(is_clean(&refused.detail)),
         }
-        let appended = Some(Timestamp::from_millis(1_767_571_200_000 + at as i64 * 60_000));
-        engine.step(Input::Record { offset: Offset(at as i64), appended, payload }, &mut effects);
+        engine::step(&mut machine, at, payload, &mut effects);
         effects.clear();
     }
-    assert!(engine.streams().len() <= 5);
+    assert!(machine.streams().len() <= 5);
 });

@@ -1,12 +1,25 @@
-//! Bytes as sketches, and as arguments of the SQL functions that read them.
+//! Bytes as sketches, and as arguments of the SQL functions that read them, alone and among those of real rows. As latency
+//! sketches they come twice: as they are, and as the counts in a frame that is right, which no mutation would find.
 #![no_main]
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use libfuzzer_sys::fuzz_target;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use shewhart::sql::{bins, functions, hdr};
 
-const CALLS: [&str; 10] = [
+/// Sketches of a database's rows. Before each stand the 24 bytes of an input's numbers.
+const ROWS: [(&[u8], &[u8]); 3] = [
+    (include_bytes!("../seeds/sketches/minute.latency"), include_bytes!("../seeds/sketches/minute.confidence")),
+    (include_bytes!("../seeds/sketches/hour.latency"), include_bytes!("../seeds/sketches/hour.confidence")),
+    (include_bytes!("../seeds/sketches/day.latency"), include_bytes!("../seeds/sketches/day.confidence")),
+];
+const NUMBERS: usize = 24;
+
+const CALLS: [&str; 15] = [
     "hdr_quantile(?1, ?2)",
     "hdr_count(?1)",
     "hdr_above(?1, ?2)",
@@ -17,18 +30,39 @@ const CALLS: [&str; 10] = [
     "wilson_lo(?3, ?2)",
     "wilson_hi(?3, ?2, ?4)",
     "wilson_lo(?2, ?3, ?4)",
+    "(SELECT hdr_quantile(hdr_merge(s), ?2) FROM (SELECT latency AS s FROM rows UNION ALL SELECT ?1))",
+    "(SELECT hdr_above(hdr_merge(s), ?2) FROM (SELECT ?1 AS s UNION ALL SELECT latency FROM rows))",
+    "(SELECT conf_quantile(conf_merge(s), ?2) FROM (SELECT confidence AS s FROM rows UNION ALL SELECT ?1))",
+    "(SELECT conf_hist(conf_merge(s)) FROM (SELECT ?1 AS s UNION ALL SELECT confidence FROM rows))",
+    "(SELECT wilson_hi(hdr_above(latency, ?2), hdr_count(latency), ?4) FROM rows)",
 ];
 
 thread_local! {
     static DB: Connection = {
         let db = Connection::open_in_memory().expect("a database in memory");
         functions::add(&db).expect("the functions");
+        db.execute("CREATE TABLE rows (latency BLOB, confidence BLOB)", []).expect("a table");
+        for row in ROWS {
+            let row = (row.0.get(NUMBERS..), row.1.get(NUMBERS..));
+            db.execute("INSERT INTO rows VALUES (?1, ?2)", row).expect("a row");
+        }
         db
     };
 }
 
-fuzz_target!(|input: (&[u8], f64, i64, f64)| {
-    let (bytes, real, whole, level) = input;
+/// A latency sketch whose counts are these bytes.
+fn framed(counts: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(counts.len()).expect("inputs are short").to_be_bytes();
+    let head = [&0x1c84_9313_u32.to_be_bytes()[..], &length, &[0, 0, 0, 0, 0, 0, 0, 3], &1_u64.to_be_bytes()];
+    let tail = [&86_400_000_000_000_u64.to_be_bytes()[..], &1.0_f64.to_be_bytes(), counts];
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::none());
+    packed.write_all(&head.concat()).and_then(|()| packed.write_all(&tail.concat())).expect("memory takes all");
+    let packed = packed.finish().expect("memory takes all");
+    let length = u32::try_from(packed.len()).expect("inputs are short").to_be_bytes();
+    [&0x1c84_9314_u32.to_be_bytes()[..], &length, &packed].concat()
+}
+
+fn check(bytes: &[u8], real: f64, whole: i64, level: f64) {
     if let Ok(histogram) = hdr::decode(bytes) {
         assert_eq!(hdr::decode(&hdr::encode(&histogram)).as_ref(), Ok(&histogram));
     }
@@ -51,4 +85,11 @@ fuzz_target!(|input: (&[u8], f64, i64, f64)| {
             }
         }
     });
+}
+
+fuzz_target!(|input: (f64, i64, f64, &[u8])| {
+    let (real, whole, level, bytes) = input;
+    for bytes in [bytes, &framed(bytes)] {
+        check(bytes, real, whole, level);
+    }
 });

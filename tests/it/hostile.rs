@@ -8,6 +8,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
+use std::process::Command;
 use std::sync::Arc;
 
 use rand::seq::IndexedRandom as _;
@@ -17,13 +19,13 @@ use serde_json::{Value, json};
 use shewhart::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
 use shewhart::edge::mock::MockBroker;
 use shewhart::engine::baseline::BaselineSet;
-use shewhart::engine::event::Why;
+use shewhart::engine::event::{PAYLOAD_BYTES_MAX, Why};
 use shewhart::engine::text::{TEXT_BYTES_MAX, clean, is_visible};
 use shewhart::engine::units::{Offset, Partition, Timestamp};
 use shewhart::engine::{Effect, Engine, Group, Input, Settings};
 use shewhart::simulate::{ATTACKS, malformed};
 
-use crate::daemon::{PATIENCE, Place, TO_FOLDER};
+use crate::daemon::{PATIENCE, Place, TO_FOLDER, status};
 use crate::engine::shipped;
 use crate::notify::strings;
 use crate::workload::TOPIC;
@@ -276,6 +278,106 @@ fn whatever_comes_nothing_panics_and_every_number_of_a_state_is_finite() {
     let unseen: Vec<_> = Why::ALL.iter().zip(rejected).filter(|(_, n)| *n == 0).map(|(why, _)| why.as_str()).collect();
     assert!(unseen.iter().all(|why| ["too_large", "poison"].contains(why)), "never rejected as {unseen:?}");
     assert!(crossed > 0, "no chart was in play");
+}
+
+/// Records of up to a megabyte that are deep, wide or long, and why each is refused; nothing where it is read, because what a
+/// field holds that is nobody's concern is passed over.
+fn monsters() -> Vec<(String, Vec<u8>, Option<Why>)> {
+    let with =
+        |tail: &str| format!(r#"{{"type":"output","event_id":"{}","agent":"a","ts":{START}{tail}}}"#, tail.len());
+    let most = PAYLOAD_BYTES_MAX;
+    let (mut all, mut others) = (Vec::new(), Vec::new());
+    for (open, close, inside) in [("[", "]", ""), ("{\"a\":", "}", "1")] {
+        for depth in [20_000, 1_000_000] {
+            let depth = depth.min(most / open.len() - 100);
+            let unclosed = open.repeat(depth);
+            let deep = if depth * (open.len() + close.len()) + 200 < most {
+                format!("{unclosed}{inside}{}", close.repeat(depth))
+            } else {
+                unclosed.clone()
+            };
+            // An object that is whole only lacks fields.
+            let is_whole = deep.len() > unclosed.len();
+            let why = if is_whole && open == "{\"a\":" { Why::Missing } else { Why::Malformed };
+            all.push((format!("{depth} deep"), deep.clone(), why));
+            for field in ["metrics", "status"] {
+                all.push((format!("{depth} deep in {field}"), with(&format!(",\"{field}\":{deep}")), Why::Malformed));
+            }
+            others.push((
+                format!("{depth} deep in x"),
+                format!(",\"x\":{deep}"),
+                (!is_whole).then_some(Why::Malformed),
+            ));
+        }
+    }
+    let zeros = "0,".repeat(1_000_000) + "0";
+    all.push(("a million numbers".to_owned(), format!("[{zeros}]"), Why::TooLarge));
+    let zeros = &zeros[..most - 299];
+    all.push(("half a million numbers".to_owned(), format!("[{zeros}]"), Why::Malformed));
+    all.push(("as many in metrics".to_owned(), with(&format!(",\"metrics\":[{zeros}]")), Why::Malformed));
+    let long = "\u{202e}x".repeat(225_000);
+    all.push(("a long word".to_owned(), format!("\"{long}\""), Why::Malformed));
+    all.push(("a long status".to_owned(), with(&format!(",\"status\":\"{long}\"")), Why::Malformed));
+    let keys = (0..100_000).map(|n| format!("\"{n:x}\":1")).collect::<Vec<_>>().join(",");
+    all.push(("100,000 metrics".to_owned(), with(&format!(",\"metrics\":{{{keys}}}")), Why::OutOfRange));
+    let mut all: Vec<_> = all.into_iter().map(|(what, text, why)| (what, text.into_bytes(), Some(why))).collect();
+    for (what, tail) in [
+        ("half a million numbers that nobody asks for", format!(",\"x\":[{zeros}]")),
+        ("a long word that nobody asks for", format!(",\"x\":\"{long}\"")),
+        ("a long key", format!(",\"{long}\":1")),
+        ("100,000 keys", format!(",{keys}")),
+        ("a long name", format!(",\"task\":\"{long}\"")),
+    ] {
+        others.push((what.to_owned(), tail, None));
+    }
+    all.extend(others.into_iter().map(|(what, tail, why)| (what, with(&tail).into_bytes(), why)));
+    all
+}
+
+/// What makes a process of this test do no more than step the monsters.
+const ALONE: &str = "SHEWHART_MONSTERS_ALONE";
+
+#[test]
+fn records_that_are_deep_wide_or_long_are_refused_or_passed_over_in_little_memory() {
+    if std::env::var_os(ALONE).is_some() {
+        step_monsters();
+        return;
+    }
+    // A process of its own, whose memory nobody else uses.
+    let test = "hostile::records_that_are_deep_wide_or_long_are_refused_or_passed_over_in_little_memory";
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let run = child.args(["--exact", "--nocapture", test]).env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{}{said}", String::from_utf8_lossy(&run.stdout));
+    assert!(said.contains("100,000 keys: None"), "{said}");
+}
+
+fn step_monsters() {
+    let settings = Arc::new(Settings { group_by: vec![Group::Agent, Group::Task], ..Settings::default() });
+    let mut engine = Engine::new(Partition(0), settings, shipped(), Arc::new(BaselineSet::default()));
+    let mut effects = Vec::new();
+    let mut step = |offset: usize, payload: &[u8]| {
+        engine.step(Input::Record { offset: Offset(offset as i64), appended: None, payload }, &mut effects);
+        effects.drain(..).find_map(|effect| match effect {
+            Effect::Rejected { rejection, .. } => Some(rejection.why),
+            _ => None,
+        })
+    };
+    // What is made once at the first record.
+    let usual = format!(r#"{{"event_id":"u","agent":"a","ts":{START},"task":"t","metrics":{{"m":1}}}}"#);
+    assert_eq!(step(0, usual.as_bytes()), None);
+    let now = |key| status(std::process::id(), key).unwrap();
+    for (at, (what, payload, why)) in monsters().into_iter().enumerate() {
+        assert!(payload.len() <= PAYLOAD_BYTES_MAX || why == Some(Why::TooLarge), "{what}: {}", payload.len());
+        // The peak from here on.
+        fs::write("/proc/self/clear_refs", "5").unwrap();
+        let before = now("VmRSS:");
+        let found = step(at + 1, &payload);
+        let more = now("VmHWM:").saturating_sub(before);
+        writeln!(std::io::stderr(), "{what}: {found:?}, {more} KiB").expect("stderr");
+        assert_eq!(found, why, "{what}");
+        assert!(more <= 4_096, "{what}: {more} KiB for {} bytes", payload.len());
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Messages to receivers over real sockets: what people read, what receivers may do to us, what text may do to mails.
 
 pub(crate) mod alertmanager;
-mod corpus;
+pub(crate) mod corpus;
 mod exec;
 mod mail;
 mod settings;

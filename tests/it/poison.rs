@@ -8,7 +8,7 @@ use std::time::Duration;
 use shewhart::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
 use shewhart::edge::mock::MockBroker;
 
-use crate::daemon::{Daemon, PATIENCE, Place};
+use crate::daemon::{Daemon, PATIENCE, Place, status};
 use crate::state::Left;
 use crate::workload::{Feeder, TOPIC, brief};
 
@@ -89,6 +89,30 @@ fn a_record_that_kills_the_process_is_found_and_passed_over_and_nothing_else_is_
     place.wait("a start", &mut daemon, |place| matches!(place.page("/-/healthy"), Some((200, _))));
     place.stop(daemon);
     assert_eq!(place.ask("SELECT count(*) FROM inflight"), Some(0));
+}
+
+/// Inflating a batch is librdkafka's, which has no bound for it: what does not fit into memory is for the operator.
+#[test]
+fn a_record_that_is_large_once_it_is_inflated_costs_itself_only() {
+    const INFLATED: usize = 128 << 20;
+    let broker = MockBroker::start(TOPIC, 1).unwrap();
+    let settings = ProducerSettings::new(broker.bootstrap())
+        .with("compression.type", "gzip")
+        .with("message.max.bytes", "1000000000");
+    let producer = Producer::new(&settings).unwrap();
+    let event = |id: &str| format!(r#"{{"event_id":"{id}","agent":"a","ts":1767571200000}}"#).into_bytes();
+    for payload in [event("before"), vec![b'['; INFLATED], event("after")] {
+        producer.send(&Outgoing::new(TOPIC, "key", &payload)).unwrap();
+        producer.flush(PATIENCE).unwrap();
+    }
+    let place = Place::new(broker.bootstrap(), TOPIC);
+    let mut daemon = place.start();
+    place.wait_for_end(&mut daemon, 3);
+    let peak = status(daemon.pid(), "VmHWM:").unwrap() << 10;
+    place.stop(daemon);
+    let left = "SELECT offset || ' ' || why || ' ' || length(payload) FROM rejects";
+    assert_eq!(place.list(left).into_iter().collect::<Vec<_>>(), ["1 too_large 4096"]);
+    assert!(peak < 4 * INFLATED as u64, "{peak} bytes");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::edge::ledger::open_read_only;
 use shewhart::edge::mock::MockBroker;
 
-use crate::daemon::Place;
+use crate::daemon::{Place, status};
 use crate::workload::{Feeder, TOPIC, events};
 
 /// Reloads where `SHEWHART_RELOADS` does not say how many.
@@ -43,13 +43,6 @@ fn reload(socket: &Path) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
-}
-
-/// Resident memory of a process in KiB.
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[test]
@@ -88,10 +81,10 @@ fn rules_that_are_replaced_again_and_again_judge_every_event_whole_and_cost_no_m
             place.wait("records for a set", &mut daemon, |place| place.ask(&fires).is_some_and(|n| n >= 2));
         }
         if n == reloads / 4 {
-            early = resident(daemon.pid());
+            early = status(daemon.pid(), "VmRSS:").unwrap();
         }
     }
-    let late = resident(daemon.pid());
+    let late = status(daemon.pid(), "VmRSS:").unwrap();
     println!("{reloads} reloads: {early} KiB after a quarter of them, {late} KiB after all");
     let records = feeder.finish();
     place.wait("the end", &mut daemon, |place| place.committed() == records);

@@ -123,6 +123,46 @@ const ENGINE: [(&str, &[&str]); 39] = [
     ("route", &["alert", "units"]),
 ];
 
+/// What may stand in SQL that is put together, besides constants: a file, the expressions, and why no value of an event, a
+/// rule or a person is among them.
+const SQL: [(&str, &[&str], &str); 8] = [
+    ("src/cli/console.rs", &["last", "open", "rest"], "a fixed filter and a number"),
+    ("src/cli/db/export.rs", &["view.replace('\"', \"\\\"\\\"\")"], "a view's name out of the schema, quoted"),
+    ("src/cli/people.rs", &["filter"], "one of two fixed filters"),
+    ("src/edge/classical.rs", &["all", "bad"], "columns that the table of shares names"),
+    ("src/edge/ledger/cases.rs", &["key", "table"], "names in the function that calls it"),
+    (
+        "src/edge/ledger/migrate.rs",
+        &["key", "name.replace('\"', \"\\\"\\\"\")", "of", "table", "table(level)"],
+        "the schema's names",
+    ),
+    (
+        "src/edge/ledger/panes.rs",
+        &["names.join(\", \")", "places.join(\", \")", "table", "updates.join(\", \")"],
+        "names of tables and columns, and places for values",
+    ),
+    ("src/edge/ledger/retire.rs", &["name", "of", "spare.min(PAGES)"], "the schema's names and a number"),
+];
+
+/// What makes text a statement, and what takes one.
+const SQL_WORDS: [&str; 13] = [
+    "SELECT ",
+    "INSERT ",
+    "UPDATE ",
+    "DELETE ",
+    "PRAGMA ",
+    "DROP ",
+    "CREATE ",
+    "ALTER ",
+    "VACUUM",
+    "ATTACH ",
+    "WHERE ",
+    "LIMIT ",
+    "ORDER BY ",
+];
+const SQL_TAKERS: [&str; 8] =
+    ["execute(", "execute_batch(", "prepare(", "prepare_cached(", "query(", "query_row(", "query_one(", "query_map("];
+
 /// A file without its tests and without comments, on which none of this looks.
 fn code(path: &str) -> String {
     let text = read(path);
@@ -279,6 +319,60 @@ fn one_file_is_unsafe() {
     for path in files("src", ".rs").into_iter().chain(files("tests", ".rs")).chain(files("benches", ".rs")) {
         assert_eq!(read(&path).contains(lint), known.contains(&path.as_str()), "{path}");
     }
+}
+
+/// The arguments of every call of a macro: what stands between its brackets.
+fn calls<'a>(code: &'a str, name: &str) -> Vec<(&'a str, &'a str)> {
+    let starts = code.match_indices(name).map(|(at, name)| (at, at + name.len()));
+    starts
+        .map(|(at, from)| {
+            let mut depth = 1;
+            let end = code[from..].find(|c| {
+                depth += i32::from(c == '(') - i32::from(c == ')');
+                depth == 0
+            });
+            (code[..at].trim_end(), &code[from..from + end.unwrap()])
+        })
+        .collect()
+}
+
+/// What a format string inserts: names in braces, and the arguments behind it.
+fn inserted(arguments: &str) -> BTreeSet<String> {
+    let (_, text) = arguments.split_once('"').unwrap();
+    let end = text.match_indices('"').map(|(at, _)| at).find(|at| !text[..*at].ends_with('\\')).unwrap();
+    let (text, rest) = text.split_at(end);
+    let text = text.replace("{{", "").replace("}}", "");
+    let named = text.split('{').skip(1).filter_map(|part| part.split('}').next()).map(str::to_owned);
+    // Commas between the arguments, not within them.
+    let mut depth = 0;
+    let mut quoted = false;
+    let listed = rest.trim_start_matches('"').split(|c| {
+        quoted ^= c == '"';
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0 && !quoted
+    });
+    named.chain(listed.map(|argument| argument.trim().to_owned())).filter(|name| !name.is_empty()).collect()
+}
+
+/// Values are bound. Where SQL is put together, it is of names of our own.
+#[test]
+fn no_value_stands_in_sql() {
+    let mut found = BTreeSet::new();
+    for path in sources() {
+        let code = code(&path);
+        for (before, arguments) in
+            ["format!(", "write!(", "writeln!(", "format_args!("].iter().flat_map(|name| calls(&code, name))
+        {
+            let is_taken = SQL_TAKERS.iter().any(|taker| before.trim_end_matches('&').ends_with(taker));
+            if is_taken || SQL_WORDS.iter().any(|word| arguments.contains(word)) {
+                found.extend(inserted(arguments).into_iter().map(|name| (path.clone(), name)));
+            }
+        }
+    }
+    found.retain(|(_, name)| name.contains(|c: char| c.is_ascii_lowercase()));
+    let known =
+        SQL.iter().flat_map(|(path, names, _)| names.iter().map(|name| ((*path).to_owned(), (*name).to_owned())));
+    assert_eq!(found, known.collect());
 }
 
 /// What is marked as safe in the report is its style and its pictures, which `markup::escape` has been through.

@@ -50,11 +50,13 @@ const fn not(why: &'static str) -> Proof {
 
 const MAIL: &str = "tests/it/notify/mail.rs";
 const HOOK: &str = "tests/it/notify/webhook.rs";
+const BROWSER: &str = "tests/it/browser.rs";
 const CORPUS: &str = "tests/it/notify/corpus.rs";
 const STEPS: &str = "tests/it/delivery/steps.rs";
 const STORM: &str = "tests/it/delivery/storm.rs";
 const KAFKA: &str = "tests/it/kafka.rs";
 const FAULTS_RS: &str = "tests/it/faults.rs";
+const HOSTILE_RS: &str = "tests/it/hostile.rs";
 const ENGINE: &str = "tests/it/engine.rs";
 const DAMAGE: &str = "tests/it/damage.rs";
 const DISK: &str = "tests/it/disk.rs";
@@ -333,20 +335,36 @@ pub(crate) const FAULTS: &[Fault] = &[
         )]),
     ),
     fault("F54", "a storm of alerts", tests(&[(STORM, &["a_storm_is_told_in_a_few_messages_whose_numbers_add_up"])])),
-    fault("F55", "records that are not what they should be", tests(&[(FAULTS_RS, &[HOSTILE])])),
+    fault(
+        "F55",
+        "records that are not what they should be",
+        tests(&[(FAULTS_RS, &[HOSTILE]), (HOSTILE_RS, &[WHATEVER])]),
+    ),
     fault(
         "F56",
         "numbers at and beyond every limit",
-        tests(&[("src/engine/event/json.rs", &["arbitrary_values_never_panic"])]),
+        tests(&[("src/engine/event/json.rs", &["arbitrary_values_never_panic"]), (HOSTILE_RS, &[WHATEVER])]),
     ),
-    fault("F57", "records that are deep, long, full of keys", tests(&[(FAULTS_RS, &[HOSTILE])])),
-    fault("F58", "a decompression bomb", not(LATER)),
+    fault(
+        "F57",
+        "records that are deep, long, full of keys",
+        tests(&[(HOSTILE_RS, &["records_that_are_deep_wide_or_long_are_refused_or_passed_over_in_little_memory"])]),
+    ),
+    fault(
+        "F58",
+        "a decompression bomb, as far as there is memory to inflate it",
+        tests(&[(POISON, &["a_record_that_is_large_once_it_is_inflated_costs_itself_only"])]),
+    ),
     fault(
         "F59",
         "names without end",
         tests(&[(ENGINE, &["endless_names_are_counted_together_and_change_nothing_for_known_streams"])]),
     ),
-    fault("F60", "keys made to collide", not(LATER)),
+    fault(
+        "F60",
+        "keys made to collide",
+        tests(&[("tests/it/deploy.rs", &["names_that_agents_choose_are_hashed_with_a_key_of_this_process"])]),
+    ),
     fault(
         "F61",
         "event ids that come again",
@@ -370,17 +388,20 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault(
         "F66",
         "attack strings through every output",
-        tests(&[(
-            CORPUS,
-            &[
-                "webhooks_give_every_string_back",
-                "an_alertmanagers_alerts_give_every_string_back",
-                "slack_shows_every_string_as_text",
-                "pagerduty_gets_every_string_as_text",
-                "mails_are_read_back_by_another_parser",
-                "tables_for_programs_are_read_back_by_another_parser",
-            ],
-        )]),
+        tests(&[
+            (
+                CORPUS,
+                &[
+                    "webhooks_give_every_string_back",
+                    "an_alertmanagers_alerts_give_every_string_back",
+                    "slack_shows_every_string_as_text",
+                    "pagerduty_gets_every_string_as_text",
+                    "mails_are_read_back_by_another_parser",
+                    "tables_for_programs_are_read_back_by_another_parser",
+                ],
+            ),
+            (BROWSER, &["a_browser_shows_attacks_in_the_report_as_text", "a_browser_shows_attacks_in_mails_as_text"]),
+        ]),
     ),
     fault(
         "F67",
@@ -402,7 +423,18 @@ pub(crate) const FAULTS: &[Fault] = &[
         "no more file descriptors",
         tests(&[(STUCK, &["without_descriptors_connections_wait_and_records_are_counted"])]),
     ),
-    fault("F72", "slow and many requests", not(LATER)),
+    fault(
+        "F72",
+        "slow and many requests",
+        tests(&[(
+            "tests/it/http.rs",
+            &[
+                "a_thousand_connections_that_hang_keep_nobody_out",
+                "whoever_takes_too_long_is_left",
+                "what_is_too_long_is_refused_by_its_promise_and_by_what_comes",
+            ],
+        )]),
+    ),
     fault(
         "F73",
         "nobody reads the log",
@@ -426,4 +458,5 @@ pub(crate) const FAULTS: &[Fault] = &[
 ];
 
 const OUTAGE: &str = "after_an_outage_everything_arrives_the_worst_first_and_who_is_well_never_waited";
+const WHATEVER: &str = "whatever_comes_nothing_panics_and_every_number_of_a_state_is_finite";
 const HOSTILE: &str = "hostile_records_cost_themselves_only_and_each_is_kept_with_its_reason";

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use shewhart::edge::clock;
 
-use crate::stage::{Stage, status};
+use crate::stage::Stage;
 use crate::trial::Trial;
+use crate::world::daemon::status;
 use crate::world::workload::{brief, events};
 
 /// All records lie there at the start: as many as it can read, not as many as come.

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use shewhart::edge::clock;
 use shewhart::engine::units::Span;
 
-use crate::stage::{Receivers, Stage, status};
+use crate::stage::{Receivers, Stage};
 use crate::trial::Trial;
-use crate::world::daemon::Place;
+use crate::world::daemon::{Place, status};
 use crate::world::fleet::{Fleet, RULES, agents};
 use crate::world::rules::own_rules;
 use crate::world::secrets::CANARY;

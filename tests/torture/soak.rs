@@ -14,8 +14,9 @@ use shewhart::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
 use shewhart::simulate::{Generator, Scenario};
 
 use crate::check;
-use crate::stage::{Receivers, Stage, status};
+use crate::stage::{Receivers, Stage};
 use crate::trial::Trial;
+use crate::world::daemon::status;
 use crate::world::proxy::{Proxy, Weather};
 use crate::world::state::Left;
 use crate::world::workload::TOPIC;

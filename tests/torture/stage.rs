@@ -15,7 +15,7 @@ use crate::broker::Broker;
 use crate::check;
 use crate::trial::Trial;
 use crate::world::copies::{email, webhook};
-use crate::world::daemon::{Daemon, PATIENCE, Place, STOP_WITHIN, tail};
+use crate::world::daemon::{Daemon, PATIENCE, Place, STOP_WITHIN, status, tail};
 use crate::world::fake_http::{FakeHttp, Reply};
 use crate::world::fake_smtp::{FakeSmtp, Mode, Script};
 use crate::world::fleet::RULES;
@@ -234,10 +234,4 @@ impl Stage {
             .clone_into(&mut calm.more);
         calm
     }
-}
-
-/// A number of `/proc/PID/status`.
-pub(crate) fn status(pid: u32, key: &str) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
 }

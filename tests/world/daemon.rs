@@ -19,6 +19,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// How long a daemon may take to stop.
 pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(10);
 
+/// A number of `/proc/PID/status`; sizes are in KiB.
+pub(crate) fn status(pid: u32, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
+}
+
 /// A folder with a configuration, a database, mails and logs.
 pub(crate) struct Place {
     folder: tempfile::TempDir,

@@ -448,6 +448,7 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
     let path = with_suffix(path, ".lock");
     let file = |source| LedgerError::File { path: path.clone(), source };
     let lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(file)?;
+    private(&path);
     let mut tries = 0;
     loop {
         match lock.try_lock() {

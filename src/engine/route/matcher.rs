@@ -138,16 +138,18 @@ fn unquoted(text: &str) -> Option<String> {
 }
 
 fn compiled(value: &str) -> Result<Regex, MatcherError> {
-    let anchored = format!("^(?s:{value})$");
     let told = |error: regex::Error| {
         let why = match error {
             regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
-            // The message shows the anchored expression; its last line says what is wrong.
+            // The message shows the whole expression; its last line says what is wrong.
             other => other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
         };
         MatcherError::Regex(value.chars().take(80).collect(), why)
     };
-    RegexBuilder::new(&anchored).size_limit(MAX_COMPILED).build().map_err(told)
+    let build = |pattern: &str| RegexBuilder::new(pattern).size_limit(MAX_COMPILED).build().map_err(told);
+    // Alone first: `a)|(b` is none, but between brackets it would be two, of which neither matches the whole value.
+    build(value)?;
+    build(&format!("^(?s:{value})$"))
 }
 
 impl fmt::Display for Matcher {
@@ -200,6 +202,21 @@ mod tests {
         }
         // An alternative is one whole value, not a part of one.
         assert!(!"team=~\"a|inv\"".parse::<Matcher>().unwrap().matches(&critical));
+    }
+
+    #[test]
+    fn no_expression_closes_the_brackets_that_make_it_match_whole_values() {
+        for text in [
+            "team=~\"a)|(inv\"",
+            "team=~\"a)|(?:inv\"",
+            "team=~\"x)|.*(?:y\"",
+            "team=~\"(?x) inv # \"",
+            "team=~\"inv\\\\\"",
+        ] {
+            if let Ok(matcher) = text.parse::<Matcher>() {
+                panic!("{text} is taken, and compiled to {:?}", matcher.regex);
+            }
+        }
     }
 
     #[test]

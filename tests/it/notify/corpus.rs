@@ -57,7 +57,7 @@ fn with(field: &str, text: &str) -> Message {
 }
 
 /// Every text in this field: as it came, as a database of an older version might hold it, and as it is now.
-fn all(field: &str) -> Vec<(String, Message)> {
+pub(crate) fn all(field: &str) -> Vec<(String, Message)> {
     let both = strings().into_iter().flat_map(|raw| [clean(&raw).into_owned(), raw]);
     both.map(|text| (text.clone(), with(field, &text))).collect()
 }
@@ -117,7 +117,7 @@ fn an_alertmanagers_alerts_give_every_string_back() {
 }
 
 /// How much of the text of a field people are shown of it, in characters; nothing where it is not shown as it is.
-fn shown_up_to(field: &str) -> Option<usize> {
+pub(crate) fn shown_up_to(field: &str) -> Option<usize> {
     match field {
         "agent" | "task" | "team" => Some(120),
         "version" => Some(60),
@@ -218,11 +218,11 @@ fn mail(message: &Message) -> String {
 }
 
 /// Text with every run of white space as one space.
-fn squeezed(text: &str) -> String {
+pub(crate) fn squeezed(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn without_chart(mut message: Message) -> Message {
+pub(crate) fn without_chart(mut message: Message) -> Message {
     for account in message.crossings.iter_mut().filter_map(|crossing| crossing.account.as_mut()) {
         account.around.course = None;
     }

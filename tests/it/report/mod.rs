@@ -11,14 +11,14 @@ use std::process::{Command, Output};
 use regex::Regex;
 use serde_json::Value;
 
-fn shewhart(args: &[&str]) -> Output {
+pub(crate) fn shewhart(args: &[&str]) -> Output {
     let program =
         Command::new(env!("CARGO_BIN_EXE_shewhart")).current_dir(env!("CARGO_MANIFEST_DIR")).args(args).output();
     program.unwrap()
 }
 
 /// The page of a database.
-fn page(db: &Path, args: &[&str]) -> String {
+pub(crate) fn page(db: &Path, args: &[&str]) -> String {
     let done = shewhart(&[&["report", db.to_str().unwrap()], args].concat());
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()
