@@ -279,7 +279,7 @@ impl Core {
         }
         self.status.ready = true;
         self.status.not_ready_because.clear();
-        self.assigned_at = Some(clock::instant());
+        self.assigned_at = Some(now);
         let at: Vec<StartAt> = partitions.iter().map(|partition| self.start_at(*partition)).collect();
         tracing::info!(partitions = partitions.len(), "partitions assigned");
         Ok(at)
@@ -472,14 +472,7 @@ fn restored_router(config: &Config, ledger: &Ledger) -> Result<Router, LedgerErr
 
 /// Passes crossings to the router, and lets it say what was due.
 fn route(router: &mut Router, effects: &[(Partition, Effect)], now: Timestamp) -> Vec<Message> {
-    let mut messages = Vec::new();
-    for (_, effect) in effects {
-        if let Effect::Crossed(crossing) = effect {
-            router.step(Signal::Crossed(crossing.clone()), now, &mut messages);
-        }
-    }
-    router.step(Signal::Tick, now, &mut messages);
-    messages
+    router.pass(effects.iter().filter_map(|(_, effect)| effect.crossing()), now)
 }
 
 /// Tells systemd, where it started us; nothing otherwise.

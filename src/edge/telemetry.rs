@@ -86,6 +86,8 @@ pub struct Snapshot {
 
 /// The loop counts as alive while its last round is younger than this.
 const ALIVE_WITHIN: Span = Span::from_secs(30);
+/// What is said where it is not.
+pub(super) const STANDS: &str = "the main loop has not gone round for 30 s";
 /// Below this share of free disk an operator should act, while everything can still be written.
 const DISK_FREE_MIN: f64 = 0.05;
 
@@ -98,7 +100,7 @@ impl Snapshot {
     /// Why it does not do its work as it should; nothing where it does.
     pub fn not_ready(&self, now: Timestamp) -> Option<String> {
         if !self.is_alive(now) {
-            return Some("the main loop has not gone round for 30 s".to_owned());
+            return Some(STANDS.to_owned());
         }
         if !self.ready {
             return Some(self.not_ready_because.clone());

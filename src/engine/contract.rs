@@ -211,6 +211,13 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// The change of an alert's state, where it is one.
+    pub fn crossing(&self) -> Option<&Crossing> {
+        if let Self::Crossed(crossing) = self { Some(crossing) } else { None }
+    }
+}
+
 /// What an engine has counted since the partition was first read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {

@@ -15,6 +15,7 @@ use shewhart::engine::units::Span;
 
 use crate::daemon::Place;
 use crate::workload::TOPIC;
+use crate::world::rules::one_file;
 
 /// A name that clears a screen, sets its title, forges a line of a table and turns the direction of what follows.
 const NAME: &str = "a\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\r\nfiring  critical  Forged\u{202e}b\u{8}\u{0}";
@@ -35,15 +36,13 @@ fn harmless(args: &[&str]) -> String {
 fn hostile_names_notes_and_comments_do_nothing_to_a_terminal() {
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     let mut place = Place::new(broker.bootstrap(), TOPIC);
-    let rules = place.path().join("rules.yaml");
     let rule = "groups: [ { name: g, rules: [ { alert: Silent, detect: { measure: silence, absent: 1h } } ] } ]\n";
-    fs::write(&rules, rule).unwrap();
-    place.rules = format!("[ {} ]", rules.display());
+    one_file(&mut place, rule);
     fs::write(place.path().join("token"), "correct horse\n").unwrap();
     fs::set_permissions(place.path().join("token"), fs::Permissions::from_mode(0o600)).unwrap();
     place.http_keys = ", token_file: token".to_owned();
     let mut daemon = place.start();
-    place.wait("readiness", &mut daemon, |place| place.page("/-/ready").is_some_and(|(code, _)| code == 200));
+    place.wait_ready(&mut daemon);
 
     // An agent works for some hours, and is silent for two days while another one is heard.
     let producer = Producer::new(&ProducerSettings::new(broker.bootstrap())).unwrap();

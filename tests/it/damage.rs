@@ -282,7 +282,7 @@ fn a_database_of_another_cluster_is_refused() {
     assert!(theirs.log().contains("holds `cluster`"), "{}", tail(&theirs.log()));
     // The right one goes on.
     let mut daemon = mine.start();
-    mine.wait("the right one", &mut daemon, |place| matches!(place.page("/-/ready"), Some((200, _))));
+    mine.wait_ready(&mut daemon);
     mine.stop(daemon);
 }
 

@@ -7,7 +7,6 @@ mod standing;
 mod steps;
 mod storm;
 
-use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,13 +18,12 @@ use crate::fake_http::Request;
 use crate::workload::TOPIC;
 use crate::world::copies::{Copy, copies, email, webhook};
 use crate::world::fleet::{Fleet, RULES, agents};
+use crate::world::rules::one_file;
 
 /// A place whose daemon reads one partition under [`RULES`]; `more` is the rest of its configuration.
 fn place(broker: &MockBroker, more: &str) -> Place {
     let mut place = Place::new(broker.bootstrap(), TOPIC);
-    let rules = place.path().join("rules.yaml");
-    fs::write(&rules, RULES).unwrap();
-    place.rules = format!("[ {} ]", rules.display());
+    one_file(&mut place, RULES);
     more.clone_into(&mut place.more);
     place
 }

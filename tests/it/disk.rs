@@ -93,7 +93,7 @@ fn lives_through(fault: &str) {
         drop(injected);
         let records = records as u64 + 2_000;
         place.wait(&format!("going on, round {round}"), &mut daemon, |place| place.committed() == records);
-        place.wait("readiness", &mut daemon, |place| matches!(place.page("/-/ready"), Some((200, _))));
+        place.wait_ready(&mut daemon);
     }
     let records = feeder.finish();
     place.wait_for_end(&mut daemon, records);
@@ -133,7 +133,7 @@ fn whoever_holds_the_database_for_long_is_waited_for() {
     other.execute_batch("ROLLBACK").unwrap();
     let records = feeder.finish();
     place.wait_for_end(&mut daemon, records);
-    place.wait("readiness", &mut daemon, |place| matches!(place.page("/-/ready"), Some((200, _))));
+    place.wait_ready(&mut daemon);
     place.stop(daemon);
     must_be_as_on_a_good_disk(&place, &broker, records);
 }

@@ -360,7 +360,7 @@ fn a_broken_rule_file_changes_nothing_and_the_repaired_one_is_taken_up() {
     must_be_as_without_trouble(&place, &broker, sent);
 
     let mut daemon = place.start();
-    place.wait("partitions", &mut daemon, |place| matches!(place.page("/-/ready"), Some((200, _))));
+    place.wait_ready(&mut daemon);
     let more = |name: &str| {
         format!("{good}\n      - alert: {name}\n        detect: {{ measure: accuracy, drop: 5pp, arl0: 20000 }}\n")
     };

@@ -29,6 +29,7 @@ use crate::daemon::{PATIENCE, Place, TO_FOLDER, status};
 use crate::engine::shipped;
 use crate::notify::strings;
 use crate::workload::TOPIC;
+use crate::world::rules::one_file;
 
 /// 2026-01-05.
 const START: i64 = 1_767_571_200_000;
@@ -384,16 +385,14 @@ fn step_monsters() {
 fn hostile_names_are_told_in_lines_of_their_own_and_read_back_from_the_api() {
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     let mut place = Place::new(broker.bootstrap(), TOPIC);
-    let rules = place.path().join("rules.yaml");
     let rule = "groups: [ { name: g, rules: [ { alert: Silent, detect: { measure: silence, absent: 1h } } ] } ]\n";
-    fs::write(&rules, rule).unwrap();
-    place.rules = format!("[ {} ]", rules.display());
+    one_file(&mut place, rule);
     place.more = TO_FOLDER.replace("provisional_outputs: 1000", "provisional_outputs: 500");
     place.log_filter = "debug";
     let names: BTreeSet<String> = strings().into_iter().filter(|name| !name.is_empty()).collect();
     // Read while it is written: the broker keeps a few megabytes.
     let mut daemon = place.start();
-    place.wait("readiness", &mut daemon, |place| place.page("/-/ready").is_some_and(|(code, _)| code == 200));
+    place.wait_ready(&mut daemon);
     let settings = ProducerSettings::new(broker.bootstrap()).with("compression.type", "gzip");
     let producer = Producer::new(&settings).unwrap();
     let mut records = 0_u64;

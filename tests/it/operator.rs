@@ -92,7 +92,7 @@ fn alerts_are_taken_on_silenced_and_judged_from_the_command_line() {
     // It outlives a daemon that is killed.
     daemon.kill();
     let mut daemon = place.start();
-    place.wait("readiness", &mut daemon, |place| place.page("/-/ready").is_some_and(|(code, _)| code == 200));
+    place.wait_ready(&mut daemon);
     assert_eq!(place.metric("shewhart_silences"), Some(1.0));
 
     // Taken on: who and what is known at once, and told to those who were told of the alert.
@@ -170,7 +170,7 @@ fn over_the_network_only_the_token_may_change_anything_and_everything_is_written
     fs::write(rules.join("a.yaml"), rule("2pp")).unwrap();
     place.rules = format!("[ {} ]", rules.display());
     let mut daemon = place.start();
-    place.wait("readiness", &mut daemon, |place| place.page("/-/ready").is_some_and(|(code, _)| code == 200));
+    place.wait_ready(&mut daemon);
     let silence = json!({ "matchers": ["agent=x"], "comment": "c", "ends_at": "2099-01-01T00:00:00Z" }).to_string();
     let post = |place: &Place, headers: &str| place.request("POST", "/api/v1/silences", headers, &silence).unwrap();
     assert_eq!(post(&place, "").0, 403);
@@ -184,7 +184,7 @@ fn over_the_network_only_the_token_may_change_anything_and_everything_is_written
     fs::set_permissions(place.path().join("token"), fs::Permissions::from_mode(0o600)).unwrap();
     place.http_keys = ", token_file: token, reload: true".to_owned();
     let mut daemon = place.start();
-    place.wait("readiness", &mut daemon, |place| place.page("/-/ready").is_some_and(|(code, _)| code == 200));
+    place.wait_ready(&mut daemon);
     assert!(place.log().contains("http.token_file admits nobody: it holds 5 bytes"), "{}", place.log());
     assert_eq!(post(&place, "Authorization: Bearer horse\r\n").0, 403);
     fs::write(place.path().join("token"), "correct horse\n").unwrap();

@@ -421,7 +421,8 @@ impl<'w> World<'w> {
         for signal in change.signals {
             self.daemon.router.step(signal, now, &mut messages);
         }
-        messages.extend(route(&mut self.daemon.router, &change.effects, now));
+        let crossings = change.effects.iter().filter_map(|(_, effect)| effect.crossing());
+        messages.extend(self.daemon.router.pass(crossings, now));
         let router = self.daemon.router.take_unwritten();
         let (kept, failed) = self.fate();
         if kept {
@@ -654,16 +655,4 @@ impl Plan {
             Event::Baselines(number) => Input::Baselines(self.baselines_of(number)),
         }
     }
-}
-
-/// Passes crossings to the router, and lets it say what was due.
-fn route(router: &mut Router, effects: &[(i32, Effect)], now: Timestamp) -> Vec<Message> {
-    let mut messages = Vec::new();
-    for (_, effect) in effects {
-        if let Effect::Crossed(crossing) = effect {
-            router.step(Signal::Crossed(crossing.clone()), now, &mut messages);
-        }
-    }
-    router.step(Signal::Tick, now, &mut messages);
-    messages
 }

@@ -16,9 +16,7 @@ const PARTITIONS: u64 = 4;
 /// where the fault has reached the daemon at all.
 fn while_it_reads(trial: &mut Trial, brokers: i32, sign: &str, disturb: fn(&mut Trial, &mut Stage)) {
     let mut stage = Stage::set(brokers, PARTITIONS as i32);
-    let events = brief(trial.seed);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(brief(trial.seed));
     stage.start();
     stage.wait_ready();
     let mut slowest = Duration::ZERO;

@@ -10,16 +10,14 @@ use crate::world::fleet::{Fleet, agents};
 use crate::world::workload::{Feeder, brief, events};
 
 /// The records of a trial: all of the workload at night.
-fn records(trial: &Trial) -> Vec<shewhart::simulate::SimulatedEvent> {
+pub(crate) fn records(trial: &Trial) -> Vec<shewhart::simulate::SimulatedEvent> {
     if trial.night { events(trial.seed) } else { brief(trial.seed) }
 }
 
 /// Killed at any time between 0.05 and 3 seconds after the start, or right after something was counted.
 pub(crate) fn killed(trial: &mut Trial) {
     let mut stage = Stage::set(1, 4);
-    let events = records(trial);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(records(trial));
     for run in 0..trial.runs {
         feeder.allow(total * (run + 1) / (trial.runs + 1));
         let before = stage.place.committed();
@@ -48,9 +46,7 @@ pub(crate) fn trickle(feeder: &Feeder, from: usize, step: usize) -> impl FnMut()
 /// Aborted at the first or second time that it comes to one of these points while it counts.
 fn aborted_counting(trial: &mut Trial, points: &[&str]) {
     let mut stage = Stage::set(1, 4);
-    let events = records(trial);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(records(trial));
     for (run, point) in (0..trial.runs).zip(points.iter().cycle()) {
         let time = trial.pick(1..3);
         stage.start_with(&format!("{point}@{time}:abort"));

@@ -12,13 +12,12 @@ use shewhart::edge::clock;
 use crate::stage::Stage;
 use crate::trial::Trial;
 use crate::world::daemon::status;
-use crate::world::workload::{brief, events};
+use crate::world::workload::brief;
 
 /// All records lie there at the start: as many as it can read, not as many as come.
 pub(crate) fn overload(trial: &mut Trial) {
     let mut stage = Stage::set(1, 4);
-    let records = if trial.night { events(trial.seed) } else { brief(trial.seed) };
-    let sent = stage.feed(records).finish();
+    let sent = stage.feed(crate::crash::records(trial)).0.finish();
     for _ in 1..trial.runs {
         stage.start();
         stage.wait_committed(1);
@@ -66,9 +65,7 @@ pub(crate) fn jumping_clock(trial: &mut Trial) {
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("DONT_FAKE_MONOTONIC", "1".to_owned()),
     ]);
-    let events = brief(trial.seed);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(brief(trial.seed));
     stage.start();
     stage.wait_ready();
     for run in 0..trial.runs {

@@ -53,9 +53,7 @@ const SCRIPTS: [Script; 16] = [
 pub(crate) fn bad_rules(trial: &mut Trial) {
     let mut stage = Stage::set(1, 4);
     let folder = own_rules(&mut stage.place);
-    let events = brief(trial.seed);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(brief(trial.seed));
     stage.start();
     stage.wait_ready();
     let rules = stage.place.metric("shewhart_rules");

@@ -8,15 +8,12 @@ use shewhart::edge::clock;
 use crate::crash::trickle;
 use crate::stage::{SIGABRT, SIGKILL, Stage};
 use crate::trial::Trial;
-use crate::world::daemon::Place;
-use crate::world::workload::{TOPIC, brief};
+use crate::world::workload::brief;
 
 /// Stopped by every signal that means it, sometimes twice, sometimes while it starts, reloads or has no brokers.
 pub(crate) fn stopped(trial: &mut Trial) {
     let mut stage = Stage::set(1, 4);
-    let events = brief(trial.seed);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(brief(trial.seed));
     let mut slowest = Duration::ZERO;
     for run in 0..trial.runs {
         feeder.allow(total * (run + 1) / (trial.runs + 1));
@@ -41,9 +38,7 @@ pub(crate) fn stopped(trial: &mut Trial) {
 /// A stop ends with the write-ahead log being copied: aborted right before that.
 pub(crate) fn aborted_at_the_checkpoint(trial: &mut Trial) {
     let mut stage = Stage::set(1, 4);
-    let events = brief(trial.seed);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(brief(trial.seed));
     for run in 0..trial.runs {
         feeder.allow(total * (run + 1) / (trial.runs + 1));
         let before = stage.place.committed();
@@ -62,9 +57,7 @@ pub(crate) fn held_up(trial: &mut Trial) {
     const TICKS: usize = 140;
     let mut stage = Stage::set(1, 4);
     "    max.poll.interval.ms: \"3400\"\n".clone_into(&mut stage.place.kafka);
-    let events = brief(trial.seed);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(brief(trial.seed));
     for run in 0..trial.runs {
         let part = total / (trial.runs + 1);
         stage.start_with(&format!("batch-taken@{}:sleep=24000", trial.pick(1..3)));
@@ -86,14 +79,11 @@ pub(crate) fn held_up(trial: &mut Trial) {
 /// Frozen for longer than the group waits, while another daemon takes the partitions over; then it goes on.
 pub(crate) fn frozen(trial: &mut Trial) {
     let mut stage = Stage::set(1, 4);
-    let events = brief(trial.seed);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(brief(trial.seed));
     feeder.allow(total / 4);
     stage.start();
     stage.wait_committed(total as u64 / 4);
-    let mut other = Place::new(stage.broker.bootstrap(), TOPIC);
-    other.session_ms = stage.place.session_ms;
+    let other = stage.another();
     for run in 0..trial.runs {
         feeder.allow(total / 4 + total / 2 * (run + 1) / trial.runs);
         stage.live(Duration::from_millis(trial.pick(0..500)));
@@ -117,9 +107,7 @@ pub(crate) fn killed_at_a_system_call(trial: &mut Trial) {
         return;
     }
     let mut stage = Stage::set(1, 4);
-    let events = brief(trial.seed);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(brief(trial.seed));
     for run in 0..trial.runs {
         let part = total / (trial.runs + 1);
         let call = trial.choose(&["pwrite64", "pwrite64", "fsync"]);
@@ -138,16 +126,13 @@ pub(crate) fn killed_at_a_system_call(trial: &mut Trial) {
 /// Two daemons with databases of their own in one group: the first aborts when partitions are taken from it.
 pub(crate) fn aborted_at_a_revocation(trial: &mut Trial) {
     let mut stage = Stage::set(1, 4);
-    let events = brief(trial.seed);
-    let total = events.len();
-    let feeder = stage.feed(events);
+    let (feeder, total) = stage.feed(brief(trial.seed));
     // What the first has never seen would go on at the second's mark: it begins everywhere.
     feeder.allow(total / 4);
     stage.start();
     stage.wait_committed(total as u64 / 4);
     stage.kill();
-    let mut other = Place::new(stage.broker.bootstrap(), TOPIC);
-    other.session_ms = stage.place.session_ms;
+    let other = stage.another();
     for run in 0..trial.runs {
         let point = if run % 2 == 0 { "revoke-begun" } else { "revoked" };
         stage.start_with(&format!("{point}:abort"));

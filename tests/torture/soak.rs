@@ -175,7 +175,7 @@ pub(crate) fn soak(trial: &mut Trial) {
     stage.start();
     // The broker forgets what lies there for long: nobody begins late.
     stage.wait_ready();
-    calm.wait("readiness", &mut oracle, |place| matches!(place.page("/-/ready"), Some((200, _))));
+    calm.wait_ready(&mut oracle);
     let feeder = feed(stage.broker.bootstrap(), trial.seed, trial.soak, &over);
     let begun = clock::instant();
     let mut samples = Vec::new();

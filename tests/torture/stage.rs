@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
-use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::world::daemon::{Daemon, PATIENCE, Place, STOP_WITHIN, status, tail};
 use crate::world::fake_http::{FakeHttp, Reply};
 use crate::world::fake_smtp::{FakeSmtp, Mode, Script};
 use crate::world::fleet::RULES;
+use crate::world::rules::one_file;
 use crate::world::secrets::{CANARY, secret};
 use crate::world::state::Left;
 use crate::world::workload::{Feeder, TOPIC};
@@ -73,9 +73,7 @@ impl Stage {
     /// The same under the rules of a [`Fleet`](crate::world::fleet::Fleet).
     pub(crate) fn for_a_fleet(receivers: Receivers) -> Self {
         let mut stage = Self::with(Broker::start(1, 1), receivers);
-        let rules = stage.place.path().join("rules.yaml");
-        fs::write(&rules, RULES).unwrap();
-        stage.place.rules = format!("[ {} ]", rules.display());
+        one_file(&mut stage.place, RULES);
         stage
     }
 
@@ -98,10 +96,18 @@ impl Stage {
     }
 
     /// Begins to produce, with nothing let.
-    pub(crate) fn feed(&self, events: Vec<SimulatedEvent>) -> Feeder {
+    pub(crate) fn feed(&self, events: Vec<SimulatedEvent>) -> (Feeder, usize) {
         // Compressed, for the mock broker keeps 5 MiB of a partition.
         let producer = ProducerSettings::new(self.broker.bootstrap()).with("compression.type", "gzip");
-        Feeder::start(vec![producer], events)
+        let total = events.len();
+        (Feeder::start(vec![producer], events), total)
+    }
+
+    /// A place for another daemon of the same group, with a database of its own.
+    pub(crate) fn another(&self) -> Place {
+        let mut other = Place::new(self.broker.bootstrap(), TOPIC);
+        other.session_ms = self.place.session_ms;
+        other
     }
 
     /// Starts the daemon.
@@ -129,7 +135,7 @@ impl Stage {
 
     /// Waits until the daemon is ready.
     pub(crate) fn wait_ready(&mut self) {
-        self.wait("readiness", |place| matches!(place.page("/-/ready"), Some((200, _))));
+        self.place.wait_ready(self.daemon.as_mut().unwrap());
     }
 
     /// Lets some time go by in which the daemon has to live.

@@ -183,6 +183,11 @@ impl Place {
         }
     }
 
+    /// Waits until it has partitions and reads them.
+    pub(crate) fn wait_ready(&self, daemon: &mut Daemon) {
+        self.wait("readiness", daemon, |place| matches!(place.page("/-/ready"), Some((200, _))));
+    }
+
     /// Waits until everything is read, and everything decided is delivered.
     pub(crate) fn wait_for_end(&self, daemon: &mut Daemon, records: u64) {
         let untold = "SELECT (SELECT count(*) FROM outbox WHERE state = 'pending') + (SELECT count(*) FROM alerts a

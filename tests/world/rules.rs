@@ -22,6 +22,13 @@ pub(crate) fn own_rules(place: &mut Place) -> PathBuf {
     rules
 }
 
+/// One rule file instead of the shipped ones.
+pub(crate) fn one_file(place: &mut Place, text: &str) {
+    let rules = place.path().join("rules.yaml");
+    fs::write(&rules, text).unwrap();
+    place.rules = format!("[ {} ]", rules.display());
+}
+
 /// Replaces a rule file in one step, as configuration tools do.
 pub(crate) fn swap(rules: &Path, text: &str) {
     let new = rules.join(".new");

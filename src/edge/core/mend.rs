@@ -134,6 +134,12 @@ impl Core {
         }
     }
 
+    /// Feeds the watchdog and the board within what takes long.
+    fn sign_of_life(&mut self) {
+        notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+        self.publish(false);
+    }
+
     /// Waits while the watchdog and the board are fed. Returns whether to stop.
     fn wait_for_room(&mut self, wait: Duration) -> bool {
         let until = clock::instant() + wait;
@@ -141,8 +147,7 @@ impl Core {
             if self.stop.load(Ordering::SeqCst) {
                 return true;
             }
-            notify_systemd(&[sd_notify::NotifyState::Watchdog]);
-            self.publish(false);
+            self.sign_of_life();
             clock::sleep(Duration::from_millis(200));
         }
         false
@@ -200,8 +205,7 @@ impl Core {
             let culprit = self.find_poison(batch, poison)?;
             poison.insert(culprit, "it made the engine panic".to_owned());
             // Each record found is a step forward: a batch full of them takes longer than the watchdog waits.
-            notify_systemd(&[sd_notify::NotifyState::Watchdog]);
-            self.publish(false);
+            self.sign_of_life();
             self.reset()?;
         }
     }

@@ -20,7 +20,7 @@ use self::api::{Api, Caller};
 pub use self::room::Limits;
 use self::room::Room;
 use super::failpoint::{Point, reach};
-use super::telemetry::{Board, Exposition, metrics};
+use super::telemetry::{Board, Exposition, STANDS, metrics};
 use super::{clock, spawn, users};
 
 /// Threads that may wait for the database or the loop at one time.
@@ -168,8 +168,7 @@ async fn healthy(State(board): State<Arc<Board>>) -> Response {
     if board.read().is_alive(clock::now()) {
         return plain(StatusCode::OK, "text/plain", "healthy\n".to_owned());
     }
-    let why = "the main loop has not gone round for 30 s\n";
-    plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", why.to_owned())
+    plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{STANDS}\n"))
 }
 
 async fn ready(State(board): State<Arc<Board>>) -> Response {

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 use super::rows::json;
 use super::{Ledger, LedgerError};
 use crate::edge::failpoint::{Point, reach};
+use crate::edge::notify::LONGEST_PAUSE;
 use crate::engine::alert::Id;
 use crate::engine::route::{Message, Note, Status};
 use crate::engine::units::{Span, Timestamp};
@@ -56,7 +57,7 @@ pub enum Outcome {
 
 /// The longest pause that a failure or a receiver brings about. What is to wait longer was written down before the wall clock
 /// was set back, and is due.
-const WAITS_AT_MOST: Span = Span::MINUTE.times(10);
+const WAITS_AT_MOST: Span = Span::from_millis(LONGEST_PAUSE.as_millis() as i64);
 
 /// A receiver's (`?1`) pending messages, each with whether it waits behind an older one of its group. Told out of order,
 /// an end before its beginning would open an incident that nobody ends. A message that failed thirty times, which takes

@@ -20,7 +20,7 @@ const REPLY_LIMIT: u64 = 64 * 1024;
 /// How long a reply's body may take: the status has said everything, the rest is courtesy.
 const REPLY_TIME: Duration = Duration::from_secs(1);
 /// Longest pause a receiver can ask for.
-const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+pub(in crate::edge) const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// Where to post, and how.
 #[derive(Debug)]

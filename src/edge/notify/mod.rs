@@ -34,6 +34,7 @@ pub use self::alertmanager::AlertmanagerSettings;
 pub use self::eml::{NotifyError, render_eml, render_fallback_eml};
 pub use self::exec::ExecSettings;
 pub use self::facts::facts;
+pub(super) use self::http::LONGEST_PAUSE;
 pub use self::once::post_once;
 pub use self::page::{ALERTS_SHOWN, told};
 pub use self::pagerduty::PagerdutySettings;

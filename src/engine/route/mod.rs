@@ -260,6 +260,16 @@ impl Router {
         groups.chain(silences).flatten().filter(|at| *at < NEVER).min()
     }
 
+    /// Lets crossings happen that come together, and then says what is due.
+    pub fn pass<'c>(&mut self, crossings: impl Iterator<Item = &'c Crossing>, now: Timestamp) -> Vec<Message> {
+        let mut messages = Vec::new();
+        for crossing in crossings {
+            self.step(Signal::Crossed(Box::new(crossing.clone())), now, &mut messages);
+        }
+        self.step(Signal::Tick, now, &mut messages);
+        messages
+    }
+
     /// Lets one thing happen at wall time `now`. A crossing sets off only messages of its own groups: after the last of
     /// those that come together follows a [`Signal::Tick`], which looks at all groups once.
     pub fn step(&mut self, signal: Signal, now: Timestamp, messages: &mut Vec<Message>) {

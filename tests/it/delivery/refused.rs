@@ -97,7 +97,7 @@ fn what_is_refused_for_good_is_a_dead_letter_that_people_see_and_other_receivers
     // A restart brings none of them back.
     place.stop(daemon);
     let mut daemon = place.start();
-    place.wait("readiness", &mut daemon, |place| matches!(place.page("/-/ready"), Some((200, _))));
+    place.wait_ready(&mut daemon);
     place.stop(daemon);
     assert_eq!((refusing.requests().len(), mail.record().mails.len()), (2, 2));
     assert!(fs::read_to_string(place.path().join("log")).unwrap().contains("a message was given up"));

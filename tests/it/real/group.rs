@@ -5,35 +5,14 @@ use std::fs;
 
 use super::*;
 
-/// So many places of one group. Members have no names: they may come and go.
+/// So many places of one group.
 fn places(broker: &Broker, group: &'static str, count: usize) -> Vec<Place> {
-    let one = |_| {
-        let mut place = place(broker.bootstrap(), group);
-        place.kafka = place.kafka.replace("  instance_id: one\n", "");
-        place
-    };
-    (0..count).map(one).collect()
-}
-
-/// What a daemon leaves behind that read everything in peace.
-fn in_peace(broker: &Broker, records: u64) -> Left {
-    let calm = place(broker.bootstrap(), "calm");
-    let mut oracle = calm.start();
-    calm.wait_for_end(&mut oracle, records);
-    calm.stop(oracle);
-    Left::behind(&calm)
+    (0..count).map(|_| place(broker.bootstrap(), group)).collect()
 }
 
 /// Incidents by their ids.
 fn alerts(place: &Place) -> BTreeSet<String> {
     place.list("SELECT id FROM alerts WHERE fired_at_ms IS NOT NULL")
-}
-
-/// Whether it has partitions by now, be there records in them or not.
-fn takes_part(place: &Place, daemon: &mut Daemon) {
-    place.wait_asking("partitions of its own", daemon, Duration::from_millis(100), |place| {
-        place.page("/-/ready").is_some_and(|page| page.0 == 200)
-    });
 }
 
 #[test]
@@ -50,7 +29,7 @@ fn one_two_three_two_and_one_daemon_count_every_record_once_each_and_raise_the_s
         // Each gives up some partitions and goes on with the others.
         feeder.allow(total * (at + 1) / 5);
         for (place, daemon) in places.iter().zip(&mut daemons) {
-            takes_part(place, daemon);
+            place.wait_ready(daemon);
         }
     }
     places[1].stop(daemons.remove(1));
@@ -78,7 +57,7 @@ fn an_owner_that_freezes_beyond_its_session_is_followed_and_does_no_harm_when_it
     let mut daemons: Vec<Daemon> = places.iter().map(Place::start).collect();
     feeder.allow(total / 3);
     for (place, daemon) in places.iter().zip(&mut daemons) {
-        takes_part(place, daemon);
+        place.wait_ready(daemon);
     }
     daemons[0].signal("STOP");
     feeder.allow(total * 2 / 3);
