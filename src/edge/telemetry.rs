@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{clock, log};
 use crate::engine::Counters;
 use crate::engine::budget::Promised;
 use crate::engine::event::Why;
 use crate::engine::rule::RuleSet;
-use crate::engine::units::{Partition, Span, Timestamp};
+use crate::engine::units::{Partition, Timestamp};
 
 /// One alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +33,8 @@ pub struct Snapshot {
     pub ready: bool,
     /// Why it is not ready.
     pub not_ready_because: String,
-    /// When the loop last went round.
-    pub ticked_at: Option<Timestamp>,
+    /// When the loop last went round, by the clock that nobody sets.
+    pub ticked_at: Option<Instant>,
     /// When the last commit went through.
     pub committed_at: Option<Timestamp>,
     /// What the engines counted, by partition.
@@ -85,7 +86,7 @@ pub struct Snapshot {
 }
 
 /// The loop counts as alive while its last round is younger than this.
-const ALIVE_WITHIN: Span = Span::from_secs(30);
+const ALIVE_WITHIN: Duration = Duration::from_secs(30);
 /// What is said where it is not.
 pub(super) const STANDS: &str = "the main loop has not gone round for 30 s";
 /// Below this share of free disk an operator should act, while everything can still be written.
@@ -93,12 +94,12 @@ const DISK_FREE_MIN: f64 = 0.05;
 
 impl Snapshot {
     /// Whether the loop goes round.
-    pub fn is_alive(&self, now: Timestamp) -> bool {
-        self.ticked_at.is_some_and(|at| now.since(at) < ALIVE_WITHIN)
+    pub fn is_alive(&self, now: Instant) -> bool {
+        self.ticked_at.is_some_and(|at| now.saturating_duration_since(at) < ALIVE_WITHIN)
     }
 
     /// Why it does not do its work as it should; nothing where it does.
-    pub fn not_ready(&self, now: Timestamp) -> Option<String> {
+    pub fn not_ready(&self, now: Instant) -> Option<String> {
         if !self.is_alive(now) {
             return Some(STANDS.to_owned());
         }
@@ -229,7 +230,7 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
     page.gauge(
         "shewhart_ready",
         "Whether partitions are assigned, records come and commits go through.",
-        f64::from(u8::from(snapshot.not_ready(clock::now()).is_none())),
+        f64::from(u8::from(snapshot.not_ready(clock::instant()).is_none())),
     );
     records(&mut page, snapshot);
     page.gauge("shewhart_streams", "Monitored streams.", snapshot.streams as f64);

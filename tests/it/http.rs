@@ -16,7 +16,6 @@ use shewhart::edge::http::{Limits, Places, serve};
 use shewhart::edge::ledger::{Identity, Ledger};
 use shewhart::edge::telemetry::{Board, Snapshot};
 use shewhart::edge::{Happening, clock};
-use shewhart::engine::units::Span;
 
 /// Longer than any test lasts: what ends by it has not ended.
 const NEVER: Duration = Duration::from_mins(10);
@@ -38,7 +37,7 @@ impl Served {
         let identity = Identity { topic: "t".to_owned(), group_by: "agent".to_owned() };
         drop(Ledger::open_file(&database, &identity).unwrap());
         let board = Arc::new(Board::default());
-        board.write(Snapshot { ticked_at: Some(clock::now().plus(Span::DAY)), ..Snapshot::default() });
+        board.write(Snapshot { ticked_at: Some(clock::instant() + Duration::from_hours(24)), ..Snapshot::default() });
         let (asks, loop_end) = sync_channel(1);
         let access = Access { token: None, reload: true, hosts: Vec::new() };
         let address = Some(SocketAddr::from(([127, 0, 0, 1], 0)));

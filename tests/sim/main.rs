@@ -6,6 +6,7 @@
 
 mod cells;
 mod chance;
+mod odds;
 mod outbox;
 mod receivers;
 mod run;
@@ -17,9 +18,9 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use odds::{Count, Variant};
 use run::{Ended, run};
 use workload::Plan;
-use world::{Count, Variant};
 
 /// Seeds of a usual run.
 const SEEDS: u64 = 1_000;
@@ -40,11 +41,21 @@ struct Asked {
     trace: bool,
     /// Whether anything was asked for.
     own: bool,
+    /// A name that `cargo test NAME` asks every test program for. None here has one.
+    name: Option<String>,
 }
 
 fn asked() -> Result<Asked, String> {
-    let mut asked =
-        Asked { first: 1, seeds: SEEDS, steps: STEPS, wrong: WRONG_SEEDS, one: None, trace: false, own: false };
+    let mut asked = Asked {
+        first: 1,
+        seeds: SEEDS,
+        steps: STEPS,
+        wrong: WRONG_SEEDS,
+        one: None,
+        trace: false,
+        own: false,
+        name: None,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || {
@@ -59,7 +70,11 @@ fn asked() -> Result<Asked, String> {
             "--seed" => asked.one = Some(number()?),
             "--trace" => asked.trace = true,
             // What people are used to give to cargo's own harness.
-            "--nocapture" | "--quiet" | "-q" => {}
+            "--nocapture" | "--quiet" | "-q" | "--exact" => {}
+            "--test-threads" => {
+                number()?;
+            }
+            name if !name.starts_with('-') => asked.name = Some(name.to_owned()),
             _ => {
                 return Err(format!(
                     "`{argument}` is not known; give --seeds, --first, --steps, --seed, --trace, --wrong"
@@ -78,6 +93,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(name) = &asked.name {
+        println!("nothing is called `{name}` in the simulation: it was not run");
+        return ExitCode::SUCCESS;
+    }
     let plan = Plan::new();
     let good = match asked.one {
         Some(seed) => show(seed, &asked, &plan),

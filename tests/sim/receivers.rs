@@ -7,9 +7,10 @@ use shewhart::engine::alert::{Id, State};
 use shewhart::engine::route::{Ack, Message, Signal, Silence};
 use shewhart::engine::units::{Span, Timestamp};
 
+use crate::odds::Variant;
 use crate::outbox::{self, Answer, Due, Standing};
 use crate::workload::{MINUTE, RECEIVERS, SECOND};
-use crate::world::{BROKEN, Change, Failed, Variant, World};
+use crate::world::{BROKEN, Change, Failed, World};
 
 /// An attempt on its way.
 #[derive(Clone, Debug)]

@@ -8,10 +8,11 @@ use shewhart::engine::alert::{Crossing, Id, State};
 use shewhart::engine::units::{Offset, Partition, Timestamp};
 use shewhart::engine::{Effect, Input};
 
+use crate::odds::{Count, Variant};
 use crate::outbox::{self, Standing};
 use crate::store::{History, Image};
 use crate::workload::{self, Log, MINUTE, PARTITIONS, Plan, SECOND};
-use crate::world::{Count, Variant, World};
+use crate::world::World;
 
 /// Rounds in which everything must come to rest once nothing goes wrong any more.
 const REST_WITHIN: u64 = 3_000;

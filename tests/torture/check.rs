@@ -20,7 +20,9 @@ use crate::world::workload::TOPIC;
 /// What a daemon may take of memory under these workloads, in KiB: the budget of production.
 const RESIDENT_KIB: u64 = 512 << 10;
 /// What a log holds when something went wrong that nobody meant to.
-const BAD_WORDS: [&str; 4] = ["panicked", "SIGSEGV", "overflowed its stack", "the engine panic"];
+const BAD_WORDS: [&str; 5] = ["panicked", "SIGSEGV", "overflowed its stack", "the engine panic", FOREIGN];
+/// A line by a library that we let speak for itself.
+const FOREIGN: &str = "log.module_path";
 
 /// No secret on a page of a running daemon.
 pub(crate) fn pages(place: &Place) {

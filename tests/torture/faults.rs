@@ -1,7 +1,7 @@
 //! Every fault of the matrix: what it is, and what shows that nothing is lost by it.
 
 use crate::trial::Trial;
-use crate::{brokers, crash, lines, load, people, process, soak};
+use crate::{brokers, crash, idle, lines, load, people, process, soak};
 
 /// One fault.
 pub(crate) struct Fault {
@@ -66,7 +66,6 @@ const UPGRADE: &str = "tests/it/upgrade.rs";
 const GROUP: &str = "tests/it/real/group.rs";
 const LOG: &str = "tests/it/real/log.rs";
 const REALLY: &str = "tests/it/real/mod.rs";
-const LATER: &str = "no test yet";
 
 /// All of them.
 pub(crate) const FAULTS: &[Fault] = &[
@@ -454,7 +453,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault("F75", "a database of another cluster", tests(&[(DAMAGE, &["a_database_of_another_cluster_is_refused"])])),
     fault("F76", "killed right after a yes to a person", here(8, 40, 8, people::yes_and_killed)),
     fault("L1", "a steady rate for long, one fault after another", here(1, 1, 1, soak::soak)),
-    fault("L2", "a day without records", not(LATER)),
+    fault("L2", "nothing to do for long, then new brokers", here(1, 1, 1, idle::idle)),
 ];
 
 const OUTAGE: &str = "after_an_outage_everything_arrives_the_worst_first_and_who_is_well_never_waited";

@@ -3,7 +3,8 @@
 //!
 //! `cargo test --test torture` tries all that fits into a few minutes; `-- --night` all; `-- F01 F07 --runs 1000 --seed 5`
 //! these; `-- --list` says what there is; `-- --write docs/operations.md` writes the table; `-- --jobs 4` is how many go on at
-//! once; `-- --soak 2h --rate 2000 --every 60` is the long run. Seeds that once failed stand in `seeds.txt` and are tried first.
+//! once; `-- --soak 2h --rate 2000 --every 60` is the long run, `-- L2 --soak 24h` the idle one. Seeds that once failed stand
+//! in `seeds.txt` and are tried first.
 
 #![expect(clippy::print_stdout, reason = "a program that talks to the person at the terminal")]
 
@@ -12,6 +13,7 @@ mod brokers;
 mod check;
 mod crash;
 mod faults;
+mod idle;
 mod lines;
 mod load;
 mod people;

@@ -59,12 +59,19 @@ impl Wish {
                     let text = left.next().ok_or("--soak wants a length, as 2h")?;
                     wish.soak =
                         Some(length(text).ok_or_else(|| format!("--soak {text}: a length is as 90s, 30m, 2h"))?);
-                    wish.ids.push("L1".to_owned());
                 }
                 "--write" => wish.write = Some(left.next().ok_or("--write wants a file")?.clone()),
                 id if !id.starts_with('-') => wish.ids.push(id.to_owned()),
                 _ => {}
             }
+        }
+        if wish.soak.is_some() && wish.ids.is_empty() {
+            wish.ids.push("L1".to_owned());
+        }
+        // `cargo test NAME` gives a name to every test program. One that looks as a fault's does is a slip here.
+        let unknown = |id: &&String| !FAULTS.iter().any(|fault| fault.id == *id);
+        if let Some(id) = wish.ids.iter().find(|id| is_fault(id) && unknown(id)) {
+            return Err(format!("{id} is no fault; --list names them all"));
         }
         Ok(wish)
     }
@@ -97,6 +104,11 @@ impl Wish {
         }
         tasks
     }
+}
+
+/// Whether a word is written as the faults and long runs are: F01, L1.
+fn is_fault(word: &str) -> bool {
+    word.strip_prefix(['F', 'L']).is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// A length of time as people write it.

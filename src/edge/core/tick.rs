@@ -132,7 +132,7 @@ impl Core {
             return;
         }
         self.published_at = Some(clock::instant());
-        self.status.ticked_at = Some(clock::now());
+        self.status.ticked_at = Some(clock::instant());
         self.status.counters = self.engines.iter().map(|(p, engine)| (*p, engine.position().counters)).collect();
         self.status.streams = self.engines.values().map(|engine| engine.streams().len()).sum();
         self.status.unkeyed_streams = unkeyed(&self.engines);

@@ -9,6 +9,8 @@ use super::canvas::{Anchor, Canvas, Corners, Ink, Letters, Pen, Shape};
 
 /// Pixels for one unit of length.
 const SCALE: f32 = 2.0;
+/// What is no higher or no wider than this has no area.
+const FLAT: f32 = 0.001;
 
 impl Canvas {
     /// The picture as PNG. Nothing where there is no memory for it.
@@ -87,7 +89,9 @@ impl Surface<'_> {
     }
 
     fn fill(&mut self, path: Option<Path>, ink: Ink) {
-        let Some(path) = path else { return };
+        // The library warns of every path that has no area.
+        let has_area = |path: &Path| path.bounds().width() > FLAT && path.bounds().height() > FLAT;
+        let Some(path) = path.filter(has_area) else { return };
         let transform = Transform::from_scale(SCALE, SCALE);
         self.pixels.fill_path(&path, &paint(ink), FillRule::Winding, transform, self.window.as_ref());
     }

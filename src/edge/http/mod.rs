@@ -165,14 +165,14 @@ pub(super) fn plain(status: StatusCode, content_type: &'static str, body: String
 }
 
 async fn healthy(State(board): State<Arc<Board>>) -> Response {
-    if board.read().is_alive(clock::now()) {
+    if board.read().is_alive(clock::instant()) {
         return plain(StatusCode::OK, "text/plain", "healthy\n".to_owned());
     }
     plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{STANDS}\n"))
 }
 
 async fn ready(State(board): State<Arc<Board>>) -> Response {
-    match board.read().not_ready(clock::now()) {
+    match board.read().not_ready(clock::instant()) {
         None => plain(StatusCode::OK, "text/plain", "ready\n".to_owned()),
         Some(why) => plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("not ready: {why}\n")),
     }
