@@ -1,4 +1,4 @@
-//! What is shipped beside the program: the unit's exposure, and the list of the C code inside.
+//! What is shipped beside the program: the unit's exposure, alerts about the daemon, and the list of the C code inside.
 
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
+use shewhart::edge::telemetry::{Exposition, Snapshot, metrics};
 
 use crate::docs::{files, read, root};
 use crate::world::real::skipped;
@@ -30,6 +31,35 @@ fn the_unit_is_exposed_to_little() {
         return;
     }
     assert!(done.status.success(), "{told}");
+}
+
+#[test]
+fn alerts_about_the_daemon_ask_for_what_it_shows() {
+    let snapshot = Snapshot { disk_free: Some(0.5), ..Snapshot::default() };
+    let shown = metrics(&snapshot, Exposition::Text);
+    let rules = read("deploy/prometheus-alerts.yaml");
+    let expressions = rules.lines().filter(|line| !line.trim_start().starts_with("summary:"));
+    let words = expressions.flat_map(|line| line.split(|c: char| !c.is_ascii_lowercase() && c != '_'));
+    let asked: BTreeSet<&str> = words.filter(|word| word.starts_with("shewhart_")).collect();
+    assert!(asked.len() > 10, "{asked:?}");
+    for name in asked {
+        assert!(shown.contains(&format!("# TYPE {name} ")), "{name}");
+    }
+}
+
+#[test]
+fn alerts_about_the_daemon_fire_when_they_should() {
+    for words in [
+        &["check", "rules", "deploy/prometheus-alerts.yaml"][..],
+        &["test", "rules", "tests/read/prometheus-alerts.test.yaml"],
+    ] {
+        let Ok(done) = Command::new("promtool").args(words).current_dir(root()).output() else {
+            skipped("alerts about the daemon", "promtool is missing (Debian: prometheus)");
+            return;
+        };
+        let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert!(done.status.success(), "{told}");
+    }
 }
 
 /// Every package of the lock file that the program is built from, with its versions.
