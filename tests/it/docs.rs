@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -14,6 +15,7 @@ use shewhart::engine::Settings;
 use shewhart::engine::route::GroupBy;
 use shewhart::engine::rule::{Compiled, Diagnostic, Source, VARIABLES, compile};
 
+use crate::world::real::skipped;
 use crate::world::secrets::write_secret;
 
 /// The documents whose examples are tried.
@@ -412,6 +414,14 @@ fn every_test_that_a_promise_names_exists() {
     let rows = rows(&read("docs/operations.md"), "## What is promised");
     let found: usize = rows.iter().skip(1).map(|row| tests_named(&row[2])).sum();
     assert!(found >= 8, "{found}");
+}
+
+#[test]
+fn every_way_to_break_a_promise_still_fits_the_sources() {
+    let Ok(done) = Command::new("python3").arg(root().join("tests/breaks.py")).arg("--check").output() else {
+        return skipped("ways to break a promise", "python3 is missing");
+    };
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&[done.stdout, done.stderr].concat()));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 #![expect(clippy::print_stdout, reason = "a program that talks to the person at the terminal")]
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -13,6 +12,9 @@ use crate::run::{Outcome, Wish};
 
 /// Where the table begins in a page; it goes to the page's end.
 const HEADING: &str = "## Every fault";
+
+/// How the table begins.
+const TOP: &str = "| fault | | runs | result | command |\n| --- | --- | --- | --- | --- |\n";
 
 /// What there is.
 pub(crate) fn list() {
@@ -77,37 +79,41 @@ pub(crate) fn print(wish: &Wish, outcomes: &[Outcome]) {
         println!("no fault of that name is tried here: see --list");
         return;
     }
-    let table = table(wish, outcomes);
-    println!("\n{table}");
+    let rows: Vec<String> = outcomes.iter().map(|outcome| row(wish, outcome)).collect();
+    println!("\n{TOP}{}", rows.concat());
     let failed: Vec<&str> = here.iter().filter(|o| !o.is_well()).map(|o| o.fault.id).collect();
     println!("{} faults tried, {} failed {}", here.len(), failed.len(), failed.join(" "));
     if let Some(path) = &wish.write {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let page = fs::read_to_string(&path).unwrap_or_default();
-        let before = page.split(HEADING).next().unwrap_or_default();
-        fs::write(path, before.to_owned() + &table).expect("a file to write");
+        let page = if wish.ids.is_empty() { anew(&page, &rows) } else { with_rows(&page, &rows) };
+        fs::write(path, page).expect("a file to write");
     }
 }
 
-fn table(wish: &Wish, outcomes: &[Outcome]) -> String {
-    let (day, command) = (clock::now().to_string(), wish.command.trim_end().trim_end_matches(" --"));
+/// The page with another table.
+fn anew(page: &str, rows: &[String]) -> String {
+    let before = page.split(HEADING).next().unwrap_or_default();
+    format!("{before}{HEADING}\n\n{TOP}{}", rows.concat())
+}
+
+/// The page with these rows in place of those for the same faults.
+fn with_rows(page: &str, rows: &[String]) -> String {
+    let fault = |row: &str| row.split(" | ").next().unwrap_or_default().to_owned();
+    let (before, table) = page.split_once(HEADING).unwrap_or((page, ""));
+    let line = |line: &str| rows.iter().find(|row| fault(row) == fault(line)).map_or(line, String::as_str).to_owned();
+    format!("{before}{HEADING}{}", table.split_inclusive('\n').map(line).collect::<String>())
+}
+
+/// What a row says of one fault.
+fn row(wish: &Wish, outcome: &Outcome) -> String {
+    let fault = outcome.fault;
+    let day = clock::now().to_string();
     let day = day.split('T').next().unwrap_or_default();
-    let mut text = format!(
-        "{HEADING}\n\nWritten on {day} by `{command}`, in a build with debug assertions.\n\n\
-         | fault | | runs | result | command |\n| --- | --- | --- | --- | --- |\n"
-    );
-    for outcome in outcomes {
-        let fault = outcome.fault;
-        let (runs, result, command) = match fault.proof {
-            Proof::Here(_) => {
-                let night = if wish.night { " --night" } else { "" };
-                let command = format!("`cargo test --test torture -- {}{night}`", fault.id);
-                (outcome.runs.to_string(), result(outcome), command)
-            }
-            Proof::Tests(tests) => ("with every build".to_owned(), "kept by tests".to_owned(), names(tests)),
-            Proof::Not(why) => (String::new(), format!("not tried: {why}"), String::new()),
-        };
-        writeln!(text, "| {} | {} | {runs} | {result} | {command} |", fault.id, fault.what).expect("a string");
-    }
-    text
+    let (runs, result, command) = match fault.proof {
+        Proof::Here(_) => (outcome.runs.to_string(), format!("{}, {day}", result(outcome)), wish.command(fault)),
+        Proof::Tests(tests) => ("with every build".to_owned(), "kept by tests".to_owned(), names(tests)),
+        Proof::Not(why) => (String::new(), format!("not tried: {why}"), String::new()),
+    };
+    format!("| {} | {} | {runs} | {result} | {command} |\n", fault.id, fault.what)
 }

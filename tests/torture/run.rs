@@ -32,15 +32,12 @@ pub(crate) struct Wish {
     every: u64,
     /// Where the table goes besides the terminal.
     pub(crate) write: Option<String>,
-    /// What was asked, as a command.
-    pub(crate) command: String,
 }
 
 impl Wish {
     /// Words of other test programs are passed over: `cargo test` gives the same to all.
     pub(crate) fn read(words: &[String]) -> Result<Self, String> {
-        let command = format!("cargo test --test torture -- {}", words.join(" "));
-        let mut wish = Self { seed: 1, jobs: 8, rate: 500, every: 10, command, ..Self::default() };
+        let mut wish = Self { seed: 1, jobs: 8, rate: 500, every: 10, ..Self::default() };
         let mut left = words.iter();
         while let Some(word) = left.next() {
             let mut number = || {
@@ -74,6 +71,18 @@ impl Wish {
             return Err(format!("{id} is no fault; --list names them all"));
         }
         Ok(wish)
+    }
+
+    /// The command that tries one fault as it is tried here.
+    pub(crate) fn command(&self, fault: &Fault) -> String {
+        let Self { rate, every, .. } = self;
+        let night = if self.night { " --night" } else { "" };
+        match self.soak.map(|length| length.as_secs()) {
+            None => format!("`cargo test --test torture -- {}{night}`", fault.id),
+            Some(length) => {
+                format!("`cargo test --test torture -- {} --soak {length}s --rate {rate} --every {every}`", fault.id)
+            }
+        }
     }
 
     /// The long run: a minute of it by day.
