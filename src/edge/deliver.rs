@@ -344,19 +344,29 @@ mod tests {
     #[test]
     fn a_receiver_that_hangs_delays_no_other() {
         let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let quick = Receiver::Folder(FolderSettings { path: folder.path().to_owned() });
-        let (mut workers, happenings) =
-            workers(&[("a-slow", alertmanager(hangs.local_addr().unwrap())), ("quick", quick)]);
-        workers.refresh("a-slow", vec![crossing()]);
-        assert_eq!(workers.idle(), ["quick"]);
-        workers.give("quick", due(0, false));
-        let first = settled(&happenings);
-        assert_eq!((first.receiver.as_str(), first.outcome), ("quick", Outcome::Delivered));
-        workers.done("quick");
-        // What is told besides the outbox is dropped while the receiver is busy.
-        workers.refresh("a-slow", Vec::new());
-        assert_eq!(workers.idle(), ["quick"]);
+        let mut held = None;
+        for with_a_message in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let quick = Receiver::Folder(FolderSettings { path: folder.path().to_owned() });
+            let (mut workers, happenings) =
+                workers(&[("a-slow", alertmanager(hangs.local_addr().unwrap())), ("quick", quick)]);
+            if with_a_message {
+                workers.give("a-slow", due(0, false));
+                // It is in the middle of it, and stays there.
+                held = Some(hangs.accept().unwrap());
+            } else {
+                workers.refresh("a-slow", vec![crossing()]);
+            }
+            assert_eq!(workers.idle(), ["quick"]);
+            workers.give("quick", due(0, false));
+            let first = settled(&happenings);
+            assert_eq!((first.receiver.as_str(), first.outcome), ("quick", Outcome::Delivered));
+            workers.done("quick");
+            // What is told besides the outbox is dropped while the receiver is busy.
+            workers.refresh("a-slow", Vec::new());
+            assert_eq!(workers.idle(), ["quick"]);
+        }
+        drop(held);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use shewhart::edge::telemetry::{Exposition, Snapshot, metrics};
@@ -47,19 +48,28 @@ fn alerts_about_the_daemon_ask_for_what_it_shows() {
     }
 }
 
+/// Runs Prometheus' own tool. Nothing where it is missing.
+fn promtool(words: &[&str], input: &str) {
+    let mut command = Command::new("promtool");
+    command.args(words).current_dir(root()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut tool) = command.spawn() else {
+        return skipped("what Prometheus says", "promtool is missing (Debian: prometheus)");
+    };
+    tool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let done = tool.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&[done.stdout, done.stderr].concat()));
+}
+
+#[test]
+fn prometheus_has_nothing_to_say_about_the_metrics() {
+    let snapshot = Snapshot { budget_per_week: Some(1.0), disk_free: Some(0.5), ..Snapshot::default() };
+    promtool(&["check", "metrics"], &metrics(&snapshot, Exposition::Text));
+}
+
 #[test]
 fn alerts_about_the_daemon_fire_when_they_should() {
-    for words in [
-        &["check", "rules", "deploy/prometheus-alerts.yaml"][..],
-        &["test", "rules", "tests/read/prometheus-alerts.test.yaml"],
-    ] {
-        let Ok(done) = Command::new("promtool").args(words).current_dir(root()).output() else {
-            skipped("alerts about the daemon", "promtool is missing (Debian: prometheus)");
-            return;
-        };
-        let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-        assert!(done.status.success(), "{told}");
-    }
+    promtool(&["check", "rules", "deploy/prometheus-alerts.yaml"], "");
+    promtool(&["test", "rules", "tests/read/prometheus-alerts.test.yaml"], "");
 }
 
 /// Every package of the lock file that the program is built from, with its versions.

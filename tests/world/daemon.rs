@@ -134,6 +134,8 @@ impl Place {
         if !self.log_filter.is_empty() {
             command.env("SHEWHART_LOG", self.log_filter);
         }
+        // As the unit and the image have it.
+        command.env("MALLOC_ARENA_MAX", "2");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Daemon { child: command.spawn().unwrap() }
     }
