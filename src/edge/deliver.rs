@@ -351,7 +351,9 @@ mod tests {
             let (mut workers, happenings) =
                 workers(&[("a-slow", alertmanager(hangs.local_addr().unwrap())), ("quick", quick)]);
             if with_a_message {
-                workers.give("a-slow", due(0, false));
+                let mut slow = due(0, false);
+                slow.message.crossings.push(crossing());
+                workers.give("a-slow", slow);
                 // It is in the middle of it, and stays there.
                 held = Some(hangs.accept().unwrap());
             } else {
