@@ -114,8 +114,8 @@ BREAKS = [
         "--test it", "upgrade::killed_at_any_step_of_a_take_over_a_file_is_of_the_old_version_or_the_new_one",
     ),
     Break(
-        "G16", "a backup's positions are not those of its states", "src/edge/ledger/query.rs",
-        '"PRAGMA journal_mode = DELETE"', '"PRAGMA journal_mode = DELETE; UPDATE partitions SET next_offset = next_offset + 1"',
+        "G16", "a backup leaves out what the streams know", "src/edge/ledger/query.rs",
+        '"PRAGMA journal_mode = DELETE"', '"PRAGMA journal_mode = DELETE; DELETE FROM streams"',
         "--test it", "damage::a_backup_taken_under_load_and_restored_later_ends_where_the_other_ended_with_the_same_ids",
     ),
     Break(
