@@ -238,13 +238,21 @@ fn every_link_leads_somewhere() {
     assert!(followed > 20, "{followed}");
 }
 
+/// A page with every metric there is: that of the budget is shown where there is a budget.
+pub(crate) fn all_metrics() -> String {
+    let snapshot = Snapshot { budget_per_week: Some(1.0), disk_free: Some(0.5), ..Snapshot::default() };
+    metrics(&snapshot, Exposition::Text)
+}
+
+pub(crate) fn metric_names() -> BTreeSet<String> {
+    let page = all_metrics();
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    types.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn every_metric_is_explained_and_every_explained_metric_exists() {
-    // The budget's metric is shown where there is a budget.
-    let snapshot = Snapshot { budget_per_week: Some(1.0), disk_free: Some(0.5), ..Snapshot::default() };
-    let shown = metrics(&snapshot, Exposition::Text);
-    let types = shown.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    let real: BTreeSet<String> = types.map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    let real = metric_names();
     let table = rows(&read("docs/operations.md"), "## Health and metrics");
     let told: BTreeSet<String> = table.iter().flat_map(|row| quoted(&row[0])).collect();
     assert_eq!(told, real);

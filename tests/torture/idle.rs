@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use crate::stage::Stage;
 use crate::trial::Trial;
+use crate::world::daemon::spent;
 use crate::world::workload::brief;
 
-/// Clock ticks of a process's times are hundredths of a second on Linux, whatever the kernel's own.
-const TICKS: f64 = 100.0;
 /// Seconds of a day.
 const DAY: f64 = 86_400.0;
 
@@ -24,20 +23,9 @@ struct Taken {
 
 impl Taken {
     fn by(pid: u32) -> Self {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        // Its second field is a name, which may have spaces, in brackets; of the rest these are the 14th and the 15th.
-        let ticks: f64 = stat
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|n| n.parse::<f64>().unwrap())
-            .sum();
         let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
         let bytes = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).unwrap();
-        Self { seconds: ticks / TICKS, bytes: bytes.parse().unwrap() }
+        Self { seconds: spent(pid) as f64 / 100.0, bytes: bytes.parse().unwrap() }
     }
 }
 

@@ -25,6 +25,14 @@ pub(crate) fn status(pid: u32, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
 }
 
+/// Hundredths of a second of one core that a process has spent.
+pub(crate) fn spent(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The second field is a name in brackets, which may have spaces; of all fields these are the 14th and the 15th.
+    let fields = stat.rsplit(") ").next().unwrap().split(' ');
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
 /// A folder with a configuration, a database, mails and logs.
 pub(crate) struct Place {
     folder: tempfile::TempDir,

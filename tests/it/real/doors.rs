@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::world::daemon::spent;
 use crate::world::fleet::Fleet;
 use crate::world::real::Door;
 use crate::world::secrets::{holds, secret};
@@ -68,13 +69,6 @@ fn guest(address: &str, group: &'static str, authority: &str, password: &str) ->
     place
 }
 
-/// Hundredths of a second that a process has spent.
-fn spent(daemon: &Daemon) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
-    let fields = stat.rsplit(") ").next().unwrap().split(' ');
-    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
-}
-
 #[test]
 fn only_the_right_password_and_certificate_lead_in_and_no_secret_is_shown() {
     let folder = tempfile::tempdir().unwrap();
@@ -113,9 +107,9 @@ fn only_the_right_password_and_certificate_lead_in_and_no_secret_is_shown() {
         let mut daemon = place.start();
         says(&place, &mut daemon, "Kafka refused us");
         assert!(place.log().to_lowercase().contains(&word.to_lowercase()), "{name}: {}", place.log());
-        let before = spent(&daemon);
+        let before = spent(daemon.pid());
         clock::sleep(Duration::from_secs(4));
-        let busy = spent(&daemon) - before;
+        let busy = spent(daemon.pid()) - before;
         assert!(busy < 200, "{name}: {busy} hundredths of a second in four seconds of waiting");
         let (status, page) = place.page("/-/ready").expect("a page");
         assert_eq!(status, 503);
