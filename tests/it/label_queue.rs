@@ -20,6 +20,8 @@ const BEGIN: &str = "2026-03-02T00:00:00Z";
 const PER_DAY: i64 = 3_000;
 const DAYS: i64 = 6;
 const FALL: i64 = 5;
+/// Lists that are drawn of the same cases.
+const LISTS: i64 = 50;
 
 fn shewhart(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_shewhart")).args(args).output().unwrap()
@@ -129,23 +131,31 @@ fn cases_of_a_suspicion_are_drawn_by_doubt_with_the_chances_that_are_told() {
     // One output in five is doubtful, and more than half of those asked for.
     let doubtful = first.iter().filter(|line| line["confidence"] == 0.7).count();
     assert!(doubtful > 15 && doubtful < 40, "{doubtful}");
-    // Weighted by the chances told, they stand for the outputs without a verdict there (Horvitz & Thompson 1952).
-    let weight = |line: &Value| 1.0 / line["sampled"].as_f64().unwrap();
-    let unlabelled = |nth: &i64| !labelled.contains(&format!("e{nth}"));
-    let from = since.since(begin()).as_millis() * PER_DAY / 86_400_000;
-    let there = (from..PER_DAY * DAYS).filter(unlabelled).count() as f64;
-    let estimate: f64 = first.iter().map(weight).sum();
-    assert!((estimate / there - 1.0).abs() < 0.4, "{estimate} of {there}");
-    let share: f64 = first.iter().filter(|line| line["confidence"] == 0.7).map(weight).sum::<f64>() / estimate;
-    assert!((0.1..0.35).contains(&share), "{share}");
-
     // Who asks again gets others, unless they want the same.
     let second = lines(&ask(&[]));
     let asked: BTreeSet<String> = first.iter().chain(&second).map(id).collect();
     assert_eq!(asked.len(), 80);
     assert_eq!(count(&db, "v_label_requests WHERE asked_by = 'ann' AND judged_at IS NULL AND sampled > 0"), 80);
-    assert_eq!(lines(&ask(&["--again"])).len(), 40);
-    assert_eq!(count(&db, "v_label_requests"), 120);
+
+    // Weighted by the chances told, they stand for the outputs without a verdict there (Horvitz & Thompson 1952).
+    let unlabelled = |nth: &i64| !labelled.contains(&format!("e{nth}"));
+    let from = since.since(begin()).as_millis() * PER_DAY / 86_400_000;
+    let there = (from..PER_DAY * DAYS).filter(unlabelled).count() as f64;
+    let weights = |lines: &[Value], of: fn(&Value) -> bool| -> f64 {
+        lines.iter().filter(|line| of(line)).map(|line| 1.0 / line["sampled"].as_f64().unwrap()).sum()
+    };
+    let (mut all, mut unsure) = (0.0, 0.0);
+    for _ in 0..LISTS {
+        let list = lines(&ask(&["--again"]));
+        assert_eq!(list.len(), 40);
+        all += weights(&list, |_| true) / there / LISTS as f64;
+        unsure += weights(&list, |line| line["confidence"] == 0.7) / there / LISTS as f64;
+    }
+    // What was kept of the calm stands for it within a few hundredths; drawing adds standard errors of 0.015 and 0.003 (of 200
+    // lists: one gives 0.105 and 0.022).
+    assert!((all - 1.0).abs() < 0.12, "{all}");
+    assert!((unsure - 0.2).abs() < 0.05, "{unsure}");
+    assert_eq!(count(&db, "v_label_requests"), 80 + 40 * LISTS);
 }
 
 #[test]

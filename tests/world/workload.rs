@@ -148,6 +148,8 @@ pub(crate) struct Feeder {
 
 /// Records a second, once they are let: so that batches are cut by time too, not only by size.
 const PACE: usize = 4_000;
+/// How long a record is tried for: outages are what is tested, and on a machine under load their end is seen late.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Feeder {
     /// Begins with nothing let. Each of the settings sends an equal part of the events.
@@ -159,7 +161,8 @@ impl Feeder {
             let mut sent = 0;
             let mut delivered = 0;
             for (settings, part) in settings.iter().zip(events.chunks(part)) {
-                let producer = Producer::new(settings).unwrap();
+                let settings = ProducerSettings { timeout: PATIENCE, ..settings.clone() };
+                let producer = Producer::new(&settings.with("reconnect.backoff.max.ms", "500")).unwrap();
                 for event in part {
                     while sent >= let_through.load(Ordering::SeqCst) {
                         clock::sleep(Duration::from_millis(5));
@@ -170,7 +173,7 @@ impl Feeder {
                         clock::sleep(Duration::from_millis(20));
                     }
                 }
-                delivered += producer.flush(Duration::from_secs(30)).unwrap();
+                delivered += producer.flush(PATIENCE).unwrap();
             }
             delivered
         });
