@@ -149,7 +149,7 @@ pub(crate) struct Feeder {
 /// Records a second, once they are let: so that batches are cut by time too, not only by size.
 const PACE: usize = 4_000;
 /// How long a record is tried for: outages are what is tested, and on a machine under load their end is seen late.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 impl Feeder {
     /// Begins with nothing let. Each of the settings sends an equal part of the events.
