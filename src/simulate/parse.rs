@@ -50,6 +50,8 @@ struct RawAgent {
     #[serde(default)]
     errors: f64,
     latency_ms: Option<RawSpread>,
+    #[serde(default)]
+    latency: RawParts,
     cost_usd: Option<RawSpread>,
     tokens: Option<RawTokens>,
     labels: Option<RawLabels>,
@@ -59,6 +61,16 @@ struct RawAgent {
     malformed: f64,
     #[serde(default)]
     hostile: bool,
+}
+
+/// Shares of the latency.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawParts {
+    llm: Option<f64>,
+    retrieval: Option<f64>,
+    tool: Option<f64>,
+    orchestration: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -214,6 +226,7 @@ fn check_agent(raw: RawAgent, place: &str, faults: &mut Faults) -> Agent {
         overrides: raw.overrides.map(|rate| faults.share(&field("overrides"), rate)),
         errors: faults.share(&field("errors"), raw.errors),
         latency_ms: raw.latency_ms.map(|spread| check_spread(&spread, &field("latency_ms"), faults)),
+        latency_parts: check_parts(&raw.latency, &field("latency"), faults),
         cost_usd: raw.cost_usd.map(|spread| check_spread(&spread, &field("cost_usd"), faults)),
         tokens: raw.tokens.map(|tokens| Tokens {
             input: check_spread(&tokens.input, &field("tokens.in"), faults),
@@ -230,6 +243,9 @@ fn check_agent(raw: RawAgent, place: &str, faults: &mut Faults) -> Agent {
         hostile: raw.hostile,
         name: raw.name,
     };
+    if agent.latency_ms.is_none() && !agent.latency_parts.is_empty() {
+        faults.say(&field("latency"), "needs `latency_ms`, of which it has the shares");
+    }
     if agent.escalates_below.is_some() && (agent.escalation.is_some() || agent.confidence.is_none()) {
         faults.say(&field("escalates_below"), "needs `confidence`, and no `escalation` beside it");
     }
@@ -251,6 +267,16 @@ fn check_tasks(tasks: BTreeMap<String, f64>, place: &str, faults: &mut Faults) -
         faults.say(place, format_args!("the shares sum to {sum}, not to 1"));
     }
     tasks.into_iter().map(|(task, share)| (task, faults.share(place, share))).collect()
+}
+
+fn check_parts(raw: &RawParts, place: &str, faults: &mut Faults) -> Vec<(&'static str, f64)> {
+    let all =
+        [("llm", raw.llm), ("retrieval", raw.retrieval), ("tool", raw.tool), ("orchestration", raw.orchestration)];
+    let sum: f64 = all.iter().filter_map(|(_, share)| *share).sum();
+    if sum > 1.0 + 1e-6 {
+        faults.say(place, format_args!("the shares sum to {sum}, more than 1"));
+    }
+    all.into_iter().filter_map(|(part, share)| Some((part, faults.share(place, share?)))).collect()
 }
 
 fn check_spread(raw: &RawSpread, place: &str, faults: &mut Faults) -> Spread {

@@ -45,6 +45,8 @@ pub struct Agent {
     pub errors: f64,
     /// Latency in milliseconds.
     pub latency_ms: Option<Spread>,
+    /// The parts of the latency that events tell, and their shares of it.
+    pub latency_parts: Vec<(&'static str, f64)>,
     /// Cost in US dollars.
     pub cost_usd: Option<Spread>,
     /// Tokens read and written.

@@ -274,8 +274,18 @@ impl Source {
     /// Latency, tokens and cost.
     fn push_amounts(&mut self, json: &mut String) {
         if let Some(spread) = self.agent.latency_ms {
+            let whole = self.draw(spread, self.regime.latency).round();
             json.push_str(",\"latency_ms\":");
-            push_padded(json, self.draw(spread, self.regime.latency).round() as u64, 1);
+            push_padded(json, whole as u64, 1);
+            for (nth, (part, share)) in self.agent.latency_parts.iter().enumerate() {
+                json.push_str(if nth == 0 { ",\"latency\":{\"" } else { ",\"" });
+                json.push_str(part);
+                json.push_str("\":");
+                push_padded(json, (whole * share).round() as u64, 1);
+            }
+            if !self.agent.latency_parts.is_empty() {
+                json.push('}');
+            }
         }
         if let Some(tokens) = self.agent.tokens {
             json.push_str(",\"tokens_in\":");

@@ -281,6 +281,18 @@ fn hostile_agents_send_valid_json_and_broken_records_have_no_newline() {
 }
 
 #[test]
+fn parts_of_a_latency_are_its_shares() {
+    let fields =
+        "    accuracy: 0.9\n    latency_ms: { median: 850, sigma: 0.45 }\n    latency: { llm: 0.7, tool: 0.1 }\n";
+    for line in jsonl(&one_agent(fields), 1, 100).lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let whole = event["latency_ms"].as_f64().unwrap();
+        let [llm, tool] = [0.7, 0.1].map(|share| (whole * share).round() as u64);
+        assert_eq!(event["latency"], serde_json::json!({ "llm": llm, "tool": tool }), "{line}");
+    }
+}
+
+#[test]
 fn bench_load_has_the_promised_shape() {
     let mut out = Vec::new();
     let summary = write_jsonl(&Scenario::bench(), 1, Some(100_000), &mut out).unwrap();
