@@ -1,5 +1,6 @@
 //! The events: a seeded scenario as `shewhart simulate` has it.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -30,7 +31,8 @@ impl Load {
             vec![(self.streams, total / self.streams as f64)]
         };
         for (nth, (copies, per_day)) in groups.into_iter().enumerate() {
-            text += &format!(
+            write!(
+                text,
                 "  - name: agent{nth}\n    copies: {copies}\n    tasks: {{ invoices: 0.6, orders: 0.4 }}\n    \
                  version: \"2026-01-04-p118\"\n    per_day: {per_day:.3}\n    diurnal: 0.3\n    accuracy: 0.92\n    \
                  confidence: {{ r2: 0.2 }}\n    escalation: 0.06\n    errors: 0.004\n    \
@@ -39,7 +41,8 @@ impl Load {
                  tokens: {{ in: {{ median: 1800, sigma: 0.4 }}, out: {{ median: 220, sigma: 0.5 }} }}\n    \
                  labels: {{ fraction: {}, delay: 2m, delay_sigma: 0.5 }}\n",
                 self.feedback
-            );
+            )
+            .unwrap();
         }
         Scenario::parse(&text).unwrap()
     }

@@ -54,6 +54,7 @@ fn from_file(load: &Load, rounds: usize) {
     );
     let db = folder.path().join("replay.db");
     let bench = std::env::current_exe().unwrap();
+    let mut grown = 0.0;
     let mut costs: [Vec<Cost>; 3] = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..rounds {
         for (part, costs) in PARTS.into_iter().zip(&mut costs) {
@@ -63,6 +64,7 @@ fn from_file(load: &Load, rounds: usize) {
             }
             costs.push(measure(&mut command));
         }
+        grown = std::fs::metadata(&db).unwrap().len() as f64 / 1e6;
         for suffix in ["", "-wal", "-shm", ".lock"] {
             drop(std::fs::remove_file(folder.path().join(format!("replay.db{suffix}"))));
         }
@@ -78,8 +80,11 @@ fn from_file(load: &Load, rounds: usize) {
             ratio
         );
     }
-    let written = spread(costs.iter().flat_map(|costs| costs.last()).map(|cost| cost.written as f64 / 1e6));
-    println!("\nwritten by the last part of each: {written} MB");
+    let [.., replayed] = &costs;
+    println!(
+        "\nwritten to SQLite: {} MB, of which stay {grown} MB",
+        spread(replayed.iter().map(|cost| cost.written as f64 / 1e6))
+    );
 }
 
 /// The product over a file.

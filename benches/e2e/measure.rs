@@ -19,8 +19,8 @@ pub(crate) struct Cost {
 /// CPU seconds of all children that have ended: `cutime` and `cstime` of `/proc/self/stat`, in hundredths of a second.
 fn children() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    fields.get(13..15).unwrap().iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
+    let fields = stat.rsplit_once(") ").unwrap().1.split(' ');
+    fields.skip(13).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
 }
 
 fn written() -> u64 {
@@ -46,8 +46,9 @@ pub(crate) struct Spread {
 pub(crate) fn spread(of: impl Iterator<Item = f64>) -> Spread {
     let mut sorted: Vec<f64> = of.collect();
     sorted.sort_by(f64::total_cmp);
-    let (low, high) = (*sorted.first().unwrap(), *sorted.last().unwrap());
-    Spread { median: *sorted.get(sorted.len() / 2).unwrap(), low, high }
+    let (middle, last) = (sorted.len() / 2, sorted.len() - 1);
+    let at = |place: usize| sorted.iter().copied().nth(place).unwrap();
+    Spread { median: at(middle), low: at(0), high: at(last) }
 }
 
 impl fmt::Display for Spread {

@@ -10,7 +10,6 @@ pub(super) struct Records<'b>(pub(super) &'b Batch);
 
 impl Payloads for Records<'_> {
     fn payload(&self, partition: Partition, offset: Offset) -> Option<&[u8]> {
-        let found = self.0.records.iter().find(|r| r.partition == partition && r.offset == offset)?;
-        found.payload.as_deref()
+        self.0.records().find(|record| record.partition == partition && record.offset == offset)?.payload
     }
 }

@@ -495,10 +495,9 @@ impl Chart {
 
     /// Says whether a point is due: one for every hour with samples.
     pub fn point_due(&mut self, at: Timestamp) -> bool {
-        let hour = at.floor(Span::HOUR);
-        let due = self.detector.is_some() && self.drawn.is_none_or(|drawn| hour > drawn);
+        let due = self.detector.is_some() && self.drawn.is_none_or(|drawn| at >= drawn.plus(Span::HOUR));
         if due {
-            self.drawn = Some(hour);
+            self.drawn = Some(at.floor(Span::HOUR));
         }
         due
     }

@@ -24,6 +24,21 @@ impl Charts {
         self.find(*id).ok().and_then(|at| self.0.get_mut(at)).map(|(_, chart)| chart)
     }
 
+    /// The chart of that definition, looked for first where it stands if the stream's rules have not changed.
+    pub(super) fn at(&self, place: usize, id: &Id) -> Option<&Chart> {
+        match self.0.get(place) {
+            Some((known, chart)) if known == id => Some(chart),
+            _ => self.get(id),
+        }
+    }
+
+    /// The same, to be fed.
+    pub(super) fn at_mut(&mut self, place: usize, id: &Id) -> Option<&mut Chart> {
+        let place =
+            if self.0.get(place).is_some_and(|(known, _)| known == id) { place } else { self.find(*id).ok()? };
+        self.0.get_mut(place).map(|(_, chart)| chart)
+    }
+
     /// Whether there is one.
     pub fn contains_key(&self, id: &Id) -> bool {
         self.find(*id).is_ok()

@@ -41,6 +41,7 @@ pub mod threshold;
 pub mod units;
 pub mod vector;
 pub mod verdicts;
+mod watch;
 pub mod window;
 
 pub use contract::{AskedWait, Case, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
@@ -48,7 +49,7 @@ pub use contract::{AskedWait, Case, Counters, Effect, Group, Input, OVERFLOW, Po
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 
 use baseline::{Baseline, BaselineSet};
 use budget::Promised;
@@ -61,6 +62,7 @@ use recent::{Entry, Known, Op, Recent};
 use rule::RuleSet;
 use stream::{Context, Said, Stream};
 use units::{Offset, Partition, Span, Timestamp};
+use watch::Watches;
 use window::Window;
 
 /// One partition's machine.
@@ -77,10 +79,24 @@ pub struct Engine {
     allowance: Option<f64>,
     position: Position,
     wakes: BTreeSet<(Timestamp, u32)>,
-    wake_of: Vec<Option<Timestamp>>,
+    /// Of each stream.
+    due: Vec<Due>,
     cache: DesignCache,
-    dirty: IndexSet<u32>,
+    watches: Watches,
+    /// Streams that changed since the last commit.
+    dirty: Vec<u32>,
     said: Vec<Said>,
+    /// The key of the stream that is looked up: kept, so that no record needs memory of its own for it.
+    key: String,
+}
+
+/// What an engine has yet to do for a stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    /// When to look at it again.
+    look: Option<Timestamp>,
+    /// Whether it has to be written down.
+    write: bool,
 }
 
 /// One stream as it was written down.
@@ -115,10 +131,12 @@ impl Engine {
             per_agent: IndexMap::new(),
             position: Position::default(),
             wakes: BTreeSet::new(),
-            wake_of: Vec::new(),
+            due: Vec::new(),
             cache: DesignCache::default(),
-            dirty: IndexSet::new(),
+            watches: Watches::default(),
+            dirty: Vec::new(),
             said: Vec::new(),
+            key: String::new(),
         }
     }
 
@@ -142,7 +160,7 @@ impl Engine {
                 // What it was, not what is in force by now: a promotion in between is an input like any other.
                 stream.set_baseline(baseline);
             }
-            stream.watch(&self.rules);
+            stream.watch(&self.rules, &mut self.watches);
             self.admit(stream);
         }
         for index in 0..self.streams.len() {
@@ -258,8 +276,8 @@ impl Engine {
     fn wake_until(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         while let Some((due, index)) = self.wakes.first().copied().filter(|(due, _)| *due <= now) {
             self.wakes.remove(&(due, index));
-            if let Some(wake) = self.wake_of.get_mut(index as usize) {
-                *wake = None;
+            if let Some(due) = self.due.get_mut(index as usize) {
+                due.look = None;
             }
             let real = self.streams.get_index(index as usize).and_then(|(_, stream)| stream.deadline(&self.rules));
             if real.is_some_and(|real| real <= due) {
@@ -368,41 +386,42 @@ impl Engine {
 
     /// The stream of an output, opened where it is new.
     fn stream_of(&mut self, output: &Output<'_>, effects: &mut Vec<Effect>) -> u32 {
-        let value = |group: &Group| match group {
+        let value = |group: Group| match group {
             Group::Agent => Some(output.agent.as_ref()),
             Group::Task => output.task.as_deref(),
             Group::Version => output.version.as_deref(),
         };
-        let pairs = self.settings.group_by.iter().filter_map(|g| Some((g.as_str(), value(g)?)));
-        let mut labels: Vec<(&str, &str)> = pairs.collect();
         // In the order in which a restored stream computes its key.
-        labels.sort_unstable();
-        self.stream(&labels, output.ts, effects)
+        let labels = Group::ALL.map(|group| self.settings.group_by.contains(&group).then(|| value(group)).flatten());
+        self.stream(labels, output.ts, effects)
     }
 
     /// The stream that counts what cannot be joined to an output: the agent's own.
     fn stream_of_agent(&mut self, feedback: &Feedback<'_>, effects: &mut Vec<Effect>) -> u32 {
-        let by_agent = self.settings.group_by.contains(&Group::Agent);
-        let labels = if by_agent { vec![("agent", feedback.agent.as_ref())] } else { Vec::new() };
-        self.stream(&labels, feedback.ts, effects)
+        let agent = |group: Group| {
+            (group == Group::Agent && self.settings.group_by.contains(&group)).then_some(&*feedback.agent)
+        };
+        self.stream(Group::ALL.map(agent), feedback.ts, effects)
     }
 
-    fn stream(&mut self, labels: &[(&str, &str)], at: Timestamp, effects: &mut Vec<Effect>) -> u32 {
-        let key = key_of_pairs(labels.iter().copied());
-        if let Some(index) = self.streams.get_index_of(&key) {
+    /// The stream of these values, by [`Group::ALL`].
+    fn stream(&mut self, values: [Option<&str>; 3], at: Timestamp, effects: &mut Vec<Effect>) -> u32 {
+        let labels = || Group::ALL.iter().zip(values).filter_map(|(group, value)| Some((group.as_str(), value?)));
+        write_key(&mut self.key, labels());
+        if let Some(index) = self.streams.get_index_of(self.key.as_str()) {
             return index as u32;
         }
-        let agent = labels.iter().find(|(name, _)| *name == "agent").map_or("", |(_, value)| value);
+        let agent = labels().find(|(name, _)| *name == "agent").map_or("", |(_, value)| value);
         if !self.has_room(agent, at) {
             self.position.counters.overflow += 1;
             let overflow = [("agent", OVERFLOW)];
-            let key = key_of_pairs(overflow.into_iter());
-            return match self.streams.get_index_of(&key) {
+            write_key(&mut self.key, overflow.into_iter());
+            return match self.streams.get_index_of(self.key.as_str()) {
                 Some(index) => index as u32,
-                None => self.open(key, &overflow, at, effects),
+                None => self.open(overflow.into_iter(), at, effects),
             };
         }
-        self.open(key, labels, at, effects)
+        self.open(labels(), at, effects)
     }
 
     /// Whether one more stream may be opened. Counts it where it may.
@@ -420,10 +439,16 @@ impl Engine {
         room
     }
 
-    fn open(&mut self, key: String, labels: &[(&str, &str)], at: Timestamp, effects: &mut Vec<Effect>) -> u32 {
-        let labels: BTreeMap<String, String> = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    fn open<'l>(
+        &mut self,
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+        at: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> u32 {
+        let labels: BTreeMap<String, String> =
+            labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let counted_only = is_overflow(&labels);
-        let mut stream = Stream::new(key, labels, at, counted_only);
+        let mut stream = Stream::new(key_of(&labels), labels, at, counted_only);
         stream.asked_wait = self.settings.asked_wait(&stream.labels);
         self.refer(&mut stream);
         let index = self.admit(stream);
@@ -437,7 +462,7 @@ impl Engine {
         let agent = stream.labels.get("agent").cloned().unwrap_or_default();
         *self.per_agent.entry(agent).or_default() += 1;
         let (index, _) = self.streams.insert_full(stream.key.clone(), Box::new(stream));
-        self.wake_of.push(None);
+        self.due.push(Due::default());
         index as u32
     }
 
@@ -474,13 +499,18 @@ impl Engine {
         let mut context = Context {
             rules: &self.rules,
             cache: &mut self.cache,
+            watches: &mut self.watches,
             provisional_outputs: self.settings.provisional_outputs,
             allowance: self.allowance,
             now,
             position: (self.partition, Offset(self.position.next.0 - 1)),
         };
         change(stream, &mut context, &mut self.said);
-        self.dirty.insert(index);
+        if let Some(due) = self.due.get_mut(index as usize)
+            && !std::mem::replace(&mut due.write, true)
+        {
+            self.dirty.push(index);
+        }
         effects.extend(self.said.drain(..).map(|said| match said {
             Said::Crossed(crossing) => Effect::Crossed(crossing),
             Said::Learnt => Effect::Learnt { stream: index },
@@ -495,11 +525,11 @@ impl Engine {
     fn schedule(&mut self, index: u32) {
         let Some((_, stream)) = self.streams.get_index(index as usize) else { return };
         let Some(deadline) = stream.deadline(&self.rules) else { return };
-        let Some(planned) = self.wake_of.get_mut(index as usize) else { return };
-        if planned.is_some_and(|planned| planned <= deadline) {
+        let Some(due) = self.due.get_mut(index as usize) else { return };
+        if due.look.is_some_and(|planned| planned <= deadline) {
             return;
         }
-        if let Some(planned) = planned.replace(deadline) {
+        if let Some(planned) = due.look.replace(deadline) {
             self.wakes.remove(&(planned, index));
         }
         self.wakes.insert((deadline, index));
@@ -537,7 +567,12 @@ impl Engine {
 
     /// Takes the indexes of the streams that changed since the last commit.
     pub fn take_dirty(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.dirty).into_iter().collect()
+        for index in &self.dirty {
+            if let Some(due) = self.due.get_mut(*index as usize) {
+                due.write = false;
+            }
+        }
+        std::mem::take(&mut self.dirty)
     }
 
     /// Says that nothing has to be written down: for drivers without a store.
@@ -558,8 +593,10 @@ impl Engine {
 
 /// The identity of a stream: its labels as `name␟value`, joined by a separator that cleaned text cannot hold.
 pub fn key_of(labels: &BTreeMap<String, String>) -> String {
+    let mut key = String::new();
     // In the order of `Group`, which is the alphabet's too.
-    key_of_pairs(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    write_key(&mut key, labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    key
 }
 
 /// Whether these are the labels of the overflow stream. No agent may have its name, so no other stream has them.
@@ -567,9 +604,9 @@ fn is_overflow(labels: &BTreeMap<String, String>) -> bool {
     labels.len() == 1 && labels.get("agent").is_some_and(|agent| agent == OVERFLOW)
 }
 
-fn key_of_pairs<'l>(pairs: impl Iterator<Item = (&'l str, &'l str)>) -> String {
-    let mut key = String::new();
-    for (name, value) in pairs {
+fn write_key<'l>(key: &mut String, labels: impl Iterator<Item = (&'l str, &'l str)>) {
+    key.clear();
+    for (name, value) in labels {
         if !key.is_empty() {
             key.push('\u{1e}');
         }
@@ -577,5 +614,4 @@ fn key_of_pairs<'l>(pairs: impl Iterator<Item = (&'l str, &'l str)>) -> String {
         key.push('\u{1f}');
         key.push_str(value);
     }
-    key
 }

@@ -27,12 +27,14 @@ impl Rate {
 
     /// Counts one sample. Returns whether a whole day ended, so that the rate may have changed.
     pub fn add(&mut self, at: Timestamp) -> bool {
-        let today = at.floor(Span::DAY);
-        let day = *self.day.get_or_insert(today);
-        if today <= day {
+        // Nearly every sample is of the day that is counted: told without a division.
+        if self.day.is_none_or(|day| at < day.plus(Span::DAY)) {
+            self.day.get_or_insert(at.floor(Span::DAY));
             self.today += 1;
             return false;
         }
+        let today = at.floor(Span::DAY);
+        let day = self.day.unwrap_or(today);
         let passed = today.since(day).as_days_f64().round();
         if self.whole {
             self.end_day(self.today as f64);

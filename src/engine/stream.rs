@@ -5,6 +5,7 @@ mod keep;
 mod verdict;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::account::Facts;
 use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
@@ -21,6 +22,7 @@ use super::pace::Pace;
 use super::rate::Rate;
 use super::rule::{Bound, Measure, Promise, Rule, RuleSet};
 use super::units::{Offset, Partition, Span, Timestamp};
+use super::watch::{Watched, Watches};
 use super::window::Window;
 
 /// One monitored stream.
@@ -36,8 +38,8 @@ pub struct Stream {
     pub window: Window,
     /// The frozen reference, where there is one.
     pub baseline: Option<Box<Baseline>>,
-    /// Indexes of the rules that watch this stream, with their charts' definitions.
-    watched: Vec<(usize, Id)>,
+    /// The rules that watch this stream.
+    watched: Arc<[Watched]>,
     /// Whether the stream is only counted: the overflow of names beyond the cap.
     pub counted_only: bool,
     /// Whether the provisional baseline changed since it was last written down.
@@ -52,6 +54,7 @@ pub struct Stream {
 pub(super) struct Context<'e> {
     pub(super) rules: &'e RuleSet,
     pub(super) cache: &'e mut DesignCache,
+    pub(super) watches: &'e mut Watches,
     pub(super) provisional_outputs: u64,
     /// False alarms that one output may cost, once that is known.
     pub(super) allowance: Option<f64>,
@@ -77,7 +80,7 @@ impl Stream {
             memory: Memory::new(at),
             window: Window::default(),
             baseline: None,
-            watched: Vec::new(),
+            watched: Arc::default(),
             counted_only,
             baseline_unwritten: false,
             asked_wait: None,
@@ -96,17 +99,17 @@ impl Stream {
         if self.counted_only {
             return;
         }
-        self.watch(ctx.rules);
-        let watched = std::mem::take(&mut self.watched);
-        let gone = self.memory.charts.take_unless(|definition| watched.iter().any(|(_, kept)| kept == definition));
+        self.watch(ctx.rules, ctx.watches);
+        let watched = Arc::clone(&self.watched);
+        let gone = self.memory.charts.take_unless(|definition| watched.iter().any(|kept| kept.chart == *definition));
         self.memory.promised += gone.iter().map(Chart::promised).sum::<f64>();
-        for (at, definition) in &watched {
-            if let (Some(rule), false) = (ctx.rules.rules.get(*at), self.memory.charts.contains_key(definition)) {
+        for Watched { rule, chart: definition, .. } in &*watched {
+            if let (Some(rule), false) = (ctx.rules.rules.get(*rule), self.memory.charts.contains_key(definition)) {
                 let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
                 self.memory.charts.insert(*definition, chart);
             }
         }
-        let kept = |id: &str| watched.iter().any(|(at, _)| ctx.rules.rules.get(*at).is_some_and(|rule| rule.id == id));
+        let kept = |id: &str| watched.iter().any(|at| ctx.rules.rules.get(at.rule).is_some_and(|rule| rule.id == id));
         let gone: Vec<String> = self.memory.alerts.keys().filter(|id| !kept(id)).cloned().collect();
         for rule in gone {
             if let Some(mut alert) = self.memory.alerts.remove(&rule)
@@ -115,7 +118,6 @@ impl Stream {
                 said.push(Said::Crossed(Box::new(self.crossing_of_gone(&rule, &alert, change, ctx))));
             }
         }
-        self.watched = watched;
         self.take_wait(ctx);
         self.take_allowance(ctx);
         self.end_redefined(ctx, said);
@@ -123,9 +125,9 @@ impl Stream {
 
     /// Ends alerts whose rule now asks for another chart: that chart knows nothing of them and must not give an all-clear.
     fn end_redefined(&mut self, ctx: &Context<'_>, said: &mut Vec<Said>) {
-        for (at, definition) in self.watched.clone() {
-            let Some(rule) = ctx.rules.rules.get(at) else { continue };
-            if self.memory.alerts.get(&rule.id).is_none_or(|alert| alert.definition == definition) {
+        for Watched { rule, chart: definition, .. } in &*Arc::clone(&self.watched) {
+            let Some(rule) = ctx.rules.rules.get(*rule) else { continue };
+            if self.memory.alerts.get(&rule.id).is_none_or(|alert| alert.definition == *definition) {
                 continue;
             }
             let Some(mut alert) = self.memory.alerts.remove(&rule.id) else { continue };
@@ -138,10 +140,9 @@ impl Stream {
     }
 
     /// Finds the rules that watch this stream.
-    pub(super) fn watch(&mut self, rules: &RuleSet) {
+    pub(super) fn watch(&mut self, rules: &RuleSet, watches: &mut Watches) {
         if !self.counted_only {
-            let matching = rules.rules.iter().enumerate().filter(|(_, rule)| rule.matches(&self.labels));
-            self.watched = matching.map(|(at, rule)| (at, rule.detect.definition())).collect();
+            self.watched = watches.of(rules, &self.labels);
             self.take_coverage(rules);
         }
     }
@@ -168,9 +169,9 @@ impl Stream {
         if !replaced {
             return;
         }
-        for (at, _) in self.watched.clone() {
+        for Watched { rule, .. } in &*Arc::clone(&self.watched) {
             let compared = |rule: &&Rule| rule.detect.measure != Measure::Silence && rule.detect.burn().is_none();
-            let Some(rule) = ctx.rules.rules.get(at).filter(compared) else { continue };
+            let Some(rule) = ctx.rules.rules.get(*rule).filter(compared) else { continue };
             let Some(mut alert) = self.memory.alerts.remove(&rule.id) else { continue };
             if let Some(change) = alert.end(Reason::BaselineReplaced) {
                 said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, None), ctx))));
@@ -206,8 +207,8 @@ impl Stream {
         let charts = self.memory.charts.values().filter(|chart| chart.arl0().is_some()).count().max(1) as f64;
         let allowed = self.memory.traffic.per_day().map(|outputs| each * outputs / charts);
         let days = allowed.filter(|allowed| *allowed > 0.0 && allowed.is_finite()).map(|allowed| 1.0 / allowed);
-        for (at, definition) in &self.watched {
-            if let (Some(rule), Some(chart)) = (ctx.rules.rules.get(*at), self.memory.charts.get_mut(definition)) {
+        for Watched { rule, chart, place, .. } in &*self.watched {
+            if let (Some(rule), Some(chart)) = (ctx.rules.rules.get(*rule), self.memory.charts.at_mut(*place, chart)) {
                 chart.take_share(&rule.detect, days, ctx.cache);
             }
         }
@@ -217,7 +218,7 @@ impl Stream {
     /// false alarms add up, so nine tenths and one tenth of them are what was promised.
     fn share_promise(&mut self, ctx: &mut Context<'_>) {
         let rules = ctx.rules;
-        let charts = || self.watched.iter().filter_map(|(at, definition)| Some((rules.rules.get(*at)?, *definition)));
+        let charts = || self.watched.iter().filter_map(|at| Some((rules.rules.get(at.rule)?, at.chart)));
         let runs = |definition: &Id| self.memory.charts.get(definition).is_some_and(|chart| chart.arl0().is_some());
         let shared: Vec<(&Rule, Id)> =
             charts().filter(|(rule, id)| rule.detect.promise == Promise::Shared && runs(id)).collect();
@@ -334,17 +335,17 @@ impl Stream {
     pub(super) fn judge(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         self.judge_waiting(ctx, said);
         self.end_contradicted(ctx, said);
-        for (at, definition) in &self.watched {
-            let Some(rule) = ctx.rules.rules.get(*at) else { continue };
+        for Watched { rule, chart: definition, place, .. } in &*self.watched {
+            let Some(rule) = ctx.rules.rules.get(*rule) else { continue };
             // Other charts were fed with the event itself.
             if rule.detect.burn().is_some()
-                && let Some(chart) = self.memory.charts.get_mut(definition)
+                && let Some(chart) = self.memory.charts.at_mut(*place, definition)
             {
                 burn::judge(chart, &rule.detect, &self.window, ctx.now);
             }
             // Volume falls by what does not come.
             if rule.detect.measure == Measure::Volume
-                && let Some(chart) = self.memory.charts.get_mut(definition)
+                && let Some(chart) = self.memory.charts.at_mut(*place, definition)
                 && chart.pass(&rule.detect, ctx.now, ctx.cache)
             {
                 draw(*definition, rule, chart, ctx.now, said);
@@ -352,7 +353,7 @@ impl Stream {
             let active = if let Bound::Absence(span) = rule.detect.bound {
                 self.silent_from(span).is_some_and(|from| ctx.now >= from)
             } else {
-                let chart = self.memory.charts.get(definition);
+                let chart = self.memory.charts.at(*place, definition);
                 chart.and_then(|chart| chart.grade_for(&rule.detect)).is_some_and(|g| g >= rule.detect.grade)
             };
             let known = self.memory.alerts.get(&rule.id);
@@ -393,14 +394,14 @@ impl Stream {
 
     /// The next stream time at which an alert of this stream changes even if no record comes.
     pub(super) fn deadline(&self, rules: &RuleSet) -> Option<Timestamp> {
-        let of = |(at, definition): &(usize, Id)| {
-            let rule = rules.rules.get(*at)?;
+        let of = |Watched { rule, chart, place, .. }: &Watched| {
+            let rule = rules.rules.get(*rule)?;
             let alert = self.memory.alerts.get(&rule.id);
             let timed = alert.and_then(|alert| alert.deadline(timing(rule)));
             match (rule.detect.bound, alert) {
                 (Bound::Absence(span), None) => self.silent_from(span),
                 (bound, _) if matches!(bound, Bound::Burn(_)) || rule.detect.measure == Measure::Volume => {
-                    timed.into_iter().chain(self.memory.charts.get(definition).and_then(Chart::deadline)).min()
+                    timed.into_iter().chain(self.memory.charts.at(*place, chart).and_then(Chart::deadline)).min()
                 }
                 _ => timed,
             }
@@ -529,7 +530,9 @@ impl Stream {
 
     /// The charts of this stream with their rules, for those who want to look.
     pub fn charts<'s>(&'s self, rules: &'s RuleSet) -> impl Iterator<Item = (&'s Rule, &'s Chart)> {
-        self.watched.iter().filter_map(|(at, d)| Some((rules.rules.get(*at)?, self.memory.charts.get(d)?)))
+        self.watched
+            .iter()
+            .filter_map(|at| Some((rules.rules.get(at.rule)?, self.memory.charts.at(at.place, &at.chart)?)))
     }
 }
 

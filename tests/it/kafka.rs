@@ -63,12 +63,12 @@ impl Ledger {
             KafkaEvent::Batch(batch) => {
                 self.first_record.get_or_insert(clock::instant());
                 let ends = batch.ends();
-                for record in batch.records {
+                for record in batch.records() {
                     let key = (record.partition, record.offset);
                     if !self.seen.insert(key) {
                         self.twice.push(key);
                     }
-                    self.payloads.insert(record.payload.expect("a value"));
+                    self.payloads.insert(record.payload.expect("a value").to_vec());
                 }
                 self.next.extend(ends.into_iter().map(|(partition, (next, anchor))| (partition, (next, Some(anchor)))));
             }
@@ -386,7 +386,7 @@ fn a_core_that_takes_its_time_gets_everything_and_its_marks_are_committed() {
         assert!(clock::instant() < deadline, "{} records, {:?}", ledger.seen.len(), handle.marks());
         if let Ok(event) = events.recv_timeout(Duration::from_millis(100)) {
             if let KafkaEvent::Batch(batch) = &event {
-                assert!(batch.records.len() <= 100);
+                assert!(batch.records().len() <= 100);
                 clock::sleep(Duration::from_millis(20));
             }
             ledger.take(event);

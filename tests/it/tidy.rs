@@ -71,6 +71,7 @@ const ENGINE: [(&str, &[&str]); 39] = [
     ("charts", &["alert", "chart"]),
     ("burn", &["baseline", "chart", "detect", "rule", "units", "window"]),
     ("budget", &["units"]),
+    ("watch", &["alert", "rule"]),
     (
         "memory",
         &[
@@ -114,6 +115,7 @@ const ENGINE: [(&str, &[&str]); 39] = [
             "sketch",
             "units",
             "verdicts",
+            "watch",
             "window",
         ],
     ),

@@ -20,8 +20,8 @@ use crate::engine::route::{Pace, Policy, Route};
 use crate::engine::units::Timestamp;
 use crate::replay::{Bounds, Finding, Injector, Replay, Trial, Verdict};
 
-/// Records between two commits to `--db`, as many as a batch of the daemon holds.
-const BATCH: u64 = 5_000;
+/// Records between two commits to `--db`: many, for nobody waits for one of them, and each writes every stream that changed.
+const BATCH: u64 = 50_000;
 
 #[derive(Serialize)]
 struct Report<'r> {

@@ -67,7 +67,7 @@ impl Caution {
     /// Takes note of a batch that is committed.
     fn passed(&mut self, batch: &Batch) {
         if self.died {
-            batch.records.iter().for_each(|record| *self.handled.entry(record.partition).or_default() += 1);
+            batch.records().for_each(|record| *self.handled.entry(record.partition).or_default() += 1);
         }
     }
 }
@@ -183,12 +183,12 @@ impl Core {
         let mut poison = self.caution.poison.clone();
         if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
             self.caution.passed(batch);
-            self.status.stalled.retain(|partition| batch.records.iter().all(|record| record.partition != *partition));
+            self.status.stalled.retain(|partition| batch.records().all(|record| record.partition != *partition));
             let now = clock::instant();
             self.heard_at.extend(batch.ends().into_keys().map(|partition| (partition, now)));
             self.mark();
             for ((partition, offset), why) in &poison {
-                if batch.records.iter().any(|record| (record.partition, record.offset) == (*partition, *offset)) {
+                if batch.records().any(|record| (record.partition, record.offset) == (*partition, *offset)) {
                     tracing::error!(partition = partition.0, offset = offset.0, "a record is left out: {why}");
                 }
             }
@@ -213,7 +213,7 @@ impl Core {
     fn step_batch(&mut self, batch: &Batch, poison: &Poison) -> Vec<(Partition, Effect)> {
         let mut all = Vec::new();
         let mut effects = Vec::new();
-        for record in &batch.records {
+        for record in batch.records() {
             let Some(engine) = self.engines.get_mut(&record.partition) else { continue };
             let at = (record.partition, record.offset);
             if let Some(why) = poison.get(&at) {
@@ -222,7 +222,7 @@ impl Core {
                 if self.caution.is_due(record.partition) {
                     self.ledger.handling(at);
                 }
-                let payload = record.payload.as_deref().unwrap_or_default();
+                let payload = record.payload.unwrap_or_default();
                 reach_record(payload);
                 let (offset, appended) = (record.offset, record.appended);
                 engine.step(Input::Record { offset, appended, payload }, &mut effects);
@@ -238,8 +238,8 @@ impl Core {
     /// Finds the record of a batch that makes the engine panic, by stepping anew until it happens again.
     fn find_poison(&mut self, batch: &Batch, known: &Poison) -> Result<(Partition, Offset), EdgeError> {
         self.reset()?;
-        for record in batch.records.iter().filter(|r| !known.contains_key(&(r.partition, r.offset))) {
-            let one = Batch { records: vec![record.clone()] };
+        for record in batch.records().filter(|r| !known.contains_key(&(r.partition, r.offset))) {
+            let one = Batch::of(&record);
             if catch_unwind(AssertUnwindSafe(|| self.step_batch(&one, known))).is_err() {
                 return Ok((record.partition, record.offset));
             }

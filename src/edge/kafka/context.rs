@@ -47,6 +47,11 @@ impl Notes {
         lock(&self.turns).pop_front()
     }
 
+    /// Whether there is one.
+    pub(super) fn has_turn(&self) -> bool {
+        !lock(&self.turns).is_empty()
+    }
+
     pub(super) fn problem(&self) -> Option<KafkaProblem> {
         lock(&self.problems).pop_front()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::mpsc::SyncSender;
 
 use crate::engine::units::{Offset, Partition, Timestamp};
@@ -71,40 +72,89 @@ pub fn crc(payload: Option<&[u8]>) -> u32 {
     crc32fast::hash(payload.unwrap_or_default())
 }
 
-/// One record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+/// One record of a batch. Keys and headers say nothing that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'b> {
     /// The partition it was read from.
     pub partition: Partition,
     /// Its position there.
     pub offset: Offset,
     /// When the broker appended it; where the topic has producers stamp their records, that time, never later than our clock.
     pub appended: Option<Timestamp>,
-    /// The key.
-    pub key: Option<Vec<u8>>,
     /// The value; nothing in a tombstone.
-    pub payload: Option<Vec<u8>>,
-    /// Headers, usually none.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub payload: Option<&'b [u8]>,
 }
 
-/// Records delivered together.
+/// Records delivered together, their values one behind the other in one piece of memory: pieces of their own would be asked for
+/// and given back by the thousand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// The records: offsets ascend within a partition.
-    pub records: Vec<Record>,
+    places: Vec<Place>,
+    values: Vec<u8>,
+}
+
+/// A record without its value, and where that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    partition: Partition,
+    offset: Offset,
+    appended: Option<Timestamp>,
+    value: Option<Range<usize>>,
 }
 
 impl Batch {
+    /// A batch with room for so many records, and for so many bytes of values.
+    pub fn with_capacity(records: usize, bytes: usize) -> Self {
+        Self { places: Vec::with_capacity(records), values: Vec::with_capacity(bytes) }
+    }
+
+    /// A batch of one record.
+    pub fn of(record: &Record<'_>) -> Self {
+        let mut batch = Self::default();
+        batch.push(record);
+        batch
+    }
+
+    /// Puts a record behind the others. Offsets must ascend within a partition.
+    pub fn push(&mut self, record: &Record<'_>) {
+        let Record { partition, offset, appended, payload } = *record;
+        let value = payload.map(|payload| {
+            let from = self.values.len();
+            self.values.extend_from_slice(payload);
+            from..self.values.len()
+        });
+        self.places.push(Place { partition, offset, appended, value });
+    }
+
+    /// The records, in the order in which they came.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        self.places.iter().map(|place| Record {
+            partition: place.partition,
+            offset: place.offset,
+            appended: place.appended,
+            payload: place.value.clone().and_then(|range| self.values.get(range)),
+        })
+    }
+
+    /// Bytes of all values.
+    pub const fn bytes(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is no record.
+    pub const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// Per partition, where to go on after this batch and the anchor for it.
     pub fn ends(&self) -> BTreeMap<Partition, (Offset, Anchor)> {
         let mut last = BTreeMap::new();
-        for record in &self.records {
+        for record in self.records() {
             last.insert(record.partition, record);
         }
         last.into_iter()
             .map(|(partition, record)| {
-                let anchor = Anchor { offset: record.offset, crc: crc(record.payload.as_deref()) };
+                let anchor = Anchor { offset: record.offset, crc: crc(record.payload) };
                 (partition, (Offset(record.offset.0.saturating_add(1)), anchor))
             })
             .collect()

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -36,6 +36,10 @@ const NAP: Duration = Duration::from_millis(2);
 const CLUSTER_WITHIN: Duration = Duration::from_secs(2);
 /// Time between two checks of all partitions after the broker refused an offset.
 const RECHECK_EVERY: Duration = Duration::from_secs(5);
+/// Records taken in a row before the reader looks at anything else.
+const BURST: usize = 256;
+/// Bytes of values after which a batch is handed on: what a batch holds must not hang on how large records are.
+const BATCH_BYTES: usize = 8 << 20;
 
 /// Everything the thread owns.
 pub(super) struct Reader {
@@ -55,7 +59,9 @@ pub(super) struct Reader {
 #[derive(Default)]
 pub(super) struct State {
     owned: BTreeMap<Partition, Cursor>,
-    records: Vec<Record>,
+    batch: Batch,
+    /// Our clock when it was last looked at for a record of this batch.
+    looked_at: Option<Timestamp>,
     batch_since: Option<Instant>,
     recheck: bool,
     /// Where a batch begins that failed its checksum, since the last check.
@@ -115,19 +121,26 @@ impl Reader {
     }
 
     fn poll(&mut self) -> Result<(), EndReason> {
-        let wait = match self.state.batch_since {
+        let mut wait = match self.state.batch_since {
             Some(since) => self.tuning.linger.saturating_sub(clock::instant().duration_since(since)).min(SLICE),
             None => SLICE,
         };
-        let arrival = match self.consumer.poll(wait) {
-            None => return Ok(()),
-            Some(Ok(message)) => arrive(&mut self.state, &message),
-            Some(Err(error)) => return self.fault(&error),
-        };
-        match arrival {
-            Some(partition) => self.recreated(partition),
-            None => Ok(()),
+        for _ in 0..BURST {
+            let arrival = match self.consumer.poll(wait) {
+                None => return Ok(()),
+                Some(Ok(message)) => arrive(&mut self.state, &message),
+                Some(Err(error)) => return self.fault(&error),
+            };
+            if let Some(partition) = arrival {
+                return self.recreated(partition);
+            }
+            // A change of partitions comes before the records that follow it.
+            if self.batch_full() || self.notes.has_turn() {
+                break;
+            }
+            wait = Duration::ZERO;
         }
+        Ok(())
     }
 
     fn fault(&mut self, error: &KafkaError) -> Result<(), EndReason> {
@@ -335,18 +348,24 @@ impl Reader {
         Ok(())
     }
 
+    fn batch_full(&self) -> bool {
+        let batch = &self.state.batch;
+        batch.records().len() >= self.tuning.batch_records || batch.bytes() >= BATCH_BYTES
+    }
+
     fn batch_due(&self) -> bool {
-        self.state.records.len() >= self.tuning.batch_records
+        self.batch_full()
             || self.state.batch_since.is_some_and(|since| clock::instant().duration_since(since) >= self.tuning.linger)
     }
 
     fn flush(&mut self) -> Result<(), EndReason> {
         self.state.batch_since = None;
-        if self.state.records.is_empty() {
+        if self.state.batch.is_empty() {
             return Ok(());
         }
-        let records = std::mem::replace(&mut self.state.records, Vec::with_capacity(self.tuning.batch_records));
-        self.send(KafkaEvent::Batch(Batch { records }))?;
+        let batch = std::mem::take(&mut self.state.batch);
+        self.state.looked_at = None;
+        self.send(KafkaEvent::Batch(batch))?;
         self.state.progress.take().map_or(Ok(()), |lag| self.send(KafkaEvent::Progress { lag }))
     }
 
@@ -494,10 +513,12 @@ fn arrive(state: &mut State, message: &BorrowedMessage<'_>) -> Option<Partition>
         Arrival::Skip => None,
         Arrival::Mismatch => Some(partition),
         Arrival::Deliver => {
-            if state.records.is_empty() {
+            if state.batch.is_empty() {
                 state.batch_since = Some(clock::instant());
             }
-            state.records.push(own(message));
+            let (partition, offset, payload) = (partition, Offset(message.offset()), message.payload());
+            let appended = appended(message.timestamp(), &mut state.looked_at, clock::now);
+            state.batch.push(&Record { partition, offset, appended, payload });
             None
         }
     }
@@ -505,25 +526,24 @@ fn arrive(state: &mut State, message: &BorrowedMessage<'_>) -> Option<Partition>
 
 /// When the broker took a record. Where the topic says that producers stamp their records, one may lie ahead: never later than
 /// our clock, then. The broker's own time is left as it is, so that our clock changes nothing.
-fn appended(stamped: rdkafka::Timestamp, now: Timestamp) -> Option<Timestamp> {
+///
+/// `looked_at` is what the clock showed last: it is looked at again only for a record that lies after that.
+fn appended(
+    stamped: rdkafka::Timestamp,
+    looked_at: &mut Option<Timestamp>,
+    now: impl Fn() -> Timestamp,
+) -> Option<Timestamp> {
     match stamped {
         rdkafka::Timestamp::NotAvailable => None,
-        rdkafka::Timestamp::CreateTime(millis) => Some(Timestamp::from_millis(millis).min(now)),
+        rdkafka::Timestamp::CreateTime(millis) => {
+            let stamped = Timestamp::from_millis(millis);
+            let bound = match *looked_at {
+                Some(known) if stamped <= known => known,
+                _ => *looked_at.insert(now()),
+            };
+            Some(stamped.min(bound))
+        }
         rdkafka::Timestamp::LogAppendTime(millis) => Some(Timestamp::from_millis(millis)),
-    }
-}
-
-fn own(message: &BorrowedMessage<'_>) -> Record {
-    let header = |header: rdkafka::message::Header<'_, &[u8]>| {
-        (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
-    };
-    Record {
-        partition: Partition(message.partition()),
-        offset: Offset(message.offset()),
-        appended: appended(message.timestamp(), clock::now()),
-        key: message.key().map(<[u8]>::to_vec),
-        payload: message.payload().map(<[u8]>::to_vec),
-        headers: message.headers().map(|headers| headers.iter().map(header).collect()).unwrap_or_default(),
     }
 }
 
@@ -533,11 +553,16 @@ mod tests {
 
     #[test]
     fn our_clock_bounds_what_producers_stamp_and_nothing_else() {
-        let ours = Timestamp::from_millis(1_000);
-        let later = |stamp: fn(i64) -> rdkafka::Timestamp| appended(stamp(5_000), ours).map(Timestamp::as_millis);
-        assert_eq!(later(rdkafka::Timestamp::CreateTime), Some(1_000));
-        assert_eq!(later(rdkafka::Timestamp::LogAppendTime), Some(5_000));
-        assert_eq!(appended(rdkafka::Timestamp::NotAvailable, ours), None);
-        assert_eq!(appended(rdkafka::Timestamp::CreateTime(500), ours), Some(Timestamp::from_millis(500)));
+        use rdkafka::Timestamp::{CreateTime, LogAppendTime, NotAvailable};
+        let looks = std::cell::Cell::new(0);
+        let ours = || {
+            looks.set(looks.get() + 1);
+            Timestamp::from_millis(1_000 + looks.get())
+        };
+        let mut looked_at = None;
+        let mut of = |stamp| appended(stamp, &mut looked_at, ours).map(Timestamp::as_millis);
+        assert_eq!((of(NotAvailable), of(LogAppendTime(5_000))), (None, Some(5_000)));
+        assert_eq!((of(CreateTime(500)), of(CreateTime(501)), looks.get()), (Some(500), Some(501), 1));
+        assert_eq!((of(CreateTime(5_000)), of(CreateTime(1_002)), looks.get()), (Some(1_002), Some(1_002), 2));
     }
 }

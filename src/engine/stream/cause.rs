@@ -14,6 +14,7 @@ use super::super::detect::{AdjustedChart, CalibrationMap, Detector, Direction};
 use super::super::rule::{Measure, Rule, RuleSet};
 use super::super::sketch::Pane;
 use super::super::units::{Estimate, Span, Timestamp};
+use super::super::watch::Watched;
 use super::{Context, Said, Stream};
 
 /// Standard errors by which the share of answered outputs must have moved to be told.
@@ -33,8 +34,11 @@ impl Stream {
 
     /// Ends suspicions that labels contradict.
     pub(super) fn end_contradicted(&mut self, ctx: &Context<'_>, said: &mut Vec<Said>) {
-        let suspicion = |(at, definition): &(usize, Id)| {
-            let rule = ctx.rules.rules.get(*at)?;
+        if self.memory.alerts.is_empty() {
+            return;
+        }
+        let suspicion = |Watched { rule, chart: definition, .. }: &Watched| {
+            let rule = ctx.rules.rules.get(*rule)?;
             let open = rule.detect.measure == Measure::EstimatedAccuracy && self.memory.alerts.contains_key(&rule.id);
             (open && self.contradicted(definition).is_some()).then_some(rule)
         };
@@ -56,8 +60,8 @@ impl Stream {
             return None;
         }
         let mut cause = Cause::default();
-        for (at, definition) in &self.watched {
-            let Some(rule) = rules.rules.get(*at).filter(|rule| rule.detect.burn().is_none()) else { continue };
+        for Watched { rule, chart: definition, .. } in &*self.watched {
+            let Some(rule) = rules.rules.get(*rule).filter(|rule| rule.detect.burn().is_none()) else { continue };
             let Some(chart) = self.memory.charts.get(definition) else { continue };
             match rule.detect.measure {
                 Measure::Accuracy => cause.labels = louder(cause.labels, voice(chart)),

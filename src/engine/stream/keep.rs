@@ -12,7 +12,7 @@ impl Stream {
         let before = (days > 0.0).then(|| baseline.profile.pane.outputs as f64 / days);
         let open = |rule: &Rule| rule.detect.measure.is_of_verdicts() && self.memory.alerts.contains_key(&rule.id);
         let in_doubt =
-            !self.memory.alerts.is_empty() && self.watched.iter().any(|(at, _)| rules.rules.get(*at).is_some_and(open));
+            !self.memory.alerts.is_empty() && self.watched.iter().any(|at| rules.rules.get(at.rule).is_some_and(open));
         Some(share(self.memory.traffic.per_day().or(before).unwrap_or_default(), in_doubt))
     }
 }

@@ -1,6 +1,5 @@
 //! What a stream does with verdicts: for the baseline while it is open, then for the charts, when their outputs are old enough.
 
-use super::super::alert::Id;
 use super::super::baseline::Profile;
 use super::super::chart::Chart;
 use super::super::confidence::{ConfidenceTable, Place};
@@ -10,6 +9,7 @@ use super::super::plan::{CASES_MIN, LABELS_MIN};
 use super::super::rule::{Measure, Rule, RuleSet};
 use super::super::units::{Span, Timestamp};
 use super::super::verdicts::{Batch, USUAL_WAIT, Wait, longest};
+use super::super::watch::Watched;
 use super::{Context, Said, Stream, draw};
 
 impl Stream {
@@ -46,8 +46,8 @@ impl Stream {
 
     /// Finds out whether a rule asks for accuracy at the baseline's coverage, and what that is.
     pub(super) fn take_coverage(&mut self, rules: &RuleSet) {
-        let asks = |(at, _): &(usize, Id)| {
-            rules.rules.get(*at).is_some_and(|rule| rule.detect.measure == Measure::AccuracyAtCoverage)
+        let asks = |at: &Watched| {
+            rules.rules.get(at.rule).is_some_and(|rule| rule.detect.measure == Measure::AccuracyAtCoverage)
         };
         let coverage = self.baseline.as_ref().and_then(|baseline| baseline.profile.coverage());
         let coverage = coverage.filter(|_| self.watched.iter().any(asks));
@@ -241,8 +241,8 @@ impl Stream {
 
     /// Designs the charts of some measures anew. Burn rates need no baseline: they go on where they were.
     pub(super) fn redesign(&mut self, ctx: &mut Context<'_>, of: impl Fn(&Measure) -> bool) {
-        for (at, definition) in &self.watched {
-            let Some(rule) = ctx.rules.rules.get(*at) else { continue };
+        for Watched { rule, chart: definition, .. } in &*self.watched {
+            let Some(rule) = ctx.rules.rules.get(*rule) else { continue };
             if of(&rule.detect.measure) && rule.detect.burn().is_none() {
                 let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
                 let before = self.memory.charts.insert(*definition, chart);
@@ -272,13 +272,9 @@ impl Stream {
         at: Timestamp,
         feed: impl Fn(&Rule, &mut Chart, &mut Context<'_>) -> bool,
     ) {
-        for (nth, (rule, definition)) in self.watched.iter().enumerate() {
-            let earlier = self.watched.get(..nth).unwrap_or_default();
-            if earlier.iter().any(|(_, known)| known == definition) {
-                continue;
-            }
+        for Watched { rule, chart: definition, place, .. } in self.watched.iter().filter(|watched| watched.first) {
             let rules = ctx.rules;
-            if let (Some(rule), Some(chart)) = (rules.rules.get(*rule), self.memory.charts.get_mut(definition))
+            if let (Some(rule), Some(chart)) = (rules.rules.get(*rule), self.memory.charts.at_mut(*place, definition))
                 && feed(rule, chart, ctx)
             {
                 draw(*definition, rule, chart, at, said);
