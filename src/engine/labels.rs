@@ -59,13 +59,14 @@ impl Label {
     };
 }
 
-/// What is known later about the outputs of a baseline, each kind until word on a later output comes and closes it.
+/// What is known later about the outputs of a baseline, each kind until word on a later output comes and closes it. Boxed: most
+/// streams are past it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenLabels {
     /// Right and labelled.
-    pub correct: Option<OpenCounts>,
+    pub correct: Option<Box<OpenCounts>>,
     /// Overridden and known to be or not.
-    pub overridden: Option<OpenCounts>,
+    pub overridden: Option<Box<OpenCounts>>,
 }
 
 /// Counts of a baseline that is still open, with their batches.
@@ -125,7 +126,7 @@ pub(super) enum Take {
 
 impl OpenLabels {
     pub(super) fn take(
-        open: &mut Option<OpenCounts>,
+        open: &mut Option<Box<OpenCounts>>,
         (value, bad): (bool, bool),
         (label, task): (&Label, Option<&str>),
         (frozen, enough): (bool, u64),
@@ -143,7 +144,7 @@ impl OpenLabels {
                 counts.add(label.at, value, bad, task);
                 Take::Kept
             }
-            Some(_) => Take::Close(Box::new(open.take().unwrap_or_default())),
+            Some(_) => Take::Close(open.take().unwrap_or_default()),
         }
     }
 }

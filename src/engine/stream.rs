@@ -106,7 +106,7 @@ impl Stream {
         for Watched { rule, chart: definition, .. } in &*watched {
             if let (Some(rule), false) = (ctx.rules.rules.get(*rule), self.memory.charts.contains_key(definition)) {
                 let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
-                self.memory.charts.insert(*definition, chart);
+                self.memory.charts.put(*definition, chart);
             }
         }
         let kept = |id: &str| watched.iter().any(|at| ctx.rules.rules.get(at.rule).is_some_and(|rule| rule.id == id));
@@ -256,7 +256,7 @@ impl Stream {
     /// Begins to learn a provisional baseline, where the stream has no reference at all.
     pub(super) fn begin_learning(&mut self) {
         self.memory.learning = Some(Box::default());
-        let none = || Some(OpenCounts::default());
+        let none = || Some(Box::<OpenCounts>::default());
         self.memory.open = OpenLabels { correct: none(), overridden: none() };
     }
 
@@ -353,8 +353,11 @@ impl Stream {
             let active = if let Bound::Absence(span) = rule.detect.bound {
                 self.silent_from(span).is_some_and(|from| ctx.now >= from)
             } else {
-                let chart = self.memory.charts.at(*place, definition);
-                chart.and_then(|chart| chart.grade_for(&rule.detect)).is_some_and(|g| g >= rule.detect.grade)
+                self.memory
+                    .charts
+                    .at(*place, definition)
+                    .grade_for(&rule.detect)
+                    .is_some_and(|g| g >= rule.detect.grade)
             };
             let known = self.memory.alerts.get(&rule.id);
             if known.is_none() && !active {
@@ -401,7 +404,7 @@ impl Stream {
             match (rule.detect.bound, alert) {
                 (Bound::Absence(span), None) => self.silent_from(span),
                 (bound, _) if matches!(bound, Bound::Burn(_)) || rule.detect.measure == Measure::Volume => {
-                    timed.into_iter().chain(self.memory.charts.at(*place, chart).and_then(Chart::deadline)).min()
+                    timed.into_iter().chain(self.memory.charts.at(*place, chart).deadline()).min()
                 }
                 _ => timed,
             }
@@ -532,7 +535,7 @@ impl Stream {
     pub fn charts<'s>(&'s self, rules: &'s RuleSet) -> impl Iterator<Item = (&'s Rule, &'s Chart)> {
         self.watched
             .iter()
-            .filter_map(|at| Some((rules.rules.get(at.rule)?, self.memory.charts.at(at.place, &at.chart)?)))
+            .filter_map(|at| Some((rules.rules.get(at.rule)?, self.memory.charts.at(at.place, &at.chart))))
     }
 }
 

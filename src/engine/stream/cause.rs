@@ -60,9 +60,9 @@ impl Stream {
             return None;
         }
         let mut cause = Cause::default();
-        for Watched { rule, chart: definition, .. } in &*self.watched {
+        for Watched { rule, chart: definition, place, .. } in &*self.watched {
             let Some(rule) = rules.rules.get(*rule).filter(|rule| rule.detect.burn().is_none()) else { continue };
-            let Some(chart) = self.memory.charts.get(definition) else { continue };
+            let chart = self.memory.charts.at(*place, definition);
             match rule.detect.measure {
                 Measure::Accuracy => cause.labels = louder(cause.labels, voice(chart)),
                 Measure::EstimatedAccuracy => {

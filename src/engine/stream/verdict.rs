@@ -245,7 +245,7 @@ impl Stream {
             let Some(rule) = ctx.rules.rules.get(*rule) else { continue };
             if of(&rule.detect.measure) && rule.detect.burn().is_none() {
                 let chart = Chart::design(&rule.detect, self.baseline.as_deref(), ctx.now, ctx.cache);
-                let before = self.memory.charts.insert(*definition, chart);
+                let before = self.memory.charts.put(*definition, chart);
                 self.memory.promised += before.map_or(0.0, |chart| chart.promised());
             }
         }
