@@ -22,6 +22,7 @@ mod contract;
 pub mod detect;
 pub mod event;
 pub mod explain;
+mod key;
 pub mod labels;
 pub mod levels;
 pub mod memory;
@@ -45,6 +46,7 @@ mod watch;
 pub mod window;
 
 pub use contract::{AskedWait, Case, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
+pub use key::key_of;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,6 +58,7 @@ use budget::Promised;
 use confidence::{Place, draw};
 use detect::DesignCache;
 use event::{Event, Feedback, Output, Rejection, Why};
+use key::write_key;
 use labels::{Came, Label};
 use memory::{Memory, Remains};
 use recent::{Entry, Known, Op, Recent};
@@ -591,27 +594,7 @@ impl Engine {
     }
 }
 
-/// The identity of a stream: its labels as `name␟value`, joined by a separator that cleaned text cannot hold.
-pub fn key_of(labels: &BTreeMap<String, String>) -> String {
-    let mut key = String::new();
-    // In the order of `Group`, which is the alphabet's too.
-    write_key(&mut key, labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    key
-}
-
 /// Whether these are the labels of the overflow stream. No agent may have its name, so no other stream has them.
 fn is_overflow(labels: &BTreeMap<String, String>) -> bool {
     labels.len() == 1 && labels.get("agent").is_some_and(|agent| agent == OVERFLOW)
-}
-
-fn write_key<'l>(key: &mut String, labels: impl Iterator<Item = (&'l str, &'l str)>) {
-    key.clear();
-    for (name, value) in labels {
-        if !key.is_empty() {
-            key.push('\u{1e}');
-        }
-        key.push_str(name);
-        key.push('\u{1f}');
-        key.push_str(value);
-    }
 }

@@ -403,6 +403,29 @@ fn a_core_that_takes_its_time_gets_everything_and_its_marks_are_committed() {
 }
 
 #[test]
+fn large_records_make_batches_of_few() {
+    let broker = MockBroker::start(TOPIC, 1).unwrap();
+    let mut settings = settings(broker.bootstrap());
+    settings.tuning.batch_bytes = 10_000;
+    settings.tuning.linger = Duration::from_secs(5);
+    send(&ProducerSettings::new(broker.bootstrap()), TOPIC, 0..200, &"x".repeat(1_000));
+    let (send, events) = sync_channel(1);
+    let handle = start(&settings, send).unwrap();
+    let mut ledger = Ledger::default();
+    let deadline = clock::instant() + PATIENCE;
+    while ledger.seen.len() < 180 {
+        assert!(clock::instant() < deadline, "{} records", ledger.seen.len());
+        if let Ok(event) = events.recv_timeout(Duration::from_millis(100)) {
+            if let KafkaEvent::Batch(batch) = &event {
+                assert_eq!((batch.records().len(), batch.bytes() / 1_000), (10, 10));
+            }
+            ledger.take(event);
+        }
+    }
+    assert!(handle.stop(STOP_WITHIN));
+}
+
+#[test]
 fn a_core_that_is_always_behind_hears_how_far_behind_it_is() {
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     let mut settings = settings(broker.bootstrap());

@@ -21,10 +21,11 @@ const ROOMS: [(&str, &[&str]); 7] = [
 ];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 39] = [
+const ENGINE: [(&str, &[&str]); 41] = [
     ("units", &[]),
     ("text", &[]),
     ("blob", &[]),
+    ("key", &[]),
     ("cause", &["units"]),
     ("around", &["cause", "units"]),
     ("rule", &["alert", "text", "units"]),

@@ -38,8 +38,6 @@ const CLUSTER_WITHIN: Duration = Duration::from_secs(2);
 const RECHECK_EVERY: Duration = Duration::from_secs(5);
 /// Records taken in a row before the reader looks at anything else.
 const BURST: usize = 256;
-/// Bytes of values after which a batch is handed on: what a batch holds must not hang on how large records are.
-const BATCH_BYTES: usize = 8 << 20;
 
 /// Everything the thread owns.
 pub(super) struct Reader {
@@ -350,7 +348,7 @@ impl Reader {
 
     fn batch_full(&self) -> bool {
         let batch = &self.state.batch;
-        batch.records().len() >= self.tuning.batch_records || batch.bytes() >= BATCH_BYTES
+        batch.records().len() >= self.tuning.batch_records || batch.bytes() >= self.tuning.batch_bytes
     }
 
     fn batch_due(&self) -> bool {

@@ -71,6 +71,8 @@ pub enum Start {
 pub struct Tuning {
     /// Records in a batch at most.
     pub batch_records: usize,
+    /// Bytes of values after which a batch takes no more: what it holds must not hang on how large records are.
+    pub batch_bytes: usize,
     /// Age of the oldest record in a batch at most.
     pub linger: Duration,
     /// How often the ends of the partitions are asked for.
@@ -95,6 +97,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             batch_records: 5_000,
+            batch_bytes: 8 << 20,
             linger: Duration::from_secs(1),
             marks_every: Duration::from_secs(15),
             stall_after: Duration::from_mins(1),

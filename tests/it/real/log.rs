@@ -82,7 +82,9 @@ fn rot(broker: &Broker) {
 fn a_batch_that_rotted_on_the_brokers_disk_is_a_gap_and_what_comes_after_it_is_read() {
     let Some(mut broker) = Broker::start() else { return };
     broker.create_topic(TOPIC, 2);
-    let sent = Feeder::start(vec![ProducerSettings::new(broker.bootstrap())], brief(SEED)).finish();
+    // Where the machine is busy the client would make a batch of thousands.
+    let settings = ProducerSettings::new(broker.bootstrap()).with("batch.num.messages", "200");
+    let sent = Feeder::start(vec![settings], brief(SEED)).finish();
     broker.signal(0, "TERM");
     rot(&broker);
     broker.start_again(0);
