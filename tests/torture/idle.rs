@@ -33,6 +33,8 @@ impl Taken {
 pub(crate) fn idle(trial: &mut Trial) {
     let length = trial.soak.length;
     let mut stage = Stage::set(1, 4);
+    // As shipped: what is asked a hundred times a second is not idle.
+    stage.place.fetch_wait_ms = 500;
     let (feeder, total) = stage.feed(brief(trial.seed));
     stage.start();
     stage.wait_ready();

@@ -57,6 +57,8 @@ pub(crate) struct Place {
     pub(crate) log_filter: &'static str,
     /// After how many milliseconds the group gives a silent member up; a new one waits a second less.
     pub(crate) session_ms: u32,
+    /// How many milliseconds a broker without records keeps a question open; the mock broker answers no sooner, so it is short.
+    pub(crate) fetch_wait_ms: u32,
     /// A program with arguments that starts the daemon; none where it is empty.
     pub(crate) under: Vec<String>,
     /// More of the daemon's environment.
@@ -90,6 +92,7 @@ impl Place {
             kafka: String::new(),
             log_filter: "",
             session_ms: 4_000,
+            fetch_wait_ms: 10,
             under: Vec::new(),
             environment: Vec::new(),
             join_outputs: 4_000,
@@ -118,11 +121,24 @@ impl Place {
 
     /// Writes the configuration. Where.
     pub(crate) fn configure(&self) -> PathBuf {
-        let Self { brokers, topic, group, kafka, rules, more, data, http, http_keys, join_outputs, session_ms, .. } =
-            self;
+        let Self {
+            brokers,
+            topic,
+            group,
+            kafka,
+            rules,
+            more,
+            data,
+            http,
+            http_keys,
+            join_outputs,
+            session_ms,
+            fetch_wait_ms,
+            ..
+        } = self;
         let config = format!(
             "kafka:\n  brokers: \"{brokers}\"\n  topic: {topic}\n  group: {group}\n  properties:\n    \
-             session.timeout.ms: \"{session_ms}\"\n    heartbeat.interval.ms: \"300\"\n    fetch.wait.max.ms: \"10\"\n    \
+             session.timeout.ms: \"{session_ms}\"\n    heartbeat.interval.ms: \"300\"\n    fetch.wait.max.ms: \"{fetch_wait_ms}\"\n    \
              reconnect.backoff.max.ms: \"500\"\n{kafka}data_dir: {}\nrules: {rules}\nhttp: {{ listen: \"{http}\"{http_keys} }}\n\
              streams: {{ join_outputs: {join_outputs} }}\n{more}",
             data.display()
