@@ -4,12 +4,14 @@
 //! Run with `cargo bench --bench memory --no-default-features`. It fails where the known streams end otherwise than in a run
 //! without the others, and prints what the process holds.
 
+#[path = "../tests/world/shipped.rs"]
+mod shipped;
+
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use shewhart::engine::memory::Memory;
-use shewhart::engine::rule::{RuleSet, Source, compile};
+use shewhart::engine::rule::RuleSet;
 use shewhart::engine::units::{Offset, Partition};
 use shewhart::engine::{Engine, Group, Input, Settings};
 
@@ -33,19 +35,6 @@ fn held(field: &str) -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0");
     let kilobytes: f64 = line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().unwrap_or(0.0);
     kilobytes / 1_024.0
-}
-
-fn shipped() -> Arc<RuleSet> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    let mut paths: Vec<_> = fs::read_dir(folder).expect("rules").map(|entry| entry.expect("a file").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|ext| ext == "yaml"));
-    paths.sort();
-    let read = |path: &std::path::PathBuf| Source {
-        name: path.display().to_string(),
-        text: fs::read_to_string(path).expect("a rule file"),
-    };
-    let sources: Vec<Source> = paths.iter().map(read).collect();
-    Arc::new(compile(&sources).rules.expect("the shipped rules compile"))
 }
 
 /// Steps all records, with or without the hostile ones, and forgets what the daemon would have written down.
@@ -89,7 +78,7 @@ fn known(engine: &Engine) -> Vec<(String, Memory)> {
 }
 
 fn main() {
-    let rules = shipped();
+    let rules = shipped::shipped();
     let calm = run(&rules, false);
     let before = held("VmRSS");
     say(&format!("{} known streams: {before:.0} MiB", calm.streams().len()));

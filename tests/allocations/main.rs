@@ -1,10 +1,11 @@
 //! What an event asks of the allocator once its stream is known: a program of its own, for it counts what everybody asks.
 
-use std::path::{Path, PathBuf};
+#[path = "../world/shipped.rs"]
+mod shipped;
+
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use shewhart::engine::rule::{RuleSet, Source, compile};
 use shewhart::engine::units::{Offset, Partition};
 use shewhart::engine::{Effect, Engine, Group, Input, Settings};
 
@@ -13,17 +14,6 @@ const START: i64 = 1_767_571_200_000;
 const AGENTS: i64 = 20;
 /// Outputs of an agent in a minute of event time.
 const A_MINUTE: i64 = 300;
-
-fn shipped() -> Arc<RuleSet> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    let files = std::fs::read_dir(folder).expect("rules").map(|entry| entry.expect("a file").path());
-    let rules = files.filter(|path| path.extension().is_some_and(|ext| ext == "yaml"));
-    let read = |path: PathBuf| Source {
-        name: path.display().to_string(),
-        text: std::fs::read_to_string(path).expect("a rule file"),
-    };
-    Arc::new(compile(&rules.map(read).collect::<Vec<_>>()).rules.expect("the shipped rules compile"))
-}
 
 /// Outputs of agents in turns, alike enough that nothing fires, with everything that events can say as numbers; one in ten is
 /// judged three outputs of its agent later.
@@ -60,7 +50,7 @@ fn step(engine: &mut Engine, effects: &mut Vec<Effect>, events: &[(i64, String)]
 #[test]
 fn an_event_of_a_known_stream_needs_hardly_any_memory_of_its_own() {
     let settings = Settings { group_by: vec![Group::Agent], provisional_outputs: 500, ..Settings::default() };
-    let mut engine = Engine::new(Partition(0), Arc::new(settings), shipped(), Arc::default());
+    let mut engine = Engine::new(Partition(0), Arc::new(settings), shipped::shipped(), Arc::default());
     let mut effects = Vec::with_capacity(1_000);
     let events = |from: i64, to: i64| (from..to).map(|nth| (nth, payload(nth))).collect::<Vec<_>>();
     // Until charts are designed and the tables of the windows have their size.
