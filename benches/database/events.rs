@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use shewhart::edge::ledger::{Commit, Identity, Ledger};
-use shewhart::engine::rule::compile;
 use shewhart::engine::units::{Offset, Partition, Timestamp};
 use shewhart::engine::{Effect, Engine, Group, Input, Settings};
 
@@ -77,9 +76,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(folder: &Path) -> Self {
-        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-        let sources = shewhart::edge::reload::read(&[rules]).unwrap();
-        let rules = Arc::new(compile(&sources).rules.unwrap());
+        let rules = crate::shipped::shipped();
         let settings = Settings {
             group_by: vec![Group::Agent],
             provisional_outputs: 500,

@@ -9,6 +9,8 @@
 
 mod events;
 mod readers;
+#[path = "../../tests/world/shipped.rs"]
+mod shipped;
 mod size;
 
 fn main() {

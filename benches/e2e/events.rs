@@ -1,11 +1,9 @@
 //! The events: a seeded scenario as `shewhart simulate` has it.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use shewhart::simulate::{Generator, Scenario};
+use shewhart::simulate::{Scenario, write_file};
 
 /// Seconds of event time that lie between two outputs of a stream in the mean, where streams are alike.
 const PAUSE_S: f64 = 10.0;
@@ -49,13 +47,6 @@ impl Load {
 
     /// Writes the events, a line each; how many bytes.
     pub(crate) fn write(&self, file: &Path) -> u64 {
-        let mut writer = BufWriter::new(File::create(file).unwrap());
-        let mut bytes = 0;
-        for event in Generator::new(&self.scenario(), 1).take(self.events) {
-            writeln!(writer, "{}", event.json).unwrap();
-            bytes += event.json.len() as u64 + 1;
-        }
-        writer.flush().unwrap();
-        bytes
+        write_file(&self.scenario(), 1, Some(self.events as u64), file).unwrap().bytes
     }
 }

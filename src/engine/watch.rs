@@ -8,7 +8,7 @@ use super::alert::Id;
 use super::rule::RuleSet;
 
 /// A rule that watches a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Watched {
     /// Its place in the rule set.
     pub(super) rule: usize,
@@ -27,7 +27,8 @@ pub(super) struct Watches {
     definitions: Vec<Id>,
     /// The set that they are of.
     of: Option<Id>,
-    known: BTreeSet<Arc<[Watched]>>,
+    /// By the rules that they are of, and their charts.
+    known: BTreeMap<Vec<(usize, Id)>, Arc<[Watched]>>,
 }
 
 impl Watches {
@@ -38,27 +39,22 @@ impl Watches {
             self.of = Some(rules.hash);
             self.known.clear();
         }
-        let rules = rules.rules.iter().zip(&self.definitions).enumerate();
-        let matching: Vec<(usize, Id)> =
-            rules.filter(|(_, (rule, _))| rule.matches(labels)).map(|(at, (_, chart))| (at, *chart)).collect();
-        let mut charts: Vec<Id> = matching.iter().map(|(_, chart)| *chart).collect();
-        charts.sort_unstable();
-        charts.dedup();
-        let place = |chart: &Id| charts.binary_search(chart).unwrap_or_default();
-        let mut seen = BTreeSet::new();
-        let watched: Arc<[Watched]> = matching
-            .iter()
-            .map(|(rule, chart)| Watched {
-                rule: *rule,
-                chart: *chart,
-                place: place(chart),
-                first: seen.insert(*chart),
-            })
-            .collect();
-        if let Some(known) = self.known.get(&watched) {
-            return Arc::clone(known);
-        }
-        self.known.insert(Arc::clone(&watched));
-        watched
+        let charts = rules.rules.iter().zip(&self.definitions).enumerate();
+        let watching = charts.filter(|(_, (rule, _))| rule.matches(labels)).map(|(at, (_, chart))| (at, *chart));
+        Arc::clone(self.known.entry(watching.collect()).or_insert_with_key(|watching| list(watching)))
     }
+}
+
+/// The list of these rules with their charts.
+fn list(watching: &[(usize, Id)]) -> Arc<[Watched]> {
+    let charts: BTreeSet<Id> = watching.iter().map(|(_, chart)| *chart).collect();
+    let charts: Vec<Id> = charts.into_iter().collect();
+    let mut seen = BTreeSet::new();
+    let watched = watching.iter().map(|(rule, chart)| Watched {
+        rule: *rule,
+        chart: *chart,
+        place: charts.binary_search(chart).unwrap_or_default(),
+        first: seen.insert(*chart),
+    });
+    watched.collect()
 }

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use shewhart::edge::ledger::{Commit, Identity, Ledger, open_read_only};
@@ -15,16 +14,13 @@ use shewhart::engine::units::{Offset, Partition, Span, Timestamp};
 use shewhart::engine::{Effect, Engine, Group, Input, OVERFLOW, Settings};
 use shewhart::simulate::{Generator, Scenario};
 
+use crate::world::shipped::shipped;
+
 const START: i64 = 1_767_571_200_000;
 
 fn rules(text: &str) -> Arc<RuleSet> {
     let compiled = compile(&[Source { name: "test.yaml".to_owned(), text: text.to_owned() }]);
     Arc::new(compiled.rules.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics)))
-}
-
-pub(crate) fn shipped() -> Arc<RuleSet> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    Arc::new(compile(&shewhart::edge::reload::read(&[folder]).unwrap()).rules.unwrap())
 }
 
 fn by_agent() -> Settings {

@@ -26,10 +26,10 @@ use shewhart::engine::{Effect, Engine, Group, Input, Settings};
 use shewhart::simulate::{ATTACKS, malformed};
 
 use crate::daemon::{PATIENCE, Place, TO_FOLDER, status};
-use crate::engine::shipped;
 use crate::notify::strings;
 use crate::workload::TOPIC;
 use crate::world::rules::one_file;
+use crate::world::shipped::shipped;
 
 /// 2026-01-05.
 const START: i64 = 1_767_571_200_000;

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
-use std::path::Path;
 use std::sync::Arc;
 
 use shewhart::engine::alert::{Crossing, Reason, State};
@@ -15,14 +14,11 @@ use shewhart::engine::units::{Partition, Span, Timestamp};
 use shewhart::engine::{AskedWait, Effect, Engine, Group, Input, Settings};
 use shewhart::simulate::{Generator, Scenario};
 
+use crate::world::shipped::shipped;
+
 fn rules(text: &str) -> Arc<RuleSet> {
     let compiled = compile(&[Source { name: "test.yaml".to_owned(), text: text.to_owned() }]);
     Arc::new(compiled.rules.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics)))
-}
-
-fn shipped() -> Arc<RuleSet> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    Arc::new(compile(&shewhart::edge::reload::read(&[folder]).unwrap()).rules.unwrap())
 }
 
 fn engine(settings: Settings, rules: Arc<RuleSet>) -> Engine {

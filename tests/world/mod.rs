@@ -10,5 +10,6 @@ pub(crate) mod proxy;
 pub(crate) mod real;
 pub(crate) mod rules;
 pub(crate) mod secrets;
+pub(crate) mod shipped;
 pub(crate) mod state;
 pub(crate) mod workload;

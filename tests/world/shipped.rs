@@ -1,4 +1,4 @@
-//! The shipped rules, for programs that have the engine and nothing else.
+//! The shipped rules, also for programs that have the engine and nothing else.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -4,10 +4,10 @@
 //! coverage is the output-weighted mean over the surest outputs, as many as were answered then: of answered and of handed
 //! over ones apart, by their verdicts, or by the calibration map where fewer than ten have one.
 
-use super::super::alert::{Id, Reason};
+use super::super::alert::Reason;
 use super::super::baseline::Profile;
 use super::super::beside::{said, said_of_all};
-use super::super::cause::{Cause, Contradiction, Masked, Side, Voice};
+use super::super::cause::{Cause, Masked, Side, Voice};
 use super::super::chart::Chart;
 use super::super::confidence::{Cell, ConfidenceTable, Place};
 use super::super::detect::{AdjustedChart, CalibrationMap, Detector, Direction};
@@ -27,20 +27,15 @@ const VERDICTS: u32 = 10;
 const ANSWERED: u32 = 30;
 
 impl Stream {
-    /// What labels say against a chart of predicted accuracy, where they contradict it.
-    pub(super) fn contradicted(&self, definition: &Id) -> Option<Contradiction> {
-        self.memory.charts.get(definition)?.contradiction()
-    }
-
     /// Ends suspicions that labels contradict.
     pub(super) fn end_contradicted(&mut self, ctx: &Context<'_>, said: &mut Vec<Said>) {
         if self.memory.alerts.is_empty() {
             return;
         }
-        let suspicion = |Watched { rule, chart: definition, .. }: &Watched| {
+        let suspicion = |Watched { rule, chart, place, .. }: &Watched| {
             let rule = ctx.rules.rules.get(*rule)?;
             let open = rule.detect.measure == Measure::EstimatedAccuracy && self.memory.alerts.contains_key(&rule.id);
-            (open && self.contradicted(definition).is_some()).then_some(rule)
+            (open && self.memory.charts.at(*place, chart).contradiction().is_some()).then_some(rule)
         };
         let contradicted: Vec<&Rule> = self.watched.iter().filter_map(suspicion).collect();
         for rule in contradicted {
@@ -67,7 +62,7 @@ impl Stream {
                 Measure::Accuracy => cause.labels = louder(cause.labels, voice(chart)),
                 Measure::EstimatedAccuracy => {
                     cause.confidence = louder(cause.confidence, voice(chart));
-                    if let Some(found) = self.contradicted(definition) {
+                    if let Some(found) = chart.contradiction() {
                         (cause.confidence, cause.contradicted) = (Voice::Invalid, Some(found));
                     }
                     if let Some(Detector::Estimate(estimate)) = chart.detector.as_deref() {

@@ -15,11 +15,13 @@ use shewhart::engine::alert::{Id, State};
 use shewhart::engine::asking::Chance;
 use shewhart::engine::baseline::BaselineSet;
 use shewhart::engine::route::{Message, Pace, Policy, Route, Silence};
-use shewhart::engine::rule::{RuleSet, Source, compile};
+use shewhart::engine::rule::RuleSet;
 use shewhart::engine::units::{Offset, Partition, Span, Timestamp};
 use shewhart::engine::{Effect, Engine, Settings};
 use shewhart::replay::{Finding, Replay};
 use shewhart::simulate::{Generator, Scenario};
+
+use crate::world::shipped::shipped;
 
 /// Eight days in which one agent gets a release that is worse and slower, and is taken back.
 const SCENARIO: &str = r#"
@@ -108,7 +110,7 @@ fn build() -> World {
     let mut ledger =
         Ledger::open_file(&path, &Identity { topic: "events".to_owned(), group_by: "agent,task".to_owned() }).unwrap();
     let baselines = promote(&path, &lines);
-    let rules = shipped_rules();
+    let rules = shipped();
     note_rules(&mut ledger, &rules);
     let mut world = World {
         _folder: folder,
@@ -173,17 +175,6 @@ fn promote(path: &Path, lines: &[String]) -> BaselineSet {
     let id = baselines.learn("validation", "validation.jsonl", &streams, &act).unwrap();
     baselines.promote(&id, &act).unwrap();
     BaselineSet { id, streams: streams.into_iter().map(|(key, stream)| (key, stream.profile)).collect() }
-}
-
-fn shipped_rules() -> Arc<RuleSet> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
-    paths.sort();
-    let read =
-        |path: &PathBuf| Source { name: path.display().to_string(), text: std::fs::read_to_string(path).unwrap() };
-    let sources: Vec<Source> = paths.iter().map(read).collect();
-    Arc::new(compile(&sources).rules.expect("the shipped rules compile"))
 }
 
 fn note_rules(ledger: &mut Ledger, rules: &RuleSet) {
