@@ -11,6 +11,7 @@
 mod bare;
 mod events;
 mod measure;
+mod parsed;
 
 use std::path::Path;
 use std::process::Command;
@@ -58,9 +59,10 @@ fn from_file(load: &Load, rounds: usize) {
     let mut costs: [Vec<Cost>; 3] = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..rounds {
         for (part, costs) in PARTS.into_iter().zip(&mut costs) {
-            let mut command = if bare::is_part(part) { Command::new(&bench) } else { replay(&file, &db) };
+            let mut command = replay(&file, &db);
             if bare::is_part(part) {
-                command.args([part, file.to_str().unwrap()]);
+                command = Command::new(&bench);
+                command.arg(part).arg(&file);
             }
             costs.push(measure(&mut command));
         }

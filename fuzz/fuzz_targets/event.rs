@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shewhart::engine::event::{Event, decode};
+use shewhart::engine::event::{Event, decode, decode_by_serde};
 use shewhart::engine::text::TEXT_BYTES_MAX;
 
 #[path = "../engine.rs"]
@@ -28,6 +28,9 @@ fuzz_target!(|data: &[u8]| {
                 assert!(feedback.sampled.is_none_or(|chance| chance > 0.0 && chance <= 1.0));
             }
             Err(refused) => assert!(is_clean(&refused.detail)),
+        }
+        if !payload.iter().all(u8::is_ascii_whitespace) {
+            assert_eq!(decode(payload), decode_by_serde(payload));
         }
         engine::step(&mut machine, at, payload, &mut effects);
         effects.clear();

@@ -8,76 +8,95 @@ use serde::{Deserialize, Deserializer};
 
 use super::super::text::clean;
 use super::super::units::Timestamp;
+use super::scan::scan;
+use super::time::millis;
 use super::{
     COST_USD_MAX, EXTRAS_MAX, Event, Feedback, LATENCY_MS_MAX, Latency, METRIC_MAX, Output, Rejection, Status,
     TOKENS_MAX, Why,
 };
 
 /// Both kinds of event as they stand in the record: one flat struct, because a tagged enum costs serde 1.6 times as much.
-#[derive(Deserialize)]
-struct Raw<'a> {
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(Debug))]
+pub(super) struct Raw<'a> {
     #[serde(borrow, default, rename = "type")]
-    kind: Option<RawText<'a>>,
+    pub(super) kind: Option<RawText<'a>>,
     #[serde(borrow, default)]
-    event_id: Option<RawText<'a>>,
+    pub(super) event_id: Option<RawText<'a>>,
     #[serde(borrow, default)]
-    agent: Option<RawText<'a>>,
+    pub(super) agent: Option<RawText<'a>>,
     #[serde(default)]
-    ts: Option<RawTime>,
+    pub(super) ts: Option<RawTime>,
     #[serde(borrow, default)]
-    version: Option<RawText<'a>>,
+    pub(super) version: Option<RawText<'a>>,
     #[serde(borrow, default)]
-    task: Option<RawText<'a>>,
+    pub(super) task: Option<RawText<'a>>,
     #[serde(default)]
-    status: Option<Status>,
+    pub(super) status: Option<Status>,
     #[serde(default)]
-    confidence: Option<f64>,
+    pub(super) confidence: Option<f64>,
     #[serde(default)]
-    latency_ms: Option<f64>,
+    pub(super) latency_ms: Option<f64>,
     #[serde(default)]
-    latency: Option<RawLatency>,
+    pub(super) latency: Option<RawLatency>,
     #[serde(default)]
-    tokens_in: Option<f64>,
+    pub(super) tokens_in: Option<f64>,
     #[serde(default)]
-    tokens_out: Option<f64>,
+    pub(super) tokens_out: Option<f64>,
     #[serde(default)]
-    cost_usd: Option<f64>,
+    pub(super) cost_usd: Option<f64>,
     #[serde(default)]
-    escalated: Option<bool>,
+    pub(super) escalated: Option<bool>,
     #[serde(default)]
-    correct: Option<bool>,
+    pub(super) correct: Option<bool>,
     #[serde(default)]
-    overridden: Option<bool>,
+    pub(super) overridden: Option<bool>,
     #[serde(default)]
-    sampled: Option<f64>,
+    pub(super) sampled: Option<f64>,
     /// Anything: what it says is not read.
     #[serde(default)]
-    source: Option<de::IgnoredAny>,
+    pub(super) source: Option<de::IgnoredAny>,
     #[serde(borrow, default)]
-    metrics: Option<Extras<'a, f64>>,
+    pub(super) metrics: Option<Extras<'a, f64>>,
     #[serde(borrow, default)]
-    flags: Option<Extras<'a, bool>>,
+    pub(super) flags: Option<Extras<'a, bool>>,
 }
 
-#[derive(Deserialize)]
-struct RawLatency {
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(Debug))]
+pub(super) struct RawLatency {
     #[serde(default)]
-    llm: Option<f64>,
+    pub(super) llm: Option<f64>,
     #[serde(default)]
-    retrieval: Option<f64>,
+    pub(super) retrieval: Option<f64>,
     #[serde(default)]
-    tool: Option<f64>,
+    pub(super) tool: Option<f64>,
     #[serde(default)]
-    orchestration: Option<f64>,
+    pub(super) orchestration: Option<f64>,
 }
 
 pub(super) fn decode(payload: &[u8]) -> Result<Event<'_>, Rejection> {
+    event(match scan(payload) {
+        Some(raw) => raw,
+        None => read(payload)?,
+    })
+}
+
+/// The same without the short way: what it must be equal to.
+pub(super) fn decode_by_serde(payload: &[u8]) -> Result<Event<'_>, Rejection> {
+    event(read(payload)?)
+}
+
+/// A record as serde reads it, whatever it is.
+fn read(payload: &[u8]) -> Result<Raw<'_>, Rejection> {
     // serde would read an array as the fields in order.
     if payload.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Rejection::new(Why::Malformed, "not a JSON object"));
     }
-    let raw: Raw<'_> =
-        serde_json::from_slice(payload).map_err(|error| Rejection::new(Why::Malformed, &error.to_string()))?;
+    serde_json::from_slice(payload).map_err(|error| Rejection::new(Why::Malformed, &error.to_string()))
+}
+
+fn event(raw: Raw<'_>) -> Result<Event<'_>, Rejection> {
     let is_feedback = match raw.kind.as_ref().map(|kind| kind.0.as_ref()) {
         Some("output") => false,
         Some("feedback") => true,
@@ -123,7 +142,7 @@ fn output(raw: Raw<'_>) -> Result<Output<'_>, Rejection> {
         None => components.iter().flatten().copied().reduce(|a, b| a + b),
     };
     let metrics = extras("metrics", raw.metrics)?;
-    for (name, value) in &metrics {
+    for (name, value) in metrics.iter().filter(|(_, value)| value.abs() > METRIC_MAX) {
         within(&format!("metrics.{name}"), Some(*value), -METRIC_MAX, METRIC_MAX)?;
     }
     let mut flags = extras("flags", raw.flags)?;
@@ -216,7 +235,8 @@ fn time(raw: Option<&RawTime>) -> Result<Timestamp, Rejection> {
     Ok(ts)
 }
 
-enum RawTime {
+#[cfg_attr(test, derive(Debug))]
+pub(super) enum RawTime {
     Millis(i64),
     Unreadable,
 }
@@ -249,14 +269,15 @@ impl Visitor<'_> for TimeVisitor {
     }
 
     fn visit_str<E: de::Error>(self, v: &str) -> Result<RawTime, E> {
-        Ok(v.parse::<jiff::Timestamp>().map_or(RawTime::Unreadable, |t| RawTime::Millis(t.as_millisecond())))
+        Ok(millis(v).map_or(RawTime::Unreadable, RawTime::Millis))
     }
 }
 
 /// A map of names to values that keeps at most [`EXTRAS_MAX`] entries, whatever the record holds.
-struct Extras<'a, T> {
-    entries: Vec<(Cow<'a, str>, T)>,
-    truncated: bool,
+#[cfg_attr(test, derive(Debug))]
+pub(super) struct Extras<'a, T> {
+    pub(super) entries: Vec<(Cow<'a, str>, T)>,
+    pub(super) truncated: bool,
 }
 
 impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Extras<'a, T> {
@@ -296,10 +317,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ExtrasVisitor<T> {
 
 /// A text as it stands in the record, borrowed where it has no escapes. (serde borrows a `Cow` only inside a newtype.)
 #[derive(Deserialize)]
-struct RawText<'a>(#[serde(borrow)] Cow<'a, str>);
+#[cfg_attr(test, derive(Debug))]
+pub(super) struct RawText<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 impl<'a> RawText<'a> {
-    fn cleaned(self) -> Cow<'a, str> {
+    pub(super) fn cleaned(self) -> Cow<'a, str> {
         match self.0 {
             Cow::Borrowed(text) => clean(text),
             Cow::Owned(text) => Cow::Owned(clean(&text).into_owned()),
