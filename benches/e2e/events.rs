@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use shewhart::simulate::{Scenario, write_file};
+use shewhart::simulate::{Generator, Scenario, write_file};
 
 /// Seconds of event time that lie between two outputs of a stream in the mean, where streams are alike.
 const PAUSE_S: f64 = 10.0;
@@ -43,6 +43,11 @@ impl Load {
             .unwrap();
         }
         Scenario::parse(&text).unwrap()
+    }
+
+    /// The events, one after the other, without an end.
+    pub(crate) fn generator(&self) -> Generator {
+        Generator::new(&self.scenario(), 1)
     }
 
     /// Writes the events, a line each; how many bytes.

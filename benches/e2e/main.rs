@@ -1,92 +1,125 @@
 //! From events to rollups in SQLite, whole programs, beside the least that anybody has to do with the same bytes.
 //!
-//! `cargo bench --bench e2e` writes the events of a seeded scenario into a file and takes them, in turns, through: reading the
-//! lines; reading and parsing them with `serde_json` into a borrowed struct; and `shewhart replay --db`, under the shipped rules.
-//! Every part is a process of its own, measured by the CPU time that the system counts for it. Ratios are taken within a round.
+//! `cargo bench --bench e2e` takes the events of a seeded scenario, in turns, through: reading the lines of a file; reading and
+//! parsing them with `serde_json` into a borrowed struct; `shewhart replay --db`, under the shipped rules; and, behind a broker,
+//! through a bare consumer, one that parses, and the daemon. Every part is a process of its own, measured by the CPU time that
+//! the system counts for it. Ratios are taken within a round.
 //!
-//! `-- --events 500000 --streams 1000 --rounds 7 --feedback 0.05 --zipf` says how many of what.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and ends where something fails")]
+//! `-- --events 1000000 --streams 1000 --rounds 7 --feedback 0.05 --zipf --no-broker` says how many of what;
+//! `-- --latency 10000` measures how long decisions take at so many events a second instead.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and ends where something fails"
+)]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod bare;
+mod broker;
 mod events;
+mod latency;
 mod measure;
 mod parsed;
+#[path = "../../tests/world/mod.rs"]
+#[expect(dead_code, reason = "tests need more of it")]
+mod world;
 
 use std::path::Path;
 use std::process::Command;
 
+use broker::Broker;
 use events::Load;
-use measure::{Cost, measure, spread};
+use measure::{Cost, measure, run, spread};
 
-const PARTS: [&str; 3] = ["read", "read and parse", "replay to SQLite"];
+/// The parts of a round. The ratios of the first three are to the second, those of the others to the fourth.
+const PARTS: [&str; 6] =
+    ["read", "read and parse", "replay to SQLite", "consume", "consume and parse", "daemon to SQLite"];
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    if let [part, file] = &words[..]
+    if let [part, of] = &words[..]
         && bare::is_part(part)
     {
-        println!("{}", bare::run(part, Path::new(file)));
+        println!("{}", bare::run(part, Path::new(of)));
+        return;
+    }
+    if let [part, brokers] = &words[..]
+        && broker::is_part(part)
+    {
+        println!("{}", broker::run(part, brokers));
         return;
     }
     let after = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
     let number = |name: &str, default: f64| after(name).map_or(default, |word| word.parse().unwrap());
+    let says = |name: &str| words.iter().any(|word| word == name);
+    if says("--latency") {
+        latency::run(number("--latency", 10_000.0) as usize);
+        return;
+    }
     let load = Load {
-        events: number("--events", 500_000.0) as usize,
+        events: number("--events", 1_000_000.0) as usize,
         streams: number("--streams", 1_000.0) as usize,
         feedback: number("--feedback", 0.05),
-        zipf: words.iter().any(|word| word == "--zipf"),
+        zipf: says("--zipf"),
     };
-    from_file(&load, number("--rounds", 7.0) as usize);
+    compare(&load, number("--rounds", 7.0) as usize, !says("--no-broker"));
 }
 
-/// The parts that read a file, in turns.
-fn from_file(load: &Load, rounds: usize) {
+/// All parts, in turns.
+fn compare(load: &Load, rounds: usize, with_broker: bool) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");
     let bytes = load.write(&file);
+    let broker = with_broker.then(Broker::start);
+    if let Some(broker) = &broker {
+        broker.fill(load);
+    }
     println!(
-        "{} events of {} streams ({}), feedback on {} %, {} bytes each; {rounds} rounds\n",
+        "{} events of {} streams ({}), feedback on {} %, {} bytes each; {}; {rounds} rounds\n",
         load.events,
         load.streams,
         if load.zipf { "Zipf" } else { "alike" },
         load.feedback * 100.0,
         bytes / load.events as u64,
+        broker.as_ref().map_or("no broker", Broker::name),
     );
     let db = folder.path().join("replay.db");
     let bench = std::env::current_exe().unwrap();
-    let mut grown = 0.0;
-    let mut costs: [Vec<Cost>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+    let (mut grown, mut walls) = (0.0, Vec::new());
+    let mut costs: [Vec<Cost>; 6] = Default::default();
     for _ in 0..rounds {
         for (part, costs) in PARTS.into_iter().zip(&mut costs) {
-            let mut command = replay(&file, &db);
-            if bare::is_part(part) {
-                command = Command::new(&bench);
-                command.arg(part).arg(&file);
-            }
-            costs.push(measure(&mut command));
+            let brokers = broker.as_ref().map(Broker::bootstrap);
+            costs.push(match (part, brokers) {
+                ("replay to SQLite", _) => measure(|| run(&mut replay(&file, &db))),
+                (part, _) if bare::is_part(part) => measure(|| run(Command::new(&bench).arg(part).arg(&file))),
+                (part, Some(brokers)) if broker::is_part(part) => {
+                    measure(|| run(Command::new(&bench).args([part, brokers])))
+                }
+                (_, Some(brokers)) => measure(|| walls.push(broker::daemon(brokers, load.events as u64))),
+                (_, None) => continue,
+            });
         }
         grown = std::fs::metadata(&db).unwrap().len() as f64 / 1e6;
-        for suffix in ["", "-wal", "-shm", ".lock"] {
-            drop(std::fs::remove_file(folder.path().join(format!("replay.db{suffix}"))));
-        }
+        broker::forget(&db);
     }
-    let [_, parsed, _] = &costs;
-    for (part, costs) in PARTS.into_iter().zip(&costs) {
-        let per = |of: fn(&Cost) -> f64| spread(costs.iter().map(|cost| of(cost) * 1e9 / load.events as f64));
-        let ratio = spread(costs.iter().zip(parsed).map(|(cost, parsed)| cost.cpu / parsed.cpu));
-        println!(
-            "{part:<18} CPU {} ns an event, wall {} ns; {} x read and parse",
-            per(|c| c.cpu),
-            per(|c| c.wall),
-            ratio
-        );
+    for (nth, (part, of)) in PARTS.into_iter().zip(&costs).enumerate().filter(|(_, (_, of))| !of.is_empty()) {
+        let per = |cost: fn(&Cost) -> f64| spread(of.iter().map(|of| cost(of) * 1e9 / load.events as f64));
+        let (yardstick, to) = if nth < 3 { (1, PARTS[1]) } else { (3, PARTS[3]) };
+        let ratio = spread(of.iter().zip(&costs[yardstick]).map(|(of, to)| of.cpu / to.cpu));
+        println!("{part:<18} CPU {} ns an event, wall {} ns; {ratio} x {to}", per(|c| c.cpu), per(|c| c.wall));
     }
-    let [.., replayed] = &costs;
+    let replayed = &costs[2];
     println!(
-        "\nwritten to SQLite: {} MB, of which stay {grown} MB",
+        "\nreplay wrote {} MB, of which stay {grown} MB",
         spread(replayed.iter().map(|cost| cost.written as f64 / 1e6))
     );
+    if !walls.is_empty() {
+        let rate = spread(walls.iter().map(|seconds| load.events as f64 / seconds));
+        let bare = spread(costs[3].iter().map(|cost| load.events as f64 / cost.wall));
+        println!("events a second while it catches up: daemon {rate}, bare consumer {bare}");
+    }
 }
 
 /// The product over a file.
@@ -95,7 +128,7 @@ fn replay(file: &Path, db: &Path) -> Command {
     command
         .arg("replay")
         .arg(file)
-        .args(["--group-by", "agent", "--baseline-first", "200", "-o", "json", "--db"])
+        .args(["--group-by", "agent", "--baseline-first", "500", "-o", "json", "--db"])
         .arg(db);
     command
 }

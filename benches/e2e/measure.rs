@@ -28,12 +28,17 @@ fn written() -> u64 {
     io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-/// Runs a process to its end.
-pub(crate) fn measure(command: &mut Command) -> Cost {
+/// What the processes cost that start and end within `run`.
+pub(crate) fn measure(run: impl FnOnce()) -> Cost {
     let (cpu, bytes, begun) = (children(), written(), Instant::now());
+    run();
+    Cost { cpu: children() - cpu, wall: begun.elapsed().as_secs_f64(), written: written() - bytes }
+}
+
+/// Runs a process to its end.
+pub(crate) fn run(command: &mut Command) {
     let status = command.stdout(Stdio::null()).status().unwrap();
     assert!(status.success(), "{command:?}: {status}");
-    Cost { cpu: children() - cpu, wall: begun.elapsed().as_secs_f64(), written: written() - bytes }
 }
 
 /// The median of several runs, and the smallest and the largest.

@@ -27,8 +27,8 @@ impl Shares {
     }
 
     /// The share of an output, where it differs by more than a tenth from the one in force.
-    pub(super) fn renew(&mut self, promised: Promised) -> Option<f64> {
-        let share = self.budget?.per_output(promised.traffic)?;
+    pub(super) fn renew(&mut self, promised: impl FnOnce() -> Promised) -> Option<f64> {
+        let share = self.budget?.per_output(promised().traffic)?;
         if self.given.is_some_and(|given| (share / given).ln().abs() <= TOLERANCE) {
             return None;
         }
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn shares_follow_the_traffic_and_small_changes_move_nothing() {
-        let with = |traffic| Promised { traffic, ..Promised::default() };
+        let with = |traffic| move || Promised { traffic, ..Promised::default() };
         let mut shares = Shares::new(Some(Budget { count: 7.0, per: Span::DAY.times(7) }));
         assert_eq!(shares.at_first(), None);
         assert_eq!(shares.renew(with(0.0)), None);

@@ -1,9 +1,11 @@
 //! The loop: one thread that owns the engines, the router and the database.
 
+mod batch;
 mod command;
 mod mend;
 mod tick;
 
+use self::batch::Open;
 pub use self::command::{Answer, Ask, Command, NewAck, NewSilence, Refusal};
 use self::mend::Caution;
 use std::collections::BTreeMap;
@@ -15,10 +17,9 @@ use std::time::{Duration, Instant};
 use super::budget::Shares;
 use super::deliver::{Settled, Workers};
 use super::failpoint::{Point, reach};
-use super::kafka::{Batch, EndReason, Gap, KafkaEvent, KafkaHandle, KafkaProblem, OnGap, StartAt};
+use super::kafka::{EndReason, Gap, KafkaEvent, KafkaHandle, KafkaProblem, OnGap, StartAt};
 use super::ledger::{Anchor, Commit, GapRow, Ledger, LedgerError, OperatorAct, Outcome, RuleSetRow};
 use super::offer::first_rules;
-use super::payload::Records;
 use super::show::tell;
 use super::telemetry::{Board, Snapshot};
 use super::{EdgeError, clock};
@@ -27,7 +28,7 @@ use crate::engine::baseline::BaselineSet;
 use crate::engine::route::{Message, Router, Signal};
 use crate::engine::rule::RuleSet;
 use crate::engine::units::{Partition, Timestamp};
-use crate::engine::{Effect, Engine, Input, Settings};
+use crate::engine::{Effect, Engine, News, Settings};
 
 /// Everything that can happen to the daemon.
 #[derive(Debug)]
@@ -47,6 +48,11 @@ pub enum Happening {
 /// The longest the loop sleeps: it feeds the watchdog and the board at least that often.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Streams that meet what is in force in one go: with their commit that takes some ten milliseconds.
+const MEET_AT_ONCE: usize = 1_000;
+/// How often what takes a look at every stream is found anew.
+const SURVEY_EVERY: Duration = Duration::from_secs(10);
+
 /// The daemon's state. Everything in it can be restored from the database.
 pub(super) struct Core {
     config: Config,
@@ -64,6 +70,10 @@ pub(super) struct Core {
     happenings: Channel<Happening>,
     stop: Arc<AtomicBool>,
     asked_to_reload: Arc<AtomicBool>,
+    /// Records that are not committed yet.
+    open: Open,
+    /// When to look again for what is due by the clock.
+    tick_at: Instant,
     /// When event time last went on without a record.
     idle_at: BTreeMap<Partition, Instant>,
     /// When each partition's last batch came, or it was assigned: how long it is quiet is not for the wall clock to say.
@@ -75,6 +85,7 @@ pub(super) struct Core {
     promotion_at: Instant,
     housekeeping_due: Instant,
     published_at: Option<Instant>,
+    surveyed_at: Option<Instant>,
     /// When each receiver that keeps alerts was last told how things stand.
     refreshed_at: BTreeMap<String, Instant>,
     shares: Shares,
@@ -116,6 +127,8 @@ impl Core {
             happenings,
             stop,
             asked_to_reload,
+            open: Open::default(),
+            tick_at: now,
             idle_at: BTreeMap::new(),
             heard_at: BTreeMap::new(),
             progress_at: None,
@@ -123,6 +136,7 @@ impl Core {
             promotion_at: now,
             housekeeping_due: now + tick::HOUSEKEEPING_FIRST,
             published_at: None,
+            surveyed_at: None,
             refreshed_at: BTreeMap::new(),
             shares,
             caution,
@@ -142,11 +156,23 @@ impl Core {
 
     /// Goes round until it is told to stop or cannot go on.
     pub(super) fn run(&mut self) -> Result<(), EdgeError> {
+        let ended = self.go_round();
+        let committed = self.commit_open();
+        if committed.is_err() {
+            // What was not committed did not happen, and must not be marked.
+            self.engines.clear();
+        }
+        ended.and(committed)
+    }
+
+    fn go_round(&mut self) -> Result<(), EdgeError> {
         let mut watchdog = clock::instant();
         while !self.stop.load(Ordering::SeqCst) {
-            let pause = self.pause();
-            let pause = self.looked(pause)?.unwrap_or_default();
-            match self.happenings.recv_timeout(pause) {
+            let next = self.open.due().map_or(self.tick_at, |due| due.min(self.tick_at));
+            let pause = next.saturating_duration_since(clock::instant());
+            let have_all_met = self.have_all_met();
+            match self.happenings.recv_timeout(if have_all_met { pause } else { Duration::ZERO }) {
+                Ok(Happening::Kafka(KafkaEvent::Batch(batch))) => self.batch(batch),
                 Ok(happening) => self.handle(happening)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -155,10 +181,20 @@ impl Core {
                 break;
             }
             if self.asked_to_reload.swap(false, Ordering::SeqCst) {
-                self.reload("signal", None).map(drop)?;
+                self.handle(Happening::Reload("signal"))?;
             }
-            let ticked = self.tick();
-            self.looked(ticked)?;
+            if self.open.due().is_some_and(|due| due <= clock::instant()) {
+                self.commit_open()?;
+            }
+            if !have_all_met {
+                self.meet_some()?;
+            }
+            if self.tick_at <= clock::instant() {
+                let ticked = self.tick();
+                self.looked(ticked)?;
+                let pause = self.pause();
+                self.tick_at = clock::instant() + self.looked(pause)?.unwrap_or_default();
+            }
             if watchdog.elapsed() > TICK {
                 watchdog = clock::instant();
                 notify_systemd(&[sd_notify::NotifyState::Watchdog]);
@@ -206,7 +242,10 @@ impl Core {
         Ok(Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(TICK))
     }
 
+    /// Lets something happen after all records that came before it.
     fn handle(&mut self, happening: Happening) -> Result<(), EdgeError> {
+        self.commit_open()?;
+        self.tick_at = clock::instant();
         match happening {
             Happening::Kafka(event) => self.kafka_event(event),
             Happening::Settled(settled) => self.settle(&settled),
@@ -226,7 +265,7 @@ impl Core {
             }
             KafkaEvent::Revoked { partitions, done, .. } => {
                 reach(Point::RevokeBegun);
-                // Every batch was committed when it was handled, so there is nothing left to save.
+                // All records that came before are committed, so there is nothing left to save.
                 tracing::info!(partitions = partitions.len(), "partitions revoked");
                 self.mark();
                 self.engines.clear();
@@ -240,7 +279,7 @@ impl Core {
                     tracing::debug!("the reader did not wait for the revocation");
                 }
             }
-            KafkaEvent::Batch(batch) => self.batch(&batch)?,
+            KafkaEvent::Batch(batch) => self.batch(batch),
             KafkaEvent::Gap(gap) => self.gap(&gap)?,
             // The reader has logged it.
             KafkaEvent::Problem(KafkaProblem::Stalled { partition, .. }) => {
@@ -299,57 +338,10 @@ impl Core {
         if let Some(state) = self.ledger.restore_partition(partition)? {
             self.anchors.extend(state.anchor.map(|anchor| (partition, anchor)));
             engine.restore(state.position, state.streams, state.recent.into_iter());
-            let mut effects = Vec::new();
-            // The file may have been written under other rules: this is where charts and alerts learn of it.
-            if let Some(share) = self.shares.at_first() {
-                engine.step(Input::Allowance(share), &mut effects);
-            }
-            engine.step(Input::Rules(Arc::clone(&self.rules)), &mut effects);
-            engine.step(Input::Baselines(Arc::clone(&self.baselines)), &mut effects);
-            self.commit_one(&mut engine, effects)?;
+            // The file may have been written under other rules: its streams meet these a few at a time.
+            engine.announce(News::Restored(self.shares.at_first()), &mut Vec::new());
         }
         Ok(engine)
-    }
-
-    fn commit_one(&mut self, engine: &mut Engine, effects: Vec<Effect>) -> Result<(), LedgerError> {
-        let partition = engine.partition();
-        let effects: Vec<(Partition, Effect)> = effects.into_iter().map(|effect| (partition, effect)).collect();
-        let now = clock::now();
-        let messages = route(&mut self.router, &effects, now);
-        let router = self.router.take_unwritten();
-        self.ledger.commit(Commit {
-            engines: vec![(engine, None)],
-            effects: &effects,
-            messages: &messages,
-            router: router.as_ref(),
-            ..Commit::at(now)
-        })
-    }
-
-    fn commit_batch(&mut self, batch: &Batch, effects: &[(Partition, Effect)]) -> Result<(), LedgerError> {
-        let now = clock::now();
-        let messages = route(&mut self.router, effects, now);
-        let router = self.router.take_unwritten();
-        let ends = batch.ends();
-        let anchor = |partition: &Partition| ends.get(partition).map(|(_, a)| Anchor { offset: a.offset, crc: a.crc });
-        let engines = self
-            .engines
-            .iter_mut()
-            .filter(|(partition, _)| ends.contains_key(partition))
-            .map(|(partition, engine)| (engine, anchor(partition)))
-            .collect();
-        self.ledger.commit(Commit {
-            engines,
-            effects,
-            payload: &Records(batch),
-            messages: &messages,
-            router: router.as_ref(),
-            ..Commit::at(now)
-        })?;
-        self.anchors.extend(ends.iter().map(|(p, (_, a))| (*p, Anchor { offset: a.offset, crc: a.crc })));
-        self.status.committed_at = Some(now);
-        tell(effects);
-        Ok(())
     }
 
     /// Commits what changed outside a batch.
@@ -435,14 +427,36 @@ impl Core {
         self.with_room(|core| core.ledger.settle(&message, &settled.outcome, now)).map(drop)
     }
 
-    fn step_all<'i>(&mut self, input: impl Fn() -> Input<'i>) -> Vec<(Partition, Effect)> {
+    /// Puts something in force in all engines. What their streams say of it follows; see [`Core::meet_some`].
+    fn announce(&mut self, news: impl Fn() -> News) -> Vec<(Partition, Effect)> {
         let mut all = Vec::new();
         let mut effects = Vec::new();
         for (partition, engine) in &mut self.engines {
-            engine.step(input(), &mut effects);
+            engine.announce(news(), &mut effects);
             all.extend(effects.drain(..).map(|effect| (*partition, effect)));
         }
         all
+    }
+
+    fn have_all_met(&self) -> bool {
+        self.engines.values().all(Engine::have_all_met)
+    }
+
+    /// Lets some streams meet what is in force: so few that records hardly wait.
+    fn meet_some(&mut self) -> Result<(), EdgeError> {
+        self.with_room(|core| {
+            let Some((partition, engine)) = core.engines.iter_mut().find(|(_, engine)| !engine.have_all_met()) else {
+                return Ok(());
+            };
+            let mut effects = Vec::new();
+            engine.meet_some(MEET_AT_ONCE, &mut effects);
+            if !engine.has_unwritten() {
+                return Ok(());
+            }
+            let effects: Vec<(Partition, Effect)> = effects.into_iter().map(|effect| (*partition, effect)).collect();
+            core.commit_all(&Change { effects: &effects, ..Change::default() })
+        })
+        .map(drop)
     }
 }
 

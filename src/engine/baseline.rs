@@ -295,3 +295,11 @@ pub struct BaselineSet {
     /// Profiles by stream key.
     pub streams: BTreeMap<String, Profile>,
 }
+
+impl BaselineSet {
+    /// The baseline of the stream with that key, where there is one.
+    pub fn of(&self, key: &str) -> Option<Baseline> {
+        let profile = self.streams.get(key)?.clone();
+        Some(Baseline { id: self.id.clone(), provisional: false, profile })
+    }
+}

@@ -32,11 +32,13 @@ pub mod plan;
 pub mod rate;
 pub mod reach;
 pub mod recent;
+mod restore;
 pub mod route;
 pub mod rule;
 pub mod sketch;
 pub mod standing;
 pub mod stream;
+mod terms;
 pub mod text;
 pub mod threshold;
 pub mod units;
@@ -47,26 +49,27 @@ pub mod window;
 
 pub use contract::{AskedWait, Case, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
 pub use key::key_of;
+pub use restore::Restored;
+pub use terms::News;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use baseline::{Baseline, BaselineSet};
+use baseline::BaselineSet;
 use budget::Promised;
 use confidence::{Place, draw};
 use detect::DesignCache;
 use event::{Event, Feedback, Output, Rejection, Why};
 use key::write_key;
 use labels::{Came, Label};
-use memory::{Memory, Remains};
 use recent::{Entry, Known, Op, Recent};
 use rule::RuleSet;
 use stream::{Context, Said, Stream};
+use terms::Terms;
 use units::{Offset, Partition, Span, Timestamp};
 use watch::Watches;
-use window::Window;
 
 /// One partition's machine.
 #[derive(Debug)]
@@ -86,6 +89,7 @@ pub struct Engine {
     due: Vec<Due>,
     cache: DesignCache,
     watches: Watches,
+    terms: Terms,
     /// Streams that changed since the last commit.
     dirty: Vec<u32>,
     said: Vec<Said>,
@@ -100,19 +104,8 @@ struct Due {
     look: Option<Timestamp>,
     /// Whether it has to be written down.
     write: bool,
-}
-
-/// One stream as it was written down.
-#[derive(Debug)]
-pub struct Restored {
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// Its memory, or what is left where it cannot be read.
-    pub memory: Result<Memory, Remains>,
-    /// Its windows.
-    pub window: Window,
-    /// The baseline that it was last compared with, where it had one.
-    pub baseline: Option<Box<Baseline>>,
+    /// The number of what it has met.
+    met: u32,
 }
 
 impl Engine {
@@ -137,48 +130,17 @@ impl Engine {
             due: Vec::new(),
             cache: DesignCache::default(),
             watches: Watches::default(),
+            terms: Terms::default(),
             dirty: Vec::new(),
             said: Vec::new(),
             key: String::new(),
         }
     }
 
-    /// Takes up where a commit left off. Streams must come in the order of their indexes, `recent` in the order in which
-    /// its changes were written. Nothing is said and nothing becomes dirty.
-    pub fn restore(&mut self, position: Position, streams: Vec<Restored>, recent: impl Iterator<Item = Op>) {
-        self.position = position;
-        recent.for_each(|op| self.recent.fold(op));
-        for Restored { labels, memory, window, baseline } in streams {
-            let key = key_of(&labels);
-            let (memory, lost) = match memory {
-                Ok(memory) => (memory, false),
-                Err(remains) => (Memory::after(&remains, position.time.unwrap_or(Timestamp::from_millis(0))), true),
-            };
-            let mut stream = Stream::restore(key, labels, memory, window);
-            stream.asked_wait = self.settings.asked_wait(&stream.labels);
-            stream.counted_only = is_overflow(&stream.labels);
-            if lost {
-                self.refer(&mut stream);
-            } else {
-                // What it was, not what is in force by now: a promotion in between is an input like any other.
-                stream.set_baseline(baseline);
-            }
-            stream.watch(&self.rules, &mut self.watches);
-            self.admit(stream);
-        }
-        for index in 0..self.streams.len() {
-            self.schedule(index as u32);
-        }
-    }
-
     /// Gives a stream that begins the promoted baseline, or lets it learn its own.
     fn refer(&self, stream: &mut Stream) {
-        match self.baselines.streams.get(&stream.key) {
-            Some(profile) => stream.set_baseline(Some(Box::new(Baseline {
-                id: self.baselines.id.clone(),
-                provisional: false,
-                profile: profile.clone(),
-            }))),
+        match self.baselines.of(&stream.key) {
+            Some(baseline) => stream.set_baseline(Some(Box::new(baseline))),
             None if !stream.counted_only => stream.begin_learning(),
             None => {}
         }
@@ -189,25 +151,9 @@ impl Engine {
         match input {
             Input::Record { offset, appended, payload } => self.record(offset, appended, payload, effects),
             Input::Idle { now } => self.wake_until(now, effects),
-            Input::Rules(rules) => {
-                self.rules = rules;
-                self.each_stream(effects, Stream::take_rules);
-            }
-            Input::Allowance(allowance) => {
-                self.allowance = Some(allowance);
-                self.each_stream(effects, |stream, ctx, _| stream.take_allowance(ctx));
-            }
-            Input::Baselines(baselines) => {
-                self.baselines = baselines;
-                let baselines = Arc::clone(&self.baselines);
-                self.each_stream(effects, |stream, ctx, said| {
-                    if let Some(profile) = baselines.streams.get(&stream.key) {
-                        let id = baselines.id.clone();
-                        let baseline = Baseline { id, provisional: false, profile: profile.clone() };
-                        stream.take_baseline(Some(Box::new(baseline)), ctx, said);
-                    }
-                });
-            }
+            Input::Rules(rules) => self.announce_and_meet(News::Rules(rules), effects),
+            Input::Allowance(allowance) => self.announce_and_meet(News::Allowance(allowance), effects),
+            Input::Baselines(baselines) => self.announce_and_meet(News::Baselines(baselines), effects),
         }
     }
 
@@ -282,6 +228,7 @@ impl Engine {
             if let Some(due) = self.due.get_mut(index as usize) {
                 due.look = None;
             }
+            self.meet(index, effects);
             let real = self.streams.get_index(index as usize).and_then(|(_, stream)| stream.deadline(&self.rules));
             if real.is_some_and(|real| real <= due) {
                 self.with_stream(index, due, effects, Stream::judge);
@@ -465,7 +412,7 @@ impl Engine {
         let agent = stream.labels.get("agent").cloned().unwrap_or_default();
         *self.per_agent.entry(agent).or_default() += 1;
         let (index, _) = self.streams.insert_full(stream.key.clone(), Box::new(stream));
-        self.due.push(Due::default());
+        self.due.push(Due { met: self.terms.number, ..Due::default() });
         index as u32
     }
 
@@ -479,22 +426,23 @@ impl Engine {
         all
     }
 
-    fn each_stream(
-        &mut self,
-        effects: &mut Vec<Effect>,
-        change: impl Fn(&mut Stream, &mut Context<'_>, &mut Vec<Said>),
-    ) {
-        let now = self.position.time.unwrap_or(Timestamp::MIN);
-        for index in 0..self.streams.len() {
-            self.with_stream(index as u32, now, effects, &change);
-        }
-    }
-
-    /// Lets a stream change at stream time `now`, passes on what it says, and plans when to look at it again.
+    /// Lets a stream change at stream time `now`, after it has met what is in force.
     fn with_stream(
         &mut self,
         index: u32,
         now: Timestamp,
+        effects: &mut Vec<Effect>,
+        change: impl FnOnce(&mut Stream, &mut Context<'_>, &mut Vec<Said>),
+    ) {
+        self.meet(index, effects);
+        self.change(index, (now, Offset(self.position.next.0 - 1)), effects, change);
+    }
+
+    /// Lets a stream change at a stream time and a record, passes on what it says, and plans when to look at it again.
+    fn change(
+        &mut self,
+        index: u32,
+        (now, at): (Timestamp, Offset),
         effects: &mut Vec<Effect>,
         change: impl FnOnce(&mut Stream, &mut Context<'_>, &mut Vec<Said>),
     ) {
@@ -506,7 +454,7 @@ impl Engine {
             provisional_outputs: self.settings.provisional_outputs,
             allowance: self.allowance,
             now,
-            position: (self.partition, Offset(self.position.next.0 - 1)),
+            position: (self.partition, at),
         };
         change(stream, &mut context, &mut self.said);
         if let Some(due) = self.due.get_mut(index as usize)
@@ -576,6 +524,11 @@ impl Engine {
             }
         }
         std::mem::take(&mut self.dirty)
+    }
+
+    /// Whether a stream changed since the last commit.
+    pub fn has_unwritten(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     /// Says that nothing has to be written down: for drivers without a store.

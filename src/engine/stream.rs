@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::account::Facts;
 use super::alert::{Account, Alert, Change, Crossing, Id, Reason, State, Timing};
-use super::baseline::{Baseline, Profile};
+use super::baseline::{Baseline, BaselineSet, Profile};
 use super::beside::{Scene, release};
 use super::budget::Promised;
 use super::burn;
@@ -176,6 +176,14 @@ impl Stream {
             if let Some(change) = alert.end(Reason::BaselineReplaced) {
                 said.push(Said::Crossed(Box::new(self.crossing(rule, &alert, (change, None), ctx))));
             }
+        }
+    }
+
+    /// Puts the promoted baseline in force, where there is one of this stream.
+    pub(super) fn take_promoted(&mut self, baselines: &BaselineSet, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+        let known = self.baseline.as_ref().is_some_and(|baseline| baseline.id == baselines.id);
+        if let (false, Some(baseline)) = (known, baselines.of(&self.key)) {
+            self.take_baseline(Some(Box::new(baseline)), ctx, said);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::alert::Id;
-use super::rule::RuleSet;
+use super::rule::{RuleSet, is_word};
 
 /// A rule that watches a stream.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,10 @@ pub(super) struct Watches {
     definitions: Vec<Id>,
     /// The set that they are of.
     of: Option<Id>,
+    /// The rules that may watch any stream, and those that ask for one value of a label, by the label and the value: there may be
+    /// thousands, and a stream has three labels.
+    any: Vec<usize>,
+    named: BTreeMap<String, BTreeMap<String, Vec<usize>>>,
     /// By the rules that they are of, and their charts.
     known: BTreeMap<Vec<(usize, Id)>, Arc<[Watched]>>,
 }
@@ -35,13 +39,29 @@ impl Watches {
     /// The rules that watch a stream with these labels.
     pub(super) fn of(&mut self, rules: &RuleSet, labels: &BTreeMap<String, String>) -> Arc<[Watched]> {
         if self.of != Some(rules.hash) {
-            self.definitions = rules.rules.iter().map(|rule| rule.detect.definition()).collect();
-            self.of = Some(rules.hash);
-            self.known.clear();
+            self.read(rules);
         }
-        let charts = rules.rules.iter().zip(&self.definitions).enumerate();
-        let watching = charts.filter(|(_, (rule, _))| rule.matches(labels)).map(|(at, (_, chart))| (at, *chart));
-        Arc::clone(self.known.entry(watching.collect()).or_insert_with_key(|watching| list(watching)))
+        let named = labels.iter().filter_map(|(name, value)| self.named.get(name)?.get(value)).flatten();
+        let mut watching: Vec<usize> = self.any.iter().chain(named).copied().collect();
+        watching.sort_unstable();
+        watching.retain(|at| rules.rules.get(*at).is_some_and(|rule| rule.matches(labels)));
+        let with_chart = |at: usize| Some((at, *self.definitions.get(at)?));
+        let watching = watching.into_iter().filter_map(with_chart).collect();
+        Arc::clone(self.known.entry(watching).or_insert_with_key(|watching| list(watching)))
+    }
+
+    fn read(&mut self, rules: &RuleSet) {
+        *self = Self { of: Some(rules.hash), ..Self::default() };
+        for (at, rule) in rules.rules.iter().enumerate() {
+            self.definitions.push(rule.detect.definition());
+            match rule.selector.iter().find(|(_, glob)| is_word(glob)) {
+                Some((name, value)) => {
+                    let values = self.named.entry(name.clone()).or_default();
+                    values.entry(value.clone()).or_default().push(at);
+                }
+                None => self.any.push(at),
+            }
+        }
     }
 }
 

@@ -93,7 +93,7 @@ pub struct Replay {
     scratch: Vec<Effect>,
     /// Stream time at which the first chart had a limit, and how many streams there were when that was last looked at.
     watched_from: Option<Timestamp>,
-    looked_at: usize,
+    looked_at: u32,
 }
 
 /// The partition that files are read as.
@@ -163,14 +163,15 @@ impl Replay {
         if self.watched_from.is_some() {
             return;
         }
-        let streams = self.engine.streams().len();
-        let learnt = self.scratch.iter().any(|effect| matches!(effect, Effect::Learnt { .. }));
-        if streams == self.looked_at && !learnt {
-            return;
-        }
-        self.looked_at = streams;
+        let learnt = self.scratch.iter().filter_map(|effect| match effect {
+            Effect::Learnt { stream } => Some(*stream),
+            _ => None,
+        });
+        let streams = self.engine.streams().len() as u32;
+        let new = std::mem::replace(&mut self.looked_at, streams)..streams;
         let rules = self.engine.rules();
-        if self.engine.streams().any(|stream| stream.charts(rules).any(|(_, chart)| chart.arl0().is_some())) {
+        let mut changed = learnt.chain(new).filter_map(|index| self.engine.stream_at(index));
+        if changed.any(|stream| stream.charts(rules).any(|(_, chart)| chart.arl0().is_some())) {
             self.watched_from = self.now();
         }
     }

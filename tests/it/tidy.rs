@@ -20,6 +20,9 @@ const ROOMS: [(&str, &[&str]); 7] = [
     ("cli", &["config", "edge", "engine", "replay", "simulate", "sql"]),
 ];
 
+/// Parts of the engine's machine in files of their own: they see what it sees.
+const MACHINE: [&str; 2] = ["restore", "terms"];
+
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
 const ENGINE: [(&str, &[&str]); 41] = [
     ("units", &[]),
@@ -128,7 +131,7 @@ const ENGINE: [(&str, &[&str]); 41] = [
 
 /// What may stand in SQL that is put together, besides constants: a file, the expressions, and why no value of an event, a
 /// rule or a person is among them.
-const SQL: [(&str, &[&str], &str); 8] = [
+const SQL: [(&str, &[&str], &str); 9] = [
     ("src/cli/console.rs", &["last", "open", "rest"], "a fixed filter and a number"),
     ("src/cli/db/export.rs", &["view.replace('\"', \"\\\"\\\"\")"], "a view's name out of the schema, quoted"),
     ("src/cli/people.rs", &["filter"], "one of two fixed filters"),
@@ -145,6 +148,7 @@ const SQL: [(&str, &[&str], &str); 8] = [
         "names of tables and columns, and places for values",
     ),
     ("src/edge/ledger/retire.rs", &["name", "of", "spare.min(PAGES)"], "the schema's names and a number"),
+    ("src/edge/ledger/windows.rs", &["table"], "the name of a table"),
 ];
 
 /// What makes text a statement, and what takes one.
@@ -254,7 +258,7 @@ fn the_engine_imports_downward() {
     let mut seen = 0;
     for path in sources().iter().filter(|path| path.starts_with("src/engine/")) {
         let here = module(path);
-        let Some(own) = here.get(1) else { continue };
+        let Some(own) = here.get(1).filter(|own| !MACHINE.contains(&own.as_str())) else { continue };
         let (_, allowed) =
             ENGINE.iter().find(|(name, _)| name == own).unwrap_or_else(|| panic!("{path} is in no room"));
         for import in imports(path) {

@@ -21,7 +21,7 @@ use crate::engine::units::Timestamp;
 use crate::replay::{Bounds, Finding, Injector, Replay, Trial, Verdict};
 
 /// Records between two commits to `--db`: many, for nobody waits for one of them, and each writes every stream that changed.
-const BATCH: u64 = 50_000;
+const BATCH: u64 = 100_000;
 
 #[derive(Serialize)]
 struct Report<'r> {

@@ -9,7 +9,7 @@ use super::super::ledger::{NamedAlert, OperatorAct, RuleSetRow, Verdict};
 use super::super::offer::offer;
 use super::super::{EdgeError, clock};
 use super::{Change, Core};
-use crate::engine::Input;
+use crate::engine::News;
 use crate::engine::alert::Id;
 use crate::engine::route::{Ack, MatcherError, Signal, Silence, SilenceError};
 use crate::engine::rule::RuleSet;
@@ -271,7 +271,7 @@ impl Core {
         self.status.rules_hash = rules.hash.to_string();
         self.status.rules = Some(Arc::clone(&rules));
         self.with_room(|core| {
-            let effects = core.step_all(|| Input::Rules(Arc::clone(&rules)));
+            let effects = core.announce(|| News::Rules(Arc::clone(&rules)));
             core.commit_all(&Change { effects: &effects, rule_set: Some(row), ..Change::default() })
         })
     }

@@ -2,22 +2,19 @@
 //! that panics or kills.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::super::failpoint::{Point, reach, reach_record};
-use super::super::kafka::Batch;
+use super::super::kafka::{BATCH_RECORDS, Batch};
 use super::super::ledger::{DEATHS_MAX, LedgerError, Suspect};
 use super::super::{EdgeError, clock};
+use super::batch::{RECORDS_MAX, Stepped};
 use super::{Core, notify_systemd, restored_router};
-use crate::engine::event::{Rejection, Why};
 use crate::engine::units::{Offset, Partition};
-use crate::engine::{Effect, Input};
 
-/// Records of a partition that are handled with care after a death: what the process died on was in one batch with the
-/// partition's position, so it is among as many.
-const CAREFUL: usize = 5_000;
+/// Records of a partition that are handled with care after a death: what the process died on came before the next commit, so it
+/// is among as many.
+const CAREFUL: usize = RECORDS_MAX + BATCH_RECORDS;
 
 /// The longest wait between two attempts to write.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -26,17 +23,17 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const DOUBTS_MAX: u32 = 3;
 
 /// Records that are passed over, with what is said of them.
-type Poison = BTreeMap<(Partition, Offset), String>;
+pub(super) type Poison = BTreeMap<(Partition, Offset), String>;
 
 /// What a death of the last daemon calls for.
 #[derive(Debug, Default)]
 pub(super) struct Caution {
     /// Whether there was one.
-    died: bool,
+    pub(super) died: bool,
     /// Records handled with care so far.
     handled: BTreeMap<Partition, usize>,
     /// What too many daemons died on.
-    poison: Poison,
+    pub(super) poison: Poison,
 }
 
 impl Caution {
@@ -60,12 +57,12 @@ impl Caution {
         Self { died: true, handled: BTreeMap::new(), poison }
     }
 
-    fn is_due(&self, partition: Partition) -> bool {
+    pub(super) fn is_due(&self, partition: Partition) -> bool {
         self.died && self.handled.get(&partition).is_none_or(|handled| *handled < CAREFUL)
     }
 
     /// Takes note of a batch that is committed.
-    fn passed(&mut self, batch: &Batch) {
+    pub(super) fn passed(&mut self, batch: &Batch) {
         if self.died {
             batch.records().for_each(|record| *self.handled.entry(record.partition).or_default() += 1);
         }
@@ -73,9 +70,19 @@ impl Caution {
 }
 
 impl Core {
-    /// Does something that ends in a commit. While the disk is full or fails, or somebody else holds the database, it waits and
-    /// does it again, from the state as it was committed. Nothing comes of it when the daemon is told to stop meanwhile.
+    /// Does something that ends in a commit, after the records that came before it. While the disk is full or fails, or somebody
+    /// else holds the database, it waits and does it again, from the state as it was committed. Nothing comes of it when the
+    /// daemon is told to stop meanwhile.
     pub(super) fn with_room<T, E: Into<EdgeError>>(
+        &mut self,
+        act: impl FnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<Option<T>, EdgeError> {
+        self.commit_open()?;
+        self.persist(act)
+    }
+
+    /// The same for the records themselves.
+    pub(super) fn persist<T, E: Into<EdgeError>>(
         &mut self,
         mut act: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<Option<T>, EdgeError> {
@@ -158,6 +165,7 @@ impl Core {
         // Engines stay until they are replaced: a partition that fell out here would be passed over in silence.
         let partitions: Vec<Partition> = self.engines.keys().copied().collect();
         self.router = restored_router(&self.config, &self.ledger)?;
+        self.open.undone();
         for partition in partitions {
             let committed = self.anchors.get(&partition).copied();
             let restored = self.restore(partition);
@@ -176,63 +184,27 @@ impl Core {
         Ok(())
     }
 
-    /// Steps a batch through the engines and the router and commits it. A record that makes the engine panic, or that daemons
-    /// die on, costs that record only.
-    pub(super) fn batch(&mut self, batch: &Batch) -> Result<(), EdgeError> {
-        reach(Point::BatchTaken);
-        let mut poison = self.caution.poison.clone();
-        if self.with_room(|core| core.try_batch(batch, &mut poison))?.is_some() {
-            self.caution.passed(batch);
-            self.status.stalled.retain(|partition| batch.records().all(|record| record.partition != *partition));
-            let now = clock::instant();
-            self.heard_at.extend(batch.ends().into_keys().map(|partition| (partition, now)));
-            self.mark();
-            for ((partition, offset), why) in &poison {
-                if batch.records().any(|record| (record.partition, record.offset) == (*partition, *offset)) {
-                    tracing::error!(partition = partition.0, offset = offset.0, "a record is left out: {why}");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn try_batch(&mut self, batch: &Batch, poison: &mut Poison) -> Result<(), EdgeError> {
+    /// Commits records of which that came. One that makes the engine panic, or that daemons die on, costs that record only.
+    pub(super) fn commit_or_mend(
+        &mut self,
+        batch: &Batch,
+        stepped: Stepped,
+        poison: &mut Poison,
+    ) -> Result<(), EdgeError> {
+        let mut stepped = stepped;
         loop {
-            if let Ok(effects) = catch_unwind(AssertUnwindSafe(|| self.step_batch(batch, poison))) {
-                reach(Point::BatchStepped);
-                return Ok(self.commit_batch(batch, &effects)?);
-            }
-            let culprit = self.find_poison(batch, poison)?;
-            poison.insert(culprit, "it made the engine panic".to_owned());
-            // Each record found is a step forward: a batch full of them takes longer than the watchdog waits.
-            self.sign_of_life();
-            self.reset()?;
-        }
-    }
-
-    fn step_batch(&mut self, batch: &Batch, poison: &Poison) -> Vec<(Partition, Effect)> {
-        let mut all = Vec::new();
-        let mut effects = Vec::new();
-        for record in batch.records() {
-            let Some(engine) = self.engines.get_mut(&record.partition) else { continue };
-            let at = (record.partition, record.offset);
-            if let Some(why) = poison.get(&at) {
-                engine.reject(record.offset, Rejection::new(Why::Poison, why), &mut effects);
-            } else {
-                if self.caution.is_due(record.partition) {
-                    self.ledger.handling(at);
+            match stepped {
+                Stepped::Done(effects) => return Ok(self.commit_batch(batch, &effects)?),
+                Stepped::Panicked => {
+                    poison.insert(self.find_poison(batch, poison)?, "it made the engine panic".to_owned());
+                    // Each record found is a step forward: a batch full of them takes longer than the watchdog waits.
+                    self.sign_of_life();
                 }
-                let payload = record.payload.unwrap_or_default();
-                reach_record(payload);
-                let (offset, appended) = (record.offset, record.appended);
-                engine.step(Input::Record { offset, appended, payload }, &mut effects);
+                Stepped::Undone => {}
             }
-            all.extend(effects.drain(..).map(|effect| (record.partition, effect)));
+            self.reset()?;
+            stepped = self.step(batch, poison);
         }
-        if self.caution.died {
-            self.ledger.handled();
-        }
-        all
     }
 
     /// Finds the record of a batch that makes the engine panic, by stepping anew until it happens again.
@@ -240,7 +212,7 @@ impl Core {
         self.reset()?;
         for record in batch.records().filter(|r| !known.contains_key(&(r.partition, r.offset))) {
             let one = Batch::of(&record);
-            if catch_unwind(AssertUnwindSafe(|| self.step_batch(&one, known))).is_err() {
+            if matches!(self.step(&one, known), Stepped::Panicked) {
                 return Ok((record.partition, record.offset));
             }
         }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::super::budget::promised;
 use super::super::show::{open_alerts, unkeyed};
 use super::super::{EdgeError, clock};
-use super::{Change, Core, TICK};
-use crate::engine::Input;
+use super::{Change, Core, SURVEY_EVERY, TICK};
 use crate::engine::alert::Crossing;
 use crate::engine::units::Span;
+use crate::engine::{Input, News};
 
 /// How often a promotion is looked for.
 const PROMOTION_EVERY: Duration = Duration::from_secs(3);
@@ -42,9 +42,10 @@ impl Core {
         if self.promotion_at.elapsed() > PROMOTION_EVERY {
             self.promotion_at = clock::instant();
             self.look_for_promotion()?;
-            if let Some(share) = self.shares.renew(promised(&self.engines)) {
+            let share = if self.have_all_met() { self.shares.renew(|| promised(&self.engines)) } else { None };
+            if let Some(share) = share {
                 self.with_room(|core| {
-                    let effects = core.step_all(|| Input::Allowance(share));
+                    let effects = core.announce(|| News::Allowance(share));
                     core.commit_all(&Change { effects: &effects, ..Change::default() })
                 })?;
             }
@@ -111,6 +112,7 @@ impl Core {
         if self.ledger.promoted_id()? == self.baselines.id {
             return Ok(());
         }
+        self.commit_open()?;
         self.baselines = Arc::new(self.ledger.promoted()?);
         tracing::info!(
             baseline = self.baselines.id,
@@ -120,7 +122,7 @@ impl Core {
         self.status.baseline.clone_from(&self.baselines.id);
         let baselines = Arc::clone(&self.baselines);
         self.with_room(|core| {
-            let effects = core.step_all(|| Input::Baselines(Arc::clone(&baselines)));
+            let effects = core.announce(|| News::Baselines(Arc::clone(&baselines)));
             core.commit_all(&Change { effects: &effects, ..Change::default() })
         })
         .map(drop)
@@ -135,10 +137,13 @@ impl Core {
         self.status.ticked_at = Some(clock::instant());
         self.status.counters = self.engines.iter().map(|(p, engine)| (*p, engine.position().counters)).collect();
         self.status.streams = self.engines.values().map(|engine| engine.streams().len()).sum();
-        self.status.unkeyed_streams = unkeyed(&self.engines);
         self.status.alerts = open_alerts(&self.engines);
         self.status.silences = self.router.silences().filter(|s| s.starts_at <= clock::now()).count();
-        self.status.promised = promised(&self.engines);
+        if must || self.surveyed_at.is_none_or(|at| at.elapsed() >= SURVEY_EVERY) {
+            self.surveyed_at = Some(clock::instant());
+            self.status.unkeyed_streams = unkeyed(&self.engines);
+            self.status.promised = promised(&self.engines);
+        }
         self.status.budget_per_week = self.shares.per_week();
         self.status.database = self.ledger.bytes();
         self.status.damaged = self.ledger.damaged();

@@ -103,11 +103,6 @@ struct Place {
 }
 
 impl Batch {
-    /// A batch with room for so many records, and for so many bytes of values.
-    pub fn with_capacity(records: usize, bytes: usize) -> Self {
-        Self { places: Vec::with_capacity(records), values: Vec::with_capacity(bytes) }
-    }
-
     /// A batch of one record.
     pub fn of(record: &Record<'_>) -> Self {
         let mut batch = Self::default();
@@ -126,14 +121,34 @@ impl Batch {
         self.places.push(Place { partition, offset, appended, value });
     }
 
+    /// Puts records behind the others.
+    pub fn append(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        let from = self.values.len();
+        self.values.extend_from_slice(&other.values);
+        self.places.extend(other.places.into_iter().map(|place| {
+            let value = place.value.map(|range| from + range.start..from + range.end);
+            Place { value, ..place }
+        }));
+    }
+
     /// The records, in the order in which they came.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        self.places.iter().map(|place| Record {
-            partition: place.partition,
-            offset: place.offset,
-            appended: place.appended,
-            payload: place.value.clone().and_then(|range| self.values.get(range)),
-        })
+        self.places.iter().map(|place| self.of_place(place))
+    }
+
+    /// The n-th of them, from 0.
+    pub fn record(&self, nth: usize) -> Option<Record<'_>> {
+        self.places.get(nth).map(|place| self.of_place(place))
+    }
+
+    fn of_place(&self, place: &Place) -> Record<'_> {
+        let Place { partition, offset, appended, value } = place;
+        let payload = value.clone().and_then(|range| self.values.get(range));
+        Record { partition: *partition, offset: *offset, appended: *appended, payload }
     }
 
     /// Bytes of all values.

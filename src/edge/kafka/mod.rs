@@ -25,7 +25,7 @@ use rdkafka::consumer::BaseConsumer;
 
 pub use self::event::{Anchor, Batch, EndReason, Gap, GapReason, KafkaEvent, KafkaProblem, Record, StartAt, crc};
 pub use self::property::Properties;
-pub use self::settings::{KafkaSettings, OnGap, SettingsError, Start, Tuning};
+pub use self::settings::{BATCH_RECORDS, KafkaSettings, OnGap, SettingsError, Start, Tuning};
 use crate::engine::units::{Offset, Partition};
 
 /// What the handle and the thread share.

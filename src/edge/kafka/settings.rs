@@ -66,6 +66,9 @@ pub enum Start {
     Latest,
 }
 
+/// Records in a batch at most, as shipped.
+pub const BATCH_RECORDS: usize = 5_000;
+
 /// Times and sizes of the reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
@@ -96,9 +99,10 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
-            batch_records: 5_000,
+            batch_records: BATCH_RECORDS,
             batch_bytes: 8 << 20,
-            linger: Duration::from_secs(1),
+            // Long enough that a batch is worth a turn of the core, short enough that nobody sees it.
+            linger: Duration::from_millis(5),
             marks_every: Duration::from_secs(15),
             stall_after: Duration::from_mins(1),
             stall_strikes: 3,

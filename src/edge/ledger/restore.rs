@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::blob::decode;
-use super::panes;
-use super::write::{Anchor, stream_id};
+use super::write::Anchor;
 use super::{Ledger, LedgerError};
 use crate::engine::alert::{Crossing, Id};
 use crate::engine::baseline::{Baseline, Profile};
@@ -14,9 +13,7 @@ use crate::engine::memory::{Memory, Remains};
 use crate::engine::recent::Op;
 use crate::engine::route::RouterMemory;
 use crate::engine::rule::RuleSet;
-use crate::engine::sketch::Pane;
-use crate::engine::units::{Offset, Partition, Span, Timestamp};
-use crate::engine::window::{Level, Window};
+use crate::engine::units::{Offset, Partition, Timestamp};
 use crate::engine::{Position, Restored};
 
 /// A router as it was written down: what it knows, and the newest crossing of every alert in it.
@@ -135,9 +132,12 @@ impl Ledger {
                 })
             })
             .map_err(sqlite)?;
-        let mut streams = Vec::new();
+        let rows = rows.collect::<rusqlite::Result<Vec<StreamRow>>>().map_err(sqlite)?;
+        let newest = rows.iter().filter_map(|row| Some((row.index, Timestamp::from_millis(row.newest?))));
+        let mut windows = self.windows(partition, newest.collect())?;
+        let mut streams = Vec::with_capacity(rows.len());
         for row in rows {
-            let StreamRow { index, labels, memory, baseline, provisional, newest } = row.map_err(sqlite)?;
+            let StreamRow { index, labels, memory, baseline, provisional, .. } = row;
             let labels: BTreeMap<String, String> = serde_json::from_str(&labels)
                 .map_err(|error| self.blob(&format!("labels of stream {index}"), &error.to_string()))?;
             let state = self.restore_state((partition, index), &memory, (baseline, provisional), &labels)?;
@@ -145,7 +145,7 @@ impl Ledger {
                 Some((memory, baseline)) => (Ok(memory), baseline),
                 None => (Err(self.remains(partition, &labels)?), None),
             };
-            let window = self.restore_window(stream_id(partition, index), newest)?;
+            let window = windows.remove(&index).unwrap_or_default();
             streams.push(Restored { labels, memory, window, baseline });
         }
         Ok(streams)
@@ -228,37 +228,6 @@ impl Ledger {
         let Some(bytes) = bytes else { return Ok(None) };
         let profile: Profile = self.read(&format!("baseline {id}"), &bytes)?;
         Ok(Some(Box::new(Baseline { id, provisional: is_provisional, profile })))
-    }
-
-    /// The panes that are still within the rings, found one by one: the tables are ordered by time, so a search for one
-    /// stream over a range would read every stream's rows.
-    fn restore_window(&self, stream: i64, newest: Option<i64>) -> Result<Window, LedgerError> {
-        let Some(newest) = newest.map(Timestamp::from_millis) else { return Ok(Window::default()) };
-        let minutes = self.panes(Level::Minute, stream, (0..60).map(|back| newest.minus(Span::MINUTE.times(back))))?;
-        // The oldest hour that is still kept began less than a day before the newest minute.
-        let hour = |back| newest.floor(Span::HOUR).minus(Span::HOUR.times(back));
-        let hours = self.panes(Level::Hour, stream, (0..24).map(hour))?;
-        Ok(Window::restore(minutes, hours, Some(newest)))
-    }
-
-    fn panes(
-        &self,
-        level: Level,
-        stream: i64,
-        starts: impl Iterator<Item = Timestamp>,
-    ) -> Result<BTreeMap<Timestamp, Pane>, LedgerError> {
-        let mut found = BTreeMap::new();
-        for start in starts {
-            match panes::find(&self.db, level, start, stream) {
-                Ok(pane) => found.extend(pane.map(|pane| (start, pane))),
-                Err(error) if panes::is_damage(&error) => {
-                    tracing::error!(stream, %start, %error, "a pane of a stream cannot be read; it is left out");
-                    self.count_damage(1);
-                }
-                Err(source) => return Err(self.sqlite("restoring panes", source)),
-            }
-        }
-        Ok(found)
     }
 
     fn restore_recent(&self, partition: Partition) -> Result<Vec<Op>, LedgerError> {

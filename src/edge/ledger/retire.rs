@@ -365,6 +365,7 @@ mod tests {
             pane(level, day(days), 1);
         }
         pane(Level::Minute, day(500), 2);
+        drop(panes);
         transaction.commit().unwrap();
         let size = |ledger: &Ledger| -> i64 { ledger.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap() };
         let before = size(&ledger);
@@ -406,6 +407,7 @@ mod tests {
             let pane = Pane { outputs: 50, correct, ..Pane::default() };
             panes.write(stream, &Change { level, start: Timestamp::from_millis(start), pane }).unwrap();
         }
+        drop(panes);
         for (came, of) in [(402, 402), (390, 402), (390, 391)] {
             let arrival = "INSERT INTO label_arrivals VALUES (?1, 1, ?2, 0, 1, 1)";
             transaction.execute(arrival, [day(came), day(of)]).unwrap();

@@ -67,8 +67,7 @@ pub(super) fn write_stream(
         write_provisional(db, id, &baseline.profile)?;
     }
     let Changes { whole, late, arrivals } = stream.window.take_unwritten();
-    whole.iter().try_for_each(|change| panes.write(id, change))?;
-    late.into_iter().try_for_each(|change| panes.add(id, change))?;
+    panes.take(id, whole, late)?;
     arrivals.into_iter().try_for_each(|arrival| write_arrival(db, id, arrival))
 }
 

@@ -225,6 +225,7 @@ fn write_engine(
     for index in engine.take_dirty() {
         rows::write_stream(db, panes, engine, index)?;
     }
+    panes.flush()?;
     write_recent(db, engine)?;
     let position = engine.position();
     // Without a record in this batch (rules, silence) the anchor stays what it was.

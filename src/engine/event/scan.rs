@@ -15,7 +15,10 @@ use super::{EXTRAS_MAX, Status, time};
 /// Digits that an unsigned number of 64 bits always has room for.
 const DIGITS_MAX: usize = 19;
 
-/// Powers of ten; each is exact, or what serde divides by.
+/// Whole numbers up to this one are exact.
+const EXACT_MAX: u64 = 1 << 53;
+
+/// Powers of ten, all of them exact.
 const POWERS: [f64; DIGITS_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19];
 
@@ -169,9 +172,14 @@ impl<'a> Scanner<'a> {
         i64::try_from(digits).ok().map(RawTime::Millis)
     }
 
-    /// A number, as serde makes it of its digits.
+    /// The number nearest to what is written. One exact number divided by another is rounded once (Clinger 1990); what has more
+    /// digits is left to the library.
     fn number(&mut self) -> Option<f64> {
+        let begin = self.at;
         let (negative, digits, decimals) = self.digits()?;
+        if digits > EXACT_MAX {
+            return self.text.get(begin..self.at)?.parse().ok();
+        }
         let value = digits as f64 / POWERS.get(decimals)?;
         Some(if negative { -value } else { value })
     }

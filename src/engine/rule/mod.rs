@@ -27,7 +27,7 @@ pub use amount::{Quantity, QuantityError, Unit, quantity};
 pub use burn::{Burn, BurnRate};
 pub use compile::{Compiled, Listed, RuleSet, Source, compile};
 pub use diagnostic::{Diagnostic, Severity, render};
-pub use selector::{compiled as compiled_glob, matches};
+pub use selector::{compiled as compiled_glob, is_word, matches};
 pub use template::{MAX_OUTPUT, VARIABLES};
 pub use yaml::MAX_BYTES;
 

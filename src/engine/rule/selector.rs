@@ -21,6 +21,11 @@ pub fn matches(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, St
     selector.iter().all(|(name, glob)| labels.get(name).is_some_and(|value| glob_matches(glob, value)))
 }
 
+/// Whether a glob matches one value only: itself.
+pub fn is_word(glob: &str) -> bool {
+    !glob.contains(['*', '?', '[', ']', '{', '}', '\\', '!'])
+}
+
 /// Whether a value matches a glob. Nearly all globs are words with `*`; those are matched at once, without compiling
 /// a pattern, because after a restart every rule meets every stream.
 fn glob_matches(glob: &str, value: &str) -> bool {
