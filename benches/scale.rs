@@ -121,11 +121,13 @@ fn start(folder: &Path, rules: &Arc<RuleSet>) -> (Ledger, Engine) {
     println!("start");
     let begun = Instant::now();
     let mut ledger = timed("opening the file", || open(folder));
+    timed("finding where it goes on", || ledger.reached(PARTITION).unwrap().unwrap());
+    println!("  until it can say where it goes on: {:.0} ms", begun.elapsed().as_secs_f64() * 1e3);
     let state = timed("reading the partition", || ledger.restore_partition(PARTITION).unwrap().unwrap());
     let mut engine = engine(rules);
     let mut effects = Vec::new();
     timed("taking it up", || engine.restore(state.position, state.streams, state.recent.into_iter()));
-    println!("  until it can say where it goes on: {:.0} ms; {:.0} MiB", begun.elapsed().as_secs_f64() * 1e3, held());
+    println!("  until records can be stepped: {:.0} ms; {:.0} MiB", begun.elapsed().as_secs_f64() * 1e3, held());
     engine.announce(News::Restored(None), &mut effects);
     meet(&mut ledger, &mut engine, effects);
     (ledger, engine)

@@ -6,6 +6,7 @@
 //! the system counts for it. Ratios are taken within a round.
 //!
 //! `-- --events 1000000 --streams 1000 --rounds 7 --feedback 0.05 --zipf --no-broker` says how many of what;
+//! `-- --peers` takes other tools through the topic too, where they are installed (`benches/peers`);
 //! `-- --latency 10000` measures how long decisions take at so many events a second instead.
 #![expect(
     clippy::unwrap_used,
@@ -21,6 +22,7 @@ mod events;
 mod latency;
 mod measure;
 mod parsed;
+mod peers;
 #[path = "../../tests/world/mod.rs"]
 #[expect(dead_code, reason = "tests need more of it")]
 mod world;
@@ -63,7 +65,12 @@ fn main() {
         feedback: number("--feedback", 0.05),
         zipf: says("--zipf"),
     };
-    compare(&load, number("--rounds", 7.0) as usize, !says("--no-broker"));
+    let rounds = number("--rounds", 7.0) as usize;
+    if says("--peers") {
+        peers::compare(&load, rounds);
+    } else {
+        compare(&load, rounds, !says("--no-broker"));
+    }
 }
 
 /// All parts, in turns.

@@ -258,9 +258,11 @@ impl Core {
     fn kafka_event(&mut self, event: KafkaEvent) -> Result<(), EdgeError> {
         match event {
             KafkaEvent::Assigned { partitions, cluster, reply } => {
-                if let Some(starts) = self.with_room(|core| core.assign(&partitions, cluster.as_deref()))? {
-                    // A reader that no longer waits has been assigned anew, and asks again.
+                if let Some(starts) = self.with_room(|core| core.starts(&partitions, cluster.as_deref()))? {
+                    // A reader that no longer waits has been assigned anew, and asks again. While it begins to read, the
+                    // partitions are taken up.
                     drop(reply.send(starts));
+                    self.with_room(|core| core.assign(&partitions))?;
                 }
             }
             KafkaEvent::Revoked { partitions, done, .. } => {
@@ -301,11 +303,23 @@ impl Core {
         Ok(())
     }
 
-    /// Takes up partitions from the database, and says where each goes on.
-    fn assign(&mut self, partitions: &[Partition], cluster: Option<&str>) -> Result<Vec<StartAt>, LedgerError> {
+    /// Where partitions go on.
+    fn starts(&mut self, partitions: &[Partition], cluster: Option<&str>) -> Result<Vec<StartAt>, LedgerError> {
         if let Some(cluster) = cluster {
             self.ledger.belongs_to_cluster(cluster)?;
         }
+        let start = |partition: &Partition| {
+            let reached = self.ledger.reached(*partition)?;
+            let next = reached.map(|(next, _)| next).filter(|next| next.0 > 0);
+            let anchor = reached.and_then(|(_, anchor)| anchor);
+            let anchor = anchor.map(|a| super::kafka::Anchor { offset: a.offset, crc: a.crc });
+            Ok(StartAt { partition: *partition, next, anchor })
+        };
+        partitions.iter().map(start).collect()
+    }
+
+    /// Takes up partitions from the database.
+    fn assign(&mut self, partitions: &[Partition]) -> Result<(), LedgerError> {
         self.engines.retain(|partition, _| partitions.contains(partition));
         let now = clock::instant();
         self.status.lag.clear();
@@ -319,15 +333,8 @@ impl Core {
         self.status.ready = true;
         self.status.not_ready_because.clear();
         self.assigned_at = Some(now);
-        let at: Vec<StartAt> = partitions.iter().map(|partition| self.start_at(*partition)).collect();
         tracing::info!(partitions = partitions.len(), "partitions assigned");
-        Ok(at)
-    }
-
-    fn start_at(&self, partition: Partition) -> StartAt {
-        let next = self.engines.get(&partition).map(|engine| engine.position().next).filter(|next| next.0 > 0);
-        let anchor = self.anchors.get(&partition).map(|a| super::kafka::Anchor { offset: a.offset, crc: a.crc });
-        StartAt { partition, next, anchor }
+        Ok(())
     }
 
     /// A partition's engine as it was committed, under the rules and baselines in force.

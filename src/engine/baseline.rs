@@ -10,6 +10,7 @@ use super::detect::{CalibrationMap, Rung};
 use super::event::Output;
 use super::rule::{Detect, Measure};
 use super::sketch::{Histogram, Moments, Pane, entry, latency, tokens};
+use super::sparse::Sparse;
 use super::units::{Counts, Span, Timestamp};
 use super::vector::VectorSeries;
 use super::verdicts::{Delays, Wait};
@@ -99,7 +100,7 @@ pub struct Profile {
     /// Outputs by the hour.
     pub hours: OutputHours,
     /// Verdicts by when they came and by confidence.
-    pub delays: Delays,
+    pub delays: Sparse<Delays>,
     /// How long verdicts are waited for.
     pub wait: Wait,
     /// The age of outputs by which nearly all of the verdicts had come.

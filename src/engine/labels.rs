@@ -1,6 +1,7 @@
 //! What becomes known about an output later: verdicts and overrides, for the baseline while it is open, for charts then.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,7 @@ use super::batches::Batches;
 use super::confidence::{Cell, Place};
 use super::rule::Measure;
 use super::sketch::{add_tasks, count_task};
+use super::sparse::{Empty, Sparse};
 use super::units::{Counts, Span, Timestamp};
 use super::verdicts::Delays;
 
@@ -59,14 +61,13 @@ impl Label {
     };
 }
 
-/// What is known later about the outputs of a baseline, each kind until word on a later output comes and closes it. Boxed: most
-/// streams are past it.
+/// What is known later about the outputs of a baseline, each kind until word on a later output comes and closes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenLabels {
     /// Right and labelled.
-    pub correct: Option<Box<OpenCounts>>,
+    pub correct: Option<Sparse<OpenCounts>>,
     /// Overridden and known to be or not.
-    pub overridden: Option<Box<OpenCounts>>,
+    pub overridden: Option<Sparse<OpenCounts>>,
 }
 
 /// Counts of a baseline that is still open, with their batches.
@@ -80,6 +81,13 @@ pub struct OpenCounts {
     pub tasks: BTreeMap<String, Counts>,
     /// Verdicts by when they came and by confidence.
     pub delays: Delays,
+}
+
+impl Empty for OpenCounts {
+    fn empty() -> &'static Self {
+        static EMPTY: LazyLock<OpenCounts> = LazyLock::new(OpenCounts::default);
+        &EMPTY
+    }
 }
 
 impl OpenCounts {
@@ -121,12 +129,12 @@ pub(super) enum Take {
     /// It is judged.
     Judge,
     /// It is judged, and the baseline is closed with these counts.
-    Close(Box<OpenCounts>),
+    Close(Sparse<OpenCounts>),
 }
 
 impl OpenLabels {
     pub(super) fn take(
-        open: &mut Option<Box<OpenCounts>>,
+        open: &mut Option<Sparse<OpenCounts>>,
         (value, bad): (bool, bool),
         (label, task): (&Label, Option<&str>),
         (frozen, enough): (bool, u64),

@@ -13,6 +13,7 @@ use super::labels::OpenLabels;
 use super::pace::Pace;
 use super::picks::Picks;
 use super::rate::Rate;
+use super::sparse::Sparse;
 use super::units::{Offset, Timestamp};
 use super::verdicts::{Wait, Waiting};
 
@@ -73,7 +74,7 @@ pub struct Memory {
     /// found.
     pub surest: Option<(Timestamp, Surest)>,
     /// When verdicts come.
-    pub pace: Pace,
+    pub pace: Sparse<Pace>,
     /// With what chance cases were picked to be judged.
     pub picks: Picks,
 }
@@ -120,7 +121,7 @@ impl Memory {
             judged_from: Timestamp::MIN,
             waiting: Waiting::default(),
             surest: None,
-            pace: Pace::default(),
+            pace: Sparse::default(),
             picks: Picks::default(),
         }
     }

@@ -36,6 +36,7 @@ mod restore;
 pub mod route;
 pub mod rule;
 pub mod sketch;
+pub mod sparse;
 pub mod standing;
 pub mod stream;
 mod terms;

@@ -12,10 +12,13 @@
 //! **Bad at.** The first weeks: the verdicts that come first are the early ones. Nothing is counted before the first outputs that
 //! are judged have the age by which nearly all of the baseline's verdicts were in. A baseline learnt from records that end before its last verdicts came.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::cause::PaceChange;
 use super::detect::design::interval::chi_squared_tail;
+use super::sparse::Empty;
 use super::units::Span;
 use super::verdicts::{AGES, Delays};
 
@@ -40,6 +43,13 @@ pub struct Pace {
     full: Option<Box<Ages>>,
     /// Verdicts on outputs of the baseline that came after it was closed.
     later: Ages,
+}
+
+impl Empty for Pace {
+    fn empty() -> &'static Self {
+        static EMPTY: LazyLock<Pace> = LazyLock::new(Pace::default);
+        &EMPTY
+    }
 }
 
 impl Pace {

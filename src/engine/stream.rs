@@ -16,11 +16,11 @@ use super::burn;
 use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
-use super::labels::{OpenCounts, OpenLabels};
+use super::labels::OpenLabels;
 use super::memory::Memory;
-use super::pace::Pace;
 use super::rate::Rate;
 use super::rule::{Bound, Measure, Promise, Rule, RuleSet};
+use super::sparse::Sparse;
 use super::units::{Offset, Partition, Span, Timestamp};
 use super::watch::{Watched, Watches};
 use super::window::Window;
@@ -163,7 +163,7 @@ impl Stream {
             self.memory.learning = None;
             self.memory.open = OpenLabels::default();
         }
-        self.memory.pace = Pace::default();
+        self.memory.pace = Sparse::default();
         self.memory.wait_from(self.wait(), ctx.now);
         self.redesign_all(ctx);
         if !replaced {
@@ -264,8 +264,7 @@ impl Stream {
     /// Begins to learn a provisional baseline, where the stream has no reference at all.
     pub(super) fn begin_learning(&mut self) {
         self.memory.learning = Some(Box::default());
-        let none = || Some(Box::<OpenCounts>::default());
-        self.memory.open = OpenLabels { correct: none(), overridden: none() };
+        self.memory.open = OpenLabels { correct: Some(Sparse::default()), overridden: Some(Sparse::default()) };
     }
 
     /// Whether the next output still belongs to the provisional baseline.

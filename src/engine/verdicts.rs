@@ -9,10 +9,12 @@
 //! **The wait** is what the settings say, or what the baseline's own verdicts say: see [`Delays::wait`].
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
 use super::confidence::Place;
+use super::sparse::Empty;
 use super::units::{Counts, Span, Timestamp};
 
 /// Ages of outputs that are told apart, youngest first; the last kind of verdict comes later than all of them.
@@ -79,6 +81,13 @@ pub struct Delays {
     ages: [[u64; AGES.len() + 1]; 2],
     /// By age, then place, in ascending order.
     cells: Vec<((u8, Place), Counts)>,
+}
+
+impl Empty for Delays {
+    fn empty() -> &'static Self {
+        static EMPTY: LazyLock<Delays> = LazyLock::new(Delays::default);
+        &EMPTY
+    }
 }
 
 impl Delays {

@@ -24,18 +24,19 @@ const ROOMS: [(&str, &[&str]); 7] = [
 const MACHINE: [&str; 2] = ["restore", "terms"];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 41] = [
+const ENGINE: [(&str, &[&str]); 42] = [
     ("units", &[]),
     ("text", &[]),
     ("blob", &[]),
+    ("sparse", &[]),
     ("key", &[]),
     ("cause", &["units"]),
     ("around", &["cause", "units"]),
     ("rule", &["alert", "text", "units"]),
     ("alert", &["around", "rule", "units"]),
     ("confidence", &["units"]),
-    ("verdicts", &["confidence", "units"]),
-    ("pace", &["cause", "detect", "units", "verdicts"]),
+    ("verdicts", &["confidence", "sparse", "units"]),
+    ("pace", &["cause", "detect", "sparse", "units", "verdicts"]),
     ("picks", &["alert", "confidence"]),
     ("standing", &["around", "confidence", "detect", "sketch", "units", "verdicts"]),
     ("event", &["text", "units"]),
@@ -44,13 +45,16 @@ const ENGINE: [(&str, &[&str]); 41] = [
     ("levels", &["baseline", "batches", "detect", "rule", "sketch", "units"]),
     ("recent", &["alert", "confidence", "units"]),
     ("batches", &["detect", "event", "rule", "sketch", "units"]),
-    ("baseline", &["batches", "confidence", "detect", "event", "rule", "sketch", "units", "vector", "verdicts"]),
+    (
+        "baseline",
+        &["batches", "confidence", "detect", "event", "rule", "sketch", "sparse", "units", "vector", "verdicts"],
+    ),
     ("detect", &["rule", "units"]),
     ("vector", &["detect", "event", "rule", "units"]),
     ("cases", &["detect", "sketch", "units"]),
     ("plan", &["baseline", "batches", "confidence", "detect", "rule", "sketch", "units"]),
     ("rate", &["units"]),
-    ("labels", &["baseline", "batches", "confidence", "rule", "sketch", "units", "verdicts"]),
+    ("labels", &["baseline", "batches", "confidence", "rule", "sketch", "sparse", "units", "verdicts"]),
     (
         "beside",
         &["alert", "around", "baseline", "confidence", "detect", "rule", "sketch", "standing", "units", "window"],
@@ -88,6 +92,7 @@ const ENGINE: [(&str, &[&str]); 41] = [
             "pace",
             "picks",
             "rate",
+            "sparse",
             "units",
             "verdicts",
         ],
@@ -117,6 +122,7 @@ const ENGINE: [(&str, &[&str]); 41] = [
             "rate",
             "rule",
             "sketch",
+            "sparse",
             "units",
             "verdicts",
             "watch",

@@ -85,6 +85,20 @@ pub fn watched(db: &Connection) -> rusqlite::Result<Vec<Watched>> {
 }
 
 impl Ledger {
+    /// The offset from which a partition goes on, and the last record before it; nothing where it was never seen.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn reached(&self, partition: Partition) -> Result<Option<(Offset, Option<Anchor>)>, LedgerError> {
+        let select = "SELECT next_offset, anchor_offset, anchor_crc FROM partitions WHERE partition = ?1";
+        let row = |row: &rusqlite::Row<'_>| {
+            let anchor = row.get::<_, Option<i64>>(1)?.zip(row.get::<_, Option<u32>>(2)?);
+            Ok((Offset(row.get(0)?), anchor.map(|(offset, crc)| Anchor { offset: Offset(offset), crc })))
+        };
+        let reached = self.db.query_row(select, [partition.0], row).optional();
+        reached.map_err(|source| self.sqlite("looking up a position", source))
+    }
+
     /// Reads one partition, or nothing where it was never seen. A stream whose state cannot be read comes without it, recent
     /// outputs and panes that cannot be read are left out; each is said and counted.
     ///

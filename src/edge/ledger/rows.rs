@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{CachedStatement, Transaction, params};
 
 use super::accuracy::contradicted;
 use super::blob::encode;
@@ -12,63 +12,87 @@ use crate::engine::Engine;
 use crate::engine::alert::{Account, Crossing, State};
 use crate::engine::baseline::Profile;
 use crate::engine::levels::Level;
-use crate::engine::units::{Counts, Span};
+use crate::engine::stream::Stream;
+use crate::engine::units::{Counts, Span, Timestamp};
 use crate::engine::window::{Arrival, Changes};
 
 /// Stands for the age of an output that nobody remembers.
 const UNKNOWN_AGE: i64 = -1;
 
-/// Writes one stream that changed: its memory, its baseline where it learnt one, its panes.
-pub(super) fn write_stream(
-    db: &Transaction<'_>,
-    panes: &mut PaneWriter<'_>,
-    engine: &mut Engine,
-    index: u32,
-) -> rusqlite::Result<()> {
-    let partition = engine.partition();
-    let id = stream_id(partition, index);
-    let Some(stream) = engine.stream_at_mut(index) else { return Ok(()) };
-    let memory = &stream.memory;
-    let label = |name: &str| stream.labels.get(name).cloned();
-    let contradiction = contradicted(memory);
-    let promised = stream.promised(stream.memory.last_seen);
-    db.prepare_cached(
-        "INSERT INTO streams (id, partition, idx, agent, task, version, labels, outputs, labelled, first_seen_ms,
-         last_seen_ms, baseline, memory, newest_pane_ms, promised, promised_week, raised, contradicted_ms, contradicted)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
-         ON CONFLICT (id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
-         version = excluded.version, last_seen_ms = excluded.last_seen_ms, baseline = excluded.baseline,
-         memory = excluded.memory, newest_pane_ms = excluded.newest_pane_ms, promised = excluded.promised,
-         promised_week = excluded.promised_week, raised = excluded.raised,
-         contradicted_ms = excluded.contradicted_ms, contradicted = excluded.contradicted",
-    )?
-    .execute(params![
-        id,
-        partition.0,
-        index,
-        label("agent"),
-        label("task"),
-        label("version").or_else(|| memory.version.clone()),
-        json(&stream.labels),
-        memory.outputs as i64,
-        memory.labels as i64,
-        memory.first_seen.as_millis(),
-        memory.last_seen.as_millis(),
-        stream.baseline.as_ref().map(|b| b.id.clone()),
-        encode(memory),
-        stream.window.newest().map(crate::engine::units::Timestamp::as_millis),
-        promised.so_far,
-        promised.per_week,
-        promised.raised as i64,
-        contradiction.map(|found| found.since.as_millis()),
-        contradiction.map(|found| found.told())
-    ])?;
-    if let Some(baseline) = stream.unwritten_baseline() {
-        write_provisional(db, id, &baseline.profile)?;
+/// Writes streams of one transaction. Keeps its statements.
+pub(super) struct StreamWriter<'t> {
+    db: &'t Transaction<'t>,
+    update: CachedStatement<'t>,
+    insert: CachedStatement<'t>,
+    /// Their panes.
+    pub(super) panes: PaneWriter<'t>,
+}
+
+impl<'t> StreamWriter<'t> {
+    pub(super) fn new(db: &'t Transaction<'t>) -> rusqlite::Result<Self> {
+        let update = db.prepare_cached(
+            "UPDATE streams SET outputs = ?2, labelled = ?3, version = ?4, last_seen_ms = ?5, baseline = ?6, memory = ?7,
+             newest_pane_ms = ?8, promised = ?9, promised_week = ?10, raised = ?11, contradicted_ms = ?12,
+             contradicted = ?13 WHERE id = ?1",
+        )?;
+        let insert = db.prepare_cached(
+            "INSERT INTO streams (id, outputs, labelled, version, last_seen_ms, baseline, memory, newest_pane_ms, promised,
+             promised_week, raised, contradicted_ms, contradicted, partition, idx, agent, task, labels, first_seen_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        )?;
+        Ok(Self { db, update, insert, panes: PaneWriter::new(db) })
     }
-    let Changes { whole, late, arrivals } = stream.window.take_unwritten();
-    panes.take(id, whole, late)?;
-    arrivals.into_iter().try_for_each(|arrival| write_arrival(db, id, arrival))
+
+    /// Writes one stream that changed: its memory, its baseline where it learnt one, its panes.
+    pub(super) fn write(&mut self, engine: &mut Engine, index: u32) -> rusqlite::Result<()> {
+        let partition = engine.partition();
+        let id = stream_id(partition, index);
+        let Some(stream) = engine.stream_at_mut(index) else { return Ok(()) };
+        let state = encode(&stream.memory);
+        if bind_state(&mut self.update, id, stream, &state)?.raw_execute()? == 0 {
+            let label = |name: &str| stream.labels.get(name);
+            let insert = bind_state(&mut self.insert, id, stream, &state)?;
+            insert.raw_bind_parameter(14, partition.0)?;
+            insert.raw_bind_parameter(15, index)?;
+            insert.raw_bind_parameter(16, label("agent"))?;
+            insert.raw_bind_parameter(17, label("task"))?;
+            insert.raw_bind_parameter(18, json(&stream.labels))?;
+            insert.raw_bind_parameter(19, stream.memory.first_seen.as_millis())?;
+            insert.raw_execute()?;
+        }
+        if let Some(baseline) = stream.unwritten_baseline() {
+            write_provisional(self.db, id, &baseline.profile)?;
+        }
+        let Changes { whole, late, arrivals } = stream.window.take_unwritten();
+        self.panes.take(id, whole, late)?;
+        arrivals.into_iter().try_for_each(|arrival| write_arrival(self.db, id, arrival))
+    }
+}
+
+/// Binds what changes of a stream's row.
+fn bind_state<'s, 't>(
+    statement: &'s mut CachedStatement<'t>,
+    id: i64,
+    stream: &Stream,
+    state: &[u8],
+) -> rusqlite::Result<&'s mut CachedStatement<'t>> {
+    let memory = &stream.memory;
+    let contradiction = contradicted(memory);
+    let promised = stream.promised(memory.last_seen);
+    statement.raw_bind_parameter(1, id)?;
+    statement.raw_bind_parameter(2, memory.outputs as i64)?;
+    statement.raw_bind_parameter(3, memory.labels as i64)?;
+    statement.raw_bind_parameter(4, stream.labels.get("version").or(memory.version.as_ref()))?;
+    statement.raw_bind_parameter(5, memory.last_seen.as_millis())?;
+    statement.raw_bind_parameter(6, stream.baseline.as_ref().map(|baseline| &baseline.id))?;
+    statement.raw_bind_parameter(7, state)?;
+    statement.raw_bind_parameter(8, stream.window.newest().map(Timestamp::as_millis))?;
+    statement.raw_bind_parameter(9, promised.so_far)?;
+    statement.raw_bind_parameter(10, promised.per_week)?;
+    statement.raw_bind_parameter(11, promised.raised as i64)?;
+    statement.raw_bind_parameter(12, contradiction.map(|found| found.since.as_millis()))?;
+    statement.raw_bind_parameter(13, contradiction.map(|found| found.told()))?;
+    Ok(statement)
 }
 
 fn write_arrival(db: &Transaction<'_>, stream: i64, (of, counts): (Arrival, Counts)) -> rusqlite::Result<()> {
@@ -133,8 +157,8 @@ impl ProfileSummary {
             outputs: pane.outputs as i64,
             labelled: pane.correct.n as i64,
             correct: pane.correct.hits as i64,
-            first_ms: profile.first.map(crate::engine::units::Timestamp::as_millis),
-            last_ms: profile.last.map(crate::engine::units::Timestamp::as_millis),
+            first_ms: profile.first.map(Timestamp::as_millis),
+            last_ms: profile.last.map(Timestamp::as_millis),
             confidence_mean: (pane.confidence.n > 0).then_some(pane.confidence.mean),
             latency_p95_ms: pane.latency_quantile_ms(0.95),
             levels: json(&Level::all(profile).into_iter().collect::<BTreeMap<_, _>>()),
@@ -212,7 +236,7 @@ fn write_account(db: &Transaction<'_>, crossing: &Crossing, account: &Account) -
         crossing.alert_id.to_string(),
         account.measure.to_string(),
         account.grade.as_str(),
-        account.changed_at.map(crate::engine::units::Timestamp::as_millis),
+        account.changed_at.map(Timestamp::as_millis),
         estimate.map(|e| e.value),
         estimate.map(|e| e.low),
         estimate.map(|e| e.high),
@@ -239,7 +263,7 @@ fn write_account(db: &Transaction<'_>, crossing: &Crossing, account: &Account) -
         account.method,
         around.counted_from.map(|_| around.outputs as i64),
         around.counted_from.map(|_| around.labels_missing as i64),
-        around.counted_from.map(crate::engine::units::Timestamp::as_millis),
+        around.counted_from.map(Timestamp::as_millis),
         around.counted_from.map(|_| json(&around.beside)),
         around.tasks.as_ref().map(json),
         around.standing.clone().map(|standing| json(&standing.shown()))

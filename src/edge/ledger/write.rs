@@ -5,8 +5,7 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 use super::acts::{self, OperatorAct};
 use super::blob::encode;
 use super::cases;
-use super::panes::PaneWriter;
-use super::rows;
+use super::rows::{self, StreamWriter};
 use super::{Ledger, LedgerError};
 use crate::edge::failpoint::{Point, reach};
 use crate::engine::route::{Message, RouterMemory};
@@ -156,10 +155,11 @@ impl Ledger {
 /// Returns how many panes could not be read.
 fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<u64> {
     reach(Point::CommitBegun);
-    let mut panes = PaneWriter::new(db);
+    let mut streams = StreamWriter::new(db)?;
     for (engine, anchor) in std::mem::take(&mut commit.engines) {
-        write_engine(db, &mut panes, engine, anchor)?;
+        write_engine(db, &mut streams, engine, anchor)?;
     }
+    let damaged = streams.panes.damaged;
     reach(Point::StreamsWritten);
     let mut rejected = false;
     for (partition, effect) in commit.effects {
@@ -196,7 +196,7 @@ fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<u
     for act in commit.acts {
         acts::write(db, act, commit.now)?;
     }
-    Ok(panes.damaged)
+    Ok(damaged)
 }
 
 fn write_router(db: &Transaction<'_>, router: &RouterMemory) -> rusqlite::Result<()> {
@@ -217,15 +217,15 @@ pub(super) fn stream_id(partition: Partition, index: u32) -> i64 {
 
 fn write_engine(
     db: &Transaction<'_>,
-    panes: &mut PaneWriter<'_>,
+    streams: &mut StreamWriter<'_>,
     engine: &mut Engine,
     anchor: Option<Anchor>,
 ) -> rusqlite::Result<()> {
     let partition = engine.partition();
     for index in engine.take_dirty() {
-        rows::write_stream(db, panes, engine, index)?;
+        streams.write(engine, index)?;
     }
-    panes.flush()?;
+    streams.panes.flush()?;
     write_recent(db, engine)?;
     let position = engine.position();
     // Without a record in this batch (rules, silence) the anchor stays what it was.
