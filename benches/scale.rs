@@ -12,7 +12,7 @@ mod shipped;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shewhart::edge::ledger::{Commit, Identity, Ledger, open_read_only};
 use shewhart::engine::rule::{RuleSet, Source, compile};
@@ -155,12 +155,16 @@ fn reload(ledger: &mut Ledger, engine: &mut Engine, rules: &Arc<RuleSet>) {
     meet(ledger, engine, effects);
 }
 
-/// Lets all streams meet what is in force, as many at a time as the daemon does, between batches.
+/// Lets all streams meet what is in force, for as long at a time as the daemon does, between batches.
 fn meet(ledger: &mut Ledger, engine: &mut Engine, mut effects: Vec<Effect>) {
     let mut pauses = Vec::new();
     while !engine.have_all_met() {
         let begun = Instant::now();
-        engine.meet_some(1_000, &mut effects);
+        for _ in 0..100 {
+            if engine.meet_some(10, &mut effects) || begun.elapsed() >= Duration::from_millis(15) {
+                break;
+            }
+        }
         if engine.has_unwritten() {
             commit(ledger, engine, &mut effects);
         }

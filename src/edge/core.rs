@@ -48,8 +48,10 @@ pub enum Happening {
 /// The longest the loop sleeps: it feeds the watchdog and the board at least that often.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Streams that meet what is in force in one go: with their commit that takes some ten milliseconds.
+/// Streams that meet what is in force before the next record: so many, for they are committed together, and no longer than that,
+/// for charts that have to be designed anew take milliseconds a stream, others microseconds.
 const MEET_AT_ONCE: usize = 1_000;
+const MEET_FOR: Duration = Duration::from_millis(15);
 /// How often what takes a look at every stream is found anew.
 const SURVEY_EVERY: Duration = Duration::from_secs(10);
 
@@ -455,8 +457,12 @@ impl Core {
             let Some((partition, engine)) = core.engines.iter_mut().find(|(_, engine)| !engine.have_all_met()) else {
                 return Ok(());
             };
-            let mut effects = Vec::new();
-            engine.meet_some(MEET_AT_ONCE, &mut effects);
+            let (mut effects, until) = (Vec::new(), clock::instant() + MEET_FOR);
+            for _ in 0..MEET_AT_ONCE / 10 {
+                if engine.meet_some(10, &mut effects) || clock::instant() >= until {
+                    break;
+                }
+            }
             if !engine.has_unwritten() {
                 return Ok(());
             }

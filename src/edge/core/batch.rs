@@ -96,6 +96,11 @@ impl Core {
             self.status.stalled.remove(&partition);
             self.heard_at.insert(partition, now);
         }
+        if let Stepped::Done(effects) = &stepped {
+            for crossing in effects.iter().filter_map(|(_, effect)| effect.crossing()) {
+                tracing::debug!(id = %crossing.alert_id, to = crossing.to.as_str(), "an alert is about to change");
+            }
+        }
         self.open.take(batch, stepped, now);
     }
 
