@@ -1,6 +1,7 @@
 //! The same events behind a broker: a real Kafka where there is one, else librdkafka's imitation.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -17,7 +18,7 @@ use super::world::real;
 pub(crate) const TOPIC: &str = "events";
 /// Of the topic. The imitation keeps 5 MiB of each, compressed.
 const PARTITIONS: i32 = 32;
-const PATIENCE: std::time::Duration = std::time::Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A running broker.
 pub(crate) enum Broker {
@@ -51,14 +52,14 @@ impl Broker {
         }
     }
 
-    pub(crate) fn producer(&self, linger_ms: &str) -> Producer {
+    pub(crate) fn producer(&self, linger: Duration) -> Producer {
         let settings = ProducerSettings::new(self.bootstrap()).with("compression.codec", "lz4");
-        Producer::new(&settings.with("linger.ms", linger_ms)).unwrap()
+        Producer::new(&ProducerSettings { linger, ..settings }).unwrap()
     }
 
     /// Produces the events, and sees to it that the broker holds them all.
     pub(crate) fn fill(&self, load: &Load) {
-        let producer = self.producer("100");
+        let producer = self.producer(Duration::from_millis(100));
         for event in load.generator().take(load.events) {
             producer.send(&Outgoing::new(TOPIC, &event.agent, event.json.as_bytes())).unwrap();
         }
@@ -131,7 +132,7 @@ pub(crate) fn daemon(brokers: &str, events: u64) -> f64 {
     "baseline: { provisional_outputs: 500 }\n".clone_into(&mut place.more);
     let mut running = place.start();
     place.wait("the first commit", &mut running, |place| place.committed() > 0);
-    let (begun, before) = (std::time::Instant::now(), place.committed());
+    let (begun, before) = (Instant::now(), place.committed());
     place.wait("the last record", &mut running, |place| place.committed() == events);
     let seconds = begun.elapsed().as_secs_f64();
     place.stop(running);

@@ -47,7 +47,7 @@ pub(crate) fn run(rate: usize) {
     place.log_filter = "info,shewhart::edge::core=debug";
     let mut daemon = place.start();
     place.wait_ready(&mut daemon);
-    let producer = broker.producer("5");
+    let producer = broker.producer(Duration::from_millis(5));
     send(&producer, rate, 0..WARM);
     let (spent_before, written_before) = (spent(daemon.pid()), written(daemon.pid()));
     send(&producer, rate, WARM..CALM);

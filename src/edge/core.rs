@@ -244,9 +244,12 @@ impl Core {
         Ok(Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(TICK))
     }
 
-    /// Lets something happen after all records that came before it.
+    /// Lets something happen after all records that came before it. How a delivery ended has nothing to do with them, and there
+    /// may be many of those.
     fn handle(&mut self, happening: Happening) -> Result<(), EdgeError> {
-        self.commit_open()?;
+        if !matches!(happening, Happening::Settled(_)) {
+            self.commit_open()?;
+        }
         self.tick_at = clock::instant();
         match happening {
             Happening::Kafka(event) => self.kafka_event(event),
@@ -433,7 +436,7 @@ impl Core {
         }
         // What was told besides the outbox is in no table.
         let (Some(message), now) = (settled.message.map(|id| id.to_string()), clock::now()) else { return Ok(()) };
-        self.with_room(|core| core.ledger.settle(&message, &settled.outcome, now)).map(drop)
+        self.persist(|core| core.ledger.settle(&message, &settled.outcome, now)).map(drop)
     }
 
     /// Puts something in force in all engines. What their streams say of it follows; see [`Core::meet_some`].

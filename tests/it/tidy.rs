@@ -117,7 +117,6 @@ const ENGINE: [(&str, &[&str]); 42] = [
             "event",
             "labels",
             "memory",
-            "pace",
             "plan",
             "rate",
             "rule",
