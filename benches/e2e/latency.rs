@@ -16,6 +16,7 @@ use shewhart::edge::kafka::produce::{Outgoing, Producer};
 use shewhart::edge::ledger::open_read_only;
 
 use super::broker::{Broker, TOPIC};
+use super::measure::written;
 use super::world::daemon::{Place, spent};
 
 /// Agents that fail.
@@ -49,10 +50,11 @@ pub(crate) fn run(rate: usize) {
     place.wait_ready(&mut daemon);
     let producer = broker.producer(Duration::from_millis(5));
     send(&producer, rate, 0..WARM);
-    let (spent_before, written_before) = (spent(daemon.pid()), written(daemon.pid()));
+    let process = daemon.pid().to_string();
+    let (spent_before, written_before) = (spent(daemon.pid()), written(&process));
     send(&producer, rate, WARM..CALM);
     let share = (spent(daemon.pid()) - spent_before) as f64 / (CALM - WARM) as f64;
-    let bytes = (written(daemon.pid()) - written_before) / (CALM - WARM) as f64 / 1e6;
+    let bytes = (written(&process) - written_before) as f64 / (CALM - WARM) as f64 / 1e6;
     send(&producer, rate, CALM..CALM + TROUBLED);
     producer.flush(Duration::from_mins(1)).unwrap();
     let fired = "SELECT count(*) FROM alert_events WHERE to_state = 'firing' AND alert_id IN \
@@ -76,12 +78,6 @@ pub(crate) fn run(rate: usize) {
             at(1.0),
         );
     }
-}
-
-/// Bytes that a process has handed to the disk.
-fn written(pid: u32) -> f64 {
-    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
-    io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).unwrap().parse().unwrap()
 }
 
 /// Sends the records of some seconds, at that rate.

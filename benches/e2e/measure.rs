@@ -23,16 +23,17 @@ fn children() -> f64 {
     fields.skip(13).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
 }
 
-fn written() -> u64 {
-    let io = fs::read_to_string("/proc/self/io").unwrap_or_default();
+/// Bytes that a process has handed to the disk: `self`, or its number.
+pub(crate) fn written(process: &str) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{process}/io")).unwrap_or_default();
     io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 /// What the processes cost that start and end within `run`.
 pub(crate) fn measure(run: impl FnOnce()) -> Cost {
-    let (cpu, bytes, begun) = (children(), written(), Instant::now());
+    let (cpu, bytes, begun) = (children(), written("self"), Instant::now());
     run();
-    Cost { cpu: children() - cpu, wall: begun.elapsed().as_secs_f64(), written: written() - bytes }
+    Cost { cpu: children() - cpu, wall: begun.elapsed().as_secs_f64(), written: written("self") - bytes }
 }
 
 /// Runs a process to its end.

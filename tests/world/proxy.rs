@@ -81,6 +81,9 @@ fn lead(client: TcpStream, server: SocketAddr, sky: &Arc<Mutex<Weather>>) -> io:
         _ => {}
     }
     let server = TcpStream::connect(server)?;
+    // What comes in pieces goes on in pieces: none waits for the word that the last one has arrived.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let (from, to, weather) = (client.try_clone()?, server.try_clone()?, Arc::clone(sky));
     let there = std::thread::spawn(move || drop(pump(from, to, Way::There, &weather)));
     let back = pump(server, client, Way::Back, sky);
