@@ -139,7 +139,7 @@ pub(crate) fn daemon(brokers: &str, events: u64) -> f64 {
     seconds * events as f64 / (events - before).max(1) as f64
 }
 
-/// The database that `replay` would have written is not kept.
+/// Removes a database with what lies beside it.
 pub(crate) fn forget(db: &Path) {
     for suffix in ["", "-wal", "-shm", ".lock"] {
         drop(std::fs::remove_file(format!("{}{suffix}", db.display())));

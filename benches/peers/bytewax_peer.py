@@ -30,7 +30,8 @@ class NoSink(DynamicSink):
 
 def parsed(message):
     event = orjson.loads(message.value)
-    return (event["agent"], event) if event["type"] == "output" else None
+    # An output that failed states no confidence.
+    return (event["agent"], event) if event["type"] == "output" and "confidence" in event else None
 
 
 def at(event):

@@ -32,7 +32,7 @@ with tempfile.TemporaryDirectory() as state:
     )
     source = app.topic(topic, value_deserializer="bytes", timestamp_extractor=None)
     frame = app.dataframe(source).apply(orjson.loads)
-    frame = frame.filter(lambda event: event["type"] == "output").set_timestamp(
+    frame = frame.filter(lambda event: event["type"] == "output" and "confidence" in event).set_timestamp(
         lambda event, key, timestamp, headers: at(event, headers, timestamp, None)
     )
     frame = frame.tumbling_window(60_000, 60_000).agg(n=Count(), confidence=Mean("confidence"), latency=Mean("latency_ms")).final()

@@ -47,6 +47,9 @@ def main(brokers, topic, events):
         for message in consumer.consume(1000, 1.0):
             event = orjson.loads(message.value())
             seen += 1
+            # An output that failed states no confidence.
+            if event["type"] == "output" and "confidence" not in event:
+                continue
             if event["type"] == "output":
                 agent = agents.get(event["agent"]) or agents.setdefault(event["agent"], Agent())
                 agent.output(event)
