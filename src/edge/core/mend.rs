@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::kafka::{BATCH_RECORDS, Batch};
 use super::super::ledger::{DEATHS_MAX, LedgerError, Suspect};
 use super::super::{EdgeError, clock};
-use super::batch::{RECORDS_MAX, Stepped};
+use super::batch::{Open, RECORDS_MAX, Stepped};
 use super::{Core, notify_systemd, restored_router};
 use crate::engine::units::{Offset, Partition};
 
@@ -81,7 +81,7 @@ impl Core {
         self.persist(act)
     }
 
-    /// The same for the records themselves.
+    /// The same for the records themselves, and for what has nothing to do with them.
     pub(super) fn persist<T, E: Into<EdgeError>>(
         &mut self,
         mut act: impl FnMut(&mut Self) -> Result<T, E>,
@@ -115,6 +115,7 @@ impl Core {
             if self.wait_for_room(wait) {
                 // What was not committed did not happen, and must not be marked.
                 self.engines.clear();
+                self.open = Open::default();
                 return Ok(None);
             }
             wait = (wait * 2).min(WAIT_MAX);
