@@ -75,7 +75,8 @@ impl MockBroker {
         })
     }
 
-    /// Cuts all connections and takes no new ones.
+    /// Cuts all connections and takes no new ones. The library ends the process if a program is being started by another
+    /// thread at that moment (the new process holds a copy of the socket, so the port cannot be bound anew).
     pub fn down(&self) -> Result<(), MockError> {
         self.down_one(-1)
     }

@@ -15,6 +15,7 @@ use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::edge::mock::MockBroker;
 use shewhart::simulate::{ATTACKS, SimulatedEvent};
 
+use crate::broker::mock_process;
 use crate::daemon::{Place, Reserved, TO_FOLDER};
 use crate::fake_smtp::{FakeSmtp, Letter, Mode, Script};
 use crate::state::Left;
@@ -27,13 +28,13 @@ fn beginning(records: usize) -> Vec<SimulatedEvent> {
     events(7).into_iter().take(records).collect()
 }
 
-fn feeder(broker: &MockBroker, events: Vec<SimulatedEvent>) -> Feeder {
-    Feeder::start(vec![ProducerSettings::new(broker.bootstrap()).with("compression.type", "gzip")], events)
+fn feeder(brokers: &str, events: Vec<SimulatedEvent>) -> Feeder {
+    Feeder::start(vec![ProducerSettings::new(brokers).with("compression.type", "gzip")], events)
 }
 
 /// Reads the topic without any trouble, and compares.
-fn must_be_as_without_trouble(place: &Place, broker: &MockBroker, records: u64) {
-    let mut calm = Place::new(broker.bootstrap(), TOPIC);
+fn must_be_as_without_trouble(place: &Place, brokers: &str, records: u64) {
+    let mut calm = Place::new(brokers, TOPIC);
     calm.group = "calm";
     let mut daemon = calm.start();
     calm.wait_for_end(&mut daemon, records);
@@ -169,13 +170,13 @@ fn hostile_records_cost_themselves_only_and_each_is_kept_with_its_reason() {
 
 #[test]
 fn started_and_stopped_while_the_brokers_are_away_it_goes_on_when_they_come_back() {
-    let broker = MockBroker::start(TOPIC, 3).unwrap();
+    let mut broker = mock_process(TOPIC, 3);
     let place = Place::new(broker.bootstrap(), TOPIC);
-    let feeder = feeder(&broker, beginning(8_000));
+    let feeder = feeder(broker.bootstrap(), beginning(8_000));
     feeder.allow(3_000);
     let mut daemon = place.start();
     place.wait("a beginning", &mut daemon, |place| place.committed() == 3_000);
-    broker.down().unwrap();
+    broker.order("down");
     daemon.kill();
     let mut daemon = place.start();
     place.wait("a daemon that lives", &mut daemon, |place| matches!(place.page("/-/healthy"), Some((200, _))));
@@ -185,16 +186,16 @@ fn started_and_stopped_while_the_brokers_are_away_it_goes_on_when_they_come_back
     let mut daemon = place.start();
     clock::sleep(Duration::from_secs(2));
     assert!(daemon.runs());
-    broker.up().unwrap();
+    broker.order("up");
     let sent = feeder.finish();
     place.wait_for_end(&mut daemon, sent);
     // Away once more, in the middle of running.
-    broker.down().unwrap();
+    broker.order("down");
     clock::sleep(Duration::from_secs(2));
     assert!(daemon.runs());
     place.stop(daemon);
-    broker.up().unwrap();
-    must_be_as_without_trouble(&place, &broker, sent);
+    broker.order("up");
+    must_be_as_without_trouble(&place, broker.bootstrap(), sent);
 }
 
 /// A small file system of its own, gone when dropped.
@@ -239,7 +240,7 @@ fn a_full_disk_stops_the_daemon_from_nothing_but_writing_and_nothing_is_lost() {
         Err(why) => return skipped("a full disk", &why),
     };
     place.data = disk.0.join("data");
-    let feeder = feeder(&broker, beginning(36_000));
+    let feeder = feeder(broker.bootstrap(), beginning(36_000));
     let full = |place: &Place| matches!(place.page("/-/ready"), Some((503, why)) if why.contains("full"));
     feeder.allow(8_000);
     let mut daemon = place.start();
@@ -266,7 +267,7 @@ fn a_full_disk_stops_the_daemon_from_nothing_but_writing_and_nothing_is_lost() {
     let sent = feeder.finish();
     place.wait_for_end(&mut daemon, sent);
     place.stop(daemon);
-    must_be_as_without_trouble(&place, &broker, sent);
+    must_be_as_without_trouble(&place, broker.bootstrap(), sent);
 }
 
 #[test]
@@ -282,7 +283,7 @@ fn where_not_even_the_smallest_write_has_room_the_daemon_waits_and_goes_on() {
     let good = fs::read_to_string(rules.join("accuracy.yaml")).unwrap();
     // No folder can be made there, so attempts to deliver go on failing, and each failure has to be written down.
     fs::write(place.mail(), "in the way").unwrap();
-    let feeder = feeder(&broker, beginning(32_100));
+    let feeder = feeder(broker.bootstrap(), beginning(32_100));
     feeder.allow(32_000);
     let mut daemon = place.start();
     place.wait("failed deliveries", &mut daemon, |place| {
@@ -309,7 +310,7 @@ fn where_not_even_the_smallest_write_has_room_the_daemon_waits_and_goes_on() {
     place.wait_for_end(&mut daemon, sent);
     assert_eq!(place.page("/-/ready").unwrap().0, 200);
     place.stop(daemon);
-    must_be_as_without_trouble(&place, &broker, sent);
+    must_be_as_without_trouble(&place, broker.bootstrap(), sent);
 }
 
 /// Fills the disk at a moment at which the database's log is empty: it keeps the room that it once had, and a write
@@ -337,7 +338,7 @@ fn a_broken_rule_file_changes_nothing_and_the_repaired_one_is_taken_up() {
     let rules = own_rules(&mut place);
     let good = fs::read_to_string(rules.join("accuracy.yaml")).unwrap();
     let faulty = good.replace("drop: 2pp", "drop: two points");
-    let feeder = feeder(&broker, beginning(8_000));
+    let feeder = feeder(broker.bootstrap(), beginning(8_000));
     feeder.allow(3_000);
     let mut daemon = place.start();
     let reload = |place: &Place| place.metric("shewhart_config_last_reload_successful");
@@ -357,7 +358,7 @@ fn a_broken_rule_file_changes_nothing_and_the_repaired_one_is_taken_up() {
     assert_eq!((reload(&place), place.metric("shewhart_rules")), (Some(0.0), Some(count)));
     assert!(place.log().contains("starting on the last good ones"), "{}", place.log());
     place.stop(daemon);
-    must_be_as_without_trouble(&place, &broker, sent);
+    must_be_as_without_trouble(&place, broker.bootstrap(), sent);
 
     let mut daemon = place.start();
     place.wait_ready(&mut daemon);
@@ -392,7 +393,7 @@ fn mails_wait_for_a_dead_server_over_a_kill_and_all_arrive_once_it_lives() {
         "folder: { path: mail }",
         &format!("email: {{ smtp: \"{address}\", security: none, from: a@example.org, to: [ b@example.org ] }}"),
     );
-    let feeder = feeder(&broker, beginning(36_000));
+    let feeder = feeder(broker.bootstrap(), beginning(36_000));
     feeder.allow(usize::MAX);
     let mut daemon = place.start();
     let tried = "SELECT count(*) FROM deliveries WHERE outcome = 'retry' AND class = 'connect'";

@@ -21,6 +21,7 @@ use shewhart::edge::kafka::{
 use shewhart::edge::mock::MockBroker;
 use shewhart::engine::units::{Offset, Partition};
 
+use crate::broker::mock_process;
 use crate::daemon::{PATIENCE, STOP_WITHIN};
 use crate::world::real::Broker;
 
@@ -333,13 +334,13 @@ fn a_partition_that_gives_nothing_ends_the_reader_after_three_tries() {
 
 #[test]
 fn brokers_go_and_come_back() {
-    let broker = MockBroker::start(TOPIC, 2).unwrap();
+    let mut broker = mock_process(TOPIC, 2);
     let (mut settings, ledger) = (settings(broker.bootstrap()), ledger());
     settings.tuning.marks_timeout = Duration::from_millis(500);
     produce(broker.bootstrap(), 0..1_000);
     let core = Core::start(&settings, &ledger);
     core.wait("a beginning", |ledger| ledger.seen.len() == 1_000);
-    broker.down().unwrap();
+    broker.order("down");
     let down = |problem: &KafkaProblem| matches!(problem, KafkaProblem::AllBrokersDown(_));
     core.wait("a report", |ledger| ledger.problems.iter().any(down));
     clock::sleep(Duration::from_secs(2));
@@ -350,7 +351,7 @@ fn brokers_go_and_come_back() {
     let before = told();
     clock::sleep(settings.tuning.marks_timeout * 3);
     assert_eq!(told(), before);
-    broker.up().unwrap();
+    broker.order("up");
     core.wait("word from them", |ledger| ledger.progress > before);
     let begun = clock::instant();
     produce(broker.bootstrap(), 1_000..2_000);
@@ -363,12 +364,12 @@ fn brokers_go_and_come_back() {
 
 #[test]
 fn stopping_is_quick_while_the_brokers_are_down() {
-    let broker = MockBroker::start(TOPIC, 2).unwrap();
+    let mut broker = mock_process(TOPIC, 2);
     let (settings, ledger) = (settings(broker.bootstrap()), ledger());
     produce(broker.bootstrap(), 0..100);
     let core = Core::start(&settings, &ledger);
     core.wait("a beginning", |ledger| ledger.seen.len() == 100);
-    broker.down().unwrap();
+    broker.order("down");
     clock::sleep(Duration::from_millis(500));
     let took = core.stop(STOP_WITHIN).expect("closed in time");
     measured(&format!("stopped in {took:?} while the brokers were down"));

@@ -2,6 +2,7 @@
 
 mod analyst;
 mod around;
+mod broker;
 mod browser;
 mod burn;
 mod chart;

@@ -8,7 +8,6 @@
 
 #![expect(clippy::print_stdout, reason = "a program that talks to the person at the terminal")]
 
-mod broker;
 mod brokers;
 mod check;
 mod crash;
@@ -32,14 +31,10 @@ use std::process::ExitCode;
 use crate::run::Wish;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [hidden, brokers, partitions] = words.as_slice()
-        && hidden == broker::HIDDEN
-    {
-        let number = |text: &String| text.parse().expect("a number");
-        broker::serve(number(brokers), number(partitions));
+    if world::broker::serve_if_told() {
         return ExitCode::SUCCESS;
     }
+    let words: Vec<String> = std::env::args().skip(1).collect();
     let wish = match Wish::read(&words) {
         Ok(wish) => wish,
         Err(why) => {

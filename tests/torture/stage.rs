@@ -10,9 +10,9 @@ use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::ProducerSettings;
 use shewhart::simulate::SimulatedEvent;
 
-use crate::broker::Broker;
 use crate::check;
 use crate::trial::Trial;
+use crate::world::broker::BrokerProcess;
 use crate::world::copies::{email, webhook};
 use crate::world::daemon::{Daemon, PATIENCE, Place, STOP_WITHIN, status, tail};
 use crate::world::fake_http::{FakeHttp, Reply};
@@ -29,7 +29,7 @@ pub(crate) const SIGKILL: i32 = 9;
 
 /// The whole scene.
 pub(crate) struct Stage {
-    pub(crate) broker: Broker,
+    pub(crate) broker: BrokerProcess,
     pub(crate) place: Place,
     /// A webhook and a mail server that say yes to everything; besides them mails go into a folder.
     pub(crate) hook: FakeHttp,
@@ -62,22 +62,22 @@ impl Receivers {
 impl Stage {
     /// So many brokers, willing receivers, the shipped rules.
     pub(crate) fn set(brokers: i32, partitions: i32) -> Self {
-        Self::with(Broker::start(brokers, partitions), Receivers::willing())
+        Self::with(BrokerProcess::start(brokers, TOPIC, partitions, &[]), Receivers::willing())
     }
 
     /// One broker, these receivers, the shipped rules.
     pub(crate) fn set_with(receivers: Receivers) -> Self {
-        Self::with(Broker::start(1, 4), receivers)
+        Self::with(BrokerProcess::start(1, TOPIC, 4, &[]), receivers)
     }
 
     /// The same under the rules of a [`Fleet`](crate::world::fleet::Fleet).
     pub(crate) fn for_a_fleet(receivers: Receivers) -> Self {
-        let mut stage = Self::with(Broker::start(1, 1), receivers);
+        let mut stage = Self::with(BrokerProcess::start(1, TOPIC, 1, &[]), receivers);
         one_file(&mut stage.place, RULES);
         stage
     }
 
-    fn with(broker: Broker, receivers: Receivers) -> Self {
+    fn with(broker: BrokerProcess, receivers: Receivers) -> Self {
         let mut place = Place::new(broker.bootstrap(), TOPIC);
         // The group waits for a daemon that was killed for a second less. A new group waits three seconds for more members,
         // and with a shorter session forgets the first before it answers.

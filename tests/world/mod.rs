@@ -1,6 +1,7 @@
 //! What tests put around the daemon: itself as a child process, records to read, receivers that write everything down,
 //! and what it left behind. `tests/it` and `tests/torture` share it.
 
+pub(crate) mod broker;
 pub(crate) mod copies;
 pub(crate) mod daemon;
 pub(crate) mod fake_http;

@@ -1,7 +1,9 @@
-//! The mock broker as a process of its own: this program again, with a hidden argument, steered by lines.
+//! The mock broker as a process of its own: this program again, told by its environment, steered by lines.
 //!
-//! So the daemon and the tests can be killed without it, and it can be frozen without them. It ends with its standard
-//! input, that is, with the process that started it.
+//! So the daemon and the tests can be killed without it, and it can be frozen without them. Whoever takes brokers down
+//! needs one: the library then closes its socket and binds the port anew, which fails, and ends the process, where
+//! another thread starts a program at that moment and so holds a copy of the socket. It ends with its standard input,
+//! that is, with the process that started it.
 
 #![expect(clippy::unwrap_used, reason = "a fault of a test's own may end the test")]
 
@@ -12,10 +14,13 @@ use std::time::Duration;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use shewhart::edge::mock::{MockBroker, MockError};
 
-use crate::world::workload::TOPIC;
+use super::workload::TOPIC;
 
-/// The argument that makes this program a broker.
-pub(crate) const HIDDEN: &str = "--mock-broker";
+/// The variable that makes this program a broker: how many brokers, how many partitions, the topic.
+const HIDDEN: &str = "SHEWHART_TEST_BROKER";
+
+/// What stands before its address. A test runner may have written on that line before.
+const HELLO: &str = "listens on ";
 
 /// Kinds of requests that can be made to fail.
 const REQUESTS: [(&str, RDKafkaApiKey); 6] = [
@@ -42,25 +47,27 @@ const ERRORS: [(&str, RDKafkaRespErr); 10] = [
 ];
 
 /// The process. It ends when this is dropped.
-pub(crate) struct Broker {
+pub(crate) struct BrokerProcess {
     child: Child,
     orders: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
     bootstrap: String,
 }
 
-impl Broker {
-    /// So many brokers with the topic of the workload.
-    pub(crate) fn start(brokers: i32, partitions: i32) -> Self {
+impl BrokerProcess {
+    /// So many brokers with one topic. The arguments lead this program to [`serve_if_told`].
+    pub(crate) fn start(brokers: i32, topic: &str, partitions: i32, arguments: &[&str]) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([HIDDEN, &brokers.to_string(), &partitions.to_string()])
+            .args(arguments)
+            .env(HIDDEN, format!("{brokers} {partitions} {topic}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let orders = child.stdin.take();
         let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
-        let bootstrap = answers.next().expect("a broker").unwrap();
+        let address = |line: String| line.split_once(HELLO).map(|(_, address)| address.to_owned());
+        let bootstrap = answers.by_ref().map_while(Result::ok).find_map(address).expect("a broker");
         Self { child, orders, answers, bootstrap }
     }
 
@@ -83,7 +90,7 @@ impl Broker {
     }
 }
 
-impl Drop for Broker {
+impl Drop for BrokerProcess {
     fn drop(&mut self) {
         // Gone already is as good.
         drop(self.orders.take());
@@ -92,13 +99,24 @@ impl Drop for Broker {
     }
 }
 
-/// What the process does: its address, then an answer to each line.
-pub(crate) fn serve(brokers: i32, partitions: i32) {
-    let broker = MockBroker::start_many(brokers, TOPIC, partitions).unwrap();
+/// What the process does: its address, then an answer to each line. Any other process goes on at once.
+///
+/// # Returns
+/// Whether this was the process of a broker, which has done its work now.
+pub(crate) fn serve_if_told() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a test runner takes no argument of ours")]
+    let Ok(told) = std::env::var(HIDDEN) else { return false };
+    let (brokers, rest) = told.split_once(' ').unwrap();
+    let (partitions, topic) = rest.split_once(' ').unwrap();
+    serve(&MockBroker::start_many(brokers.parse().unwrap(), topic, partitions.parse().unwrap()).unwrap());
+    true
+}
+
+fn serve(broker: &MockBroker) {
     let mut out = stdout();
-    writeln!(out, "{}", broker.bootstrap()).unwrap();
+    writeln!(out, "{HELLO}{}", broker.bootstrap()).unwrap();
     for line in stdin().lines() {
-        let answer = match obey(&broker, &line.unwrap()) {
+        let answer = match obey(broker, &line.unwrap()) {
             Some(Ok(())) => "ok".to_owned(),
             Some(Err(error)) => error.to_string(),
             None => "no such order".to_owned(),
