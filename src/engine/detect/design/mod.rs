@@ -12,6 +12,7 @@ pub mod interval;
 pub mod mewma;
 pub mod normal;
 mod quadrature;
+mod rare;
 pub mod regenerative;
 pub mod runs;
 mod search;
@@ -38,6 +39,7 @@ pub struct DesignCache {
     ewma: BTreeMap<[u64; 2], f64>,
     mewma: BTreeMap<[u64; 3], f64>,
     mixture: BTreeMap<[u64; 4], f64>,
+    octaves: rare::Octaves,
     values: BTreeMap<Vec<u64>, f64>,
 }
 
@@ -95,7 +97,7 @@ impl DesignCache {
             self.mixture.clear();
         }
         let key = [design.p0, design.delta, design.phi, design.arl0].map(f64::to_bits);
-        *self.mixture.entry(key).or_insert_with(|| design.limit())
+        *self.mixture.entry(key).or_insert_with(|| design.limit(&mut self.octaves))
     }
 
     /// The limit of the CUSUM that looks for a fall of `delta` in values of this distribution, pairs of a value and how often
@@ -124,7 +126,7 @@ impl DesignCache {
     /// Designs held.
     pub fn len(&self) -> usize {
         let univariate = self.bernoulli.len() + self.normal.len() + self.ewma.len() + self.mixture.len();
-        univariate + self.mewma.len() + self.values.len()
+        univariate + self.octaves.len() + self.mewma.len() + self.values.len()
     }
 
     /// Whether nothing was designed yet.
@@ -136,10 +138,15 @@ impl DesignCache {
 /// Rounds a positive number up to four significant digits. Up, because a chart designed for a higher error rate
 /// keeps its promise at a lower one.
 pub fn ceil4(x: f64) -> f64 {
+    ceil_digits(x, 4)
+}
+
+/// Rounds a positive number up to so many significant digits.
+fn ceil_digits(x: f64, digits: i32) -> f64 {
     if x <= 0.0 || !x.is_finite() {
         return x;
     }
-    let digits = 3 - x.log10().floor() as i32;
+    let digits = digits - 1 - x.log10().floor() as i32;
     // Dividing by an exact power of ten gives the double nearest to the decimal number.
     let scale = 10_f64.powi(digits.abs());
     if digits >= 0 { (x * scale - 1e-9).ceil() / scale } else { (x / scale - 1e-9).ceil() * scale }

@@ -8,9 +8,7 @@
 //!
 //! **Rare hits.** Where one hit multiplies the largest arm by 6 and more, a few hits make an alarm and the limit theorem
 //! comes too late (off by up to a fifth). There the same change of measure is taken at the finite A:
-//! 1 = r E_0[1/M_T] + ARL E[1/M_T], the first mean over changes at the start, the second over changes at a random time of
-//! control, after which arm k with probability w_k is true. Both are integrals over gaps between hits, summed over a fixed
-//! sequence of gaps, a few milliseconds, within 2 %.
+//! 1 = r E_0[1/M_T] + ARL E[1/M_T], see [`super::rare`].
 //!
 //! **Classical constants.** Changes of 0.5, 1.6 and 4.6 delta with weights 0.41, 0.18 and 0.41, head starts of
 //! 3 / KL(p1, p0) and at most a tenth of the promise: see [`DROPS`], [`WEIGHTS`], [`HEAD_START`].
@@ -20,7 +18,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::draws::Draws;
+use super::ceil_digits;
+use super::rare::{Octaves, Rare};
 
 /// The arms' changes in units of delta. Found by search: with the weights below and head starts, no three or four arms that
 /// were tried keep the largest mean delay at drops of 1/2, 1, 3/2, 5/2 and 5 delta (p0 = 0.08, delta = 0.02, ARL0 100,000,
@@ -44,23 +43,9 @@ pub const CAP: f64 = 0.999;
 /// The largest log-likelihood ratio of one hit for which the limit theorem is taken: below, it errs by less than 2 %.
 const STEEP: f64 = 1.9;
 
-/// Hits simulated: to find the limit roughly, and to narrow it down. They bound the cost to about 4 ms.
-const HITS: [u32; 2] = [20_000, 90_000];
-
-/// Every which of them meets which arm: the first arm takes longest to its alarm, and overshoots least.
-const TURNS: [u32; 3] = [4, 2, 1];
-
-/// Limits that one pass looks at side by side.
-const LIMITS: usize = 16;
-
-/// Two neighbouring limits whose ARLs differ by this factor and more have a step between them.
-const JUMP: f64 = 1.1;
-
-/// Hits between two times of change, on average.
-const SPACING: f64 = 4.0;
-
-/// Hits after which a path is left: none with a promise below 1e15 comes near.
-const LONGEST: u32 = 10_000;
+/// Shares below this, written with three digits, rounded up, say how far the limit of rare hits overshoots: a fleet then
+/// shares what costs milliseconds.
+const ROUNDED: f64 = 0.1;
 
 /// What an alarm mixture is designed from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,7 +78,7 @@ pub struct ArmDesign {
 
 impl ArmDesign {
     /// The level that misses alone lead to.
-    fn rest(&self) -> f64 {
+    pub(super) fn rest(&self) -> f64 {
         self.on_miss / (1.0 - self.on_miss)
     }
 }
@@ -119,49 +104,36 @@ impl MixtureDesign {
     ///
     /// With phi above 1 the share A / (ARL0 + r) of the chart with phi = 1 is taken to the power 1 / phi, as the logarithm of
     /// the overshoot goes with the size of a step.
-    pub fn limit(&self) -> f64 {
+    pub(super) fn limit(&self, octaves: &mut Octaves) -> f64 {
         let (Some(plain), Some(arms)) = (Self { phi: 1.0, ..*self }.arms(), self.arms()) else { return self.arl0 };
-        let head = total(&plain, |arm| arm.start);
-        let share = total(&plain, |arm| overshoot_factor(self.p0, arm.p1));
-        // Nor does it hold where an arm ends at the cap, or a miss takes more than a hit gives.
+        // Nor does the limit theorem hold where an arm ends at the cap, or a miss takes more than a hit gives.
         let odd = |arm: &ArmDesign| arm.p1 >= CAP || arm.on_hit.ln() < -arm.on_miss.ln();
         let steep = plain.iter().any(|arm| arm.on_hit.ln() > STEEP || odd(arm));
-        let share = if steep { self.refined(&plain, share, head) } else { share };
+        let share = if steep { self.refined(octaves) } else { self.renewed(&plain) };
         let limit = share.powf(1.0 / self.phi.max(1.0)) * (self.arl0 + total(&arms, |arm| arm.start));
         limit.max(total(&arms, ArmDesign::rest))
     }
 
-    /// The share A / (ARL0 + r) by the change of measure at finite A: from a grid of limits those about the promise, then
-    /// the same between them.
-    fn refined(&self, arms: &[ArmDesign; 3], share: f64, head: f64) -> f64 {
+    /// The share A / (ARL0 + r) of renewal theory.
+    fn renewed(&self, arms: &[ArmDesign; 3]) -> f64 {
+        total(arms, |arm| overshoot_factor(self.p0, arm.p1))
+    }
+
+    /// The same by the change of measure at finite A, as it is at a share of few digits.
+    fn refined(&self, octaves: &mut Octaves) -> f64 {
+        let p0 = if self.p0 < ROUNDED { ceil_digits(self.p0, 3) } else { self.p0 };
+        let design = Self { p0, phi: 1.0, ..*self };
+        let Some(arms) = design.arms() else { return 1.0 };
+        let head = total(&arms, |arm| arm.start);
         // The uncalibrated limit keeps the promise for certain.
         let certain = self.arl0 + head;
-        let (mut low, mut high) = ((0.5 * share * certain).max(total(arms, ArmDesign::rest)).max(1.5 * head), certain);
-        let mut limit = high;
-        for hits in HITS {
-            if low >= high {
-                break;
-            }
-            let step = (high / low).powf(1.0 / (LIMITS - 1) as f64);
-            let limits: [f64; LIMITS] = std::array::from_fn(|i| low * step.powi(i as i32));
-            let lengths = Paths::new(self.p0, arms, limits).arls(hits, head);
-            let found = lengths.iter().position(|arl| *arl >= self.arl0).unwrap_or(LIMITS - 1);
-            let at =
-                |i: usize| (limits.get(i).copied().unwrap_or(high), lengths.get(i).copied().unwrap_or(f64::INFINITY));
-            let (before, after) = (at(found.saturating_sub(1)), at(found));
-            let part = ((self.arl0 - before.1) / (after.1 - before.1)).clamp(0.0, 1.0);
-            // Where the ARL jumps from one limit to the next there is nothing between them to interpolate.
-            let smooth = part.is_finite() && after.1 < JUMP * before.1;
-            limit = if smooth { before.0 + part * (after.0 - before.0) } else { after.0 };
-            // What was found roughly may lie a step off.
-            (low, high) = (at(found.saturating_sub(2)).0, at(found + 1).0);
-        }
-        limit / certain
+        let low = (0.5 * design.renewed(&arms) * certain).max(total(&arms, ArmDesign::rest)).max(1.5 * head);
+        octaves.limit(&Rare { p0, delta: self.delta, arms, head }, self.arl0, (low, certain)) / certain
     }
 }
 
 /// The weighted sum over the arms.
-fn total(arms: &[ArmDesign; 3], of: impl Fn(&ArmDesign) -> f64) -> f64 {
+pub(super) fn total(arms: &[ArmDesign; 3], of: impl Fn(&ArmDesign) -> f64) -> f64 {
     arms.iter().map(|arm| arm.weight * of(arm)).sum()
 }
 
@@ -179,136 +151,6 @@ pub fn overshoot_factor(p0: f64, p1: f64) -> f64 {
         return phase(up);
     }
     phase(down) * divergence(p0, p1) / divergence(p1, p0)
-}
-
-/// One arm, as paths need it.
-#[derive(Clone, Copy)]
-struct Strand {
-    weight: f64,
-    start: f64,
-    on_hit: f64,
-    ln_on_miss: f64,
-    rest: f64,
-    /// Logarithm of the probability of a miss where this arm is true.
-    ln_miss: f64,
-}
-
-/// R of the three arms.
-type State = [f64; 3];
-
-/// The mixture from hit to hit, looked at with several limits side by side.
-struct Paths {
-    p0: f64,
-    arms: [Strand; 3],
-    limits: [f64; LIMITS],
-    draws: Draws,
-    hits: u32,
-}
-
-impl Paths {
-    fn new(p0: f64, arms: &[ArmDesign; 3], limits: [f64; LIMITS]) -> Self {
-        let arms = arms.map(|arm| Strand {
-            weight: arm.weight,
-            start: arm.start,
-            on_hit: arm.on_hit,
-            ln_on_miss: arm.on_miss.ln(),
-            rest: arm.rest(),
-            ln_miss: (-arm.p1).ln_1p(),
-        });
-        Self { p0, arms, limits, draws: Draws::new(), hits: 0 }
-    }
-
-    /// The ARL of every limit, from about so many `hits`.
-    fn arls(mut self, hits: u32, head: f64) -> [f64; LIMITS] {
-        let start: State = self.arms.map(|arm| arm.start);
-        let mut first = [0.0; LIMITS];
-        let mut starts = 0;
-        while head > 0.0 && self.hits < hits / 8 {
-            self.change((start, 0, starts), |arm| arm.weight * arm.start / head, &mut first);
-            starts += 1;
-        }
-        let (sums, counts) = self.control(start, hits);
-        let mut arls = [0.0; LIMITS];
-        for (((arl, first), sum), count) in arls.iter_mut().zip(first).zip(sums).zip(counts) {
-            let first = first / f64::from(starts.max(1));
-            // A limit below every state that was met was never alive: its ARL is shorter than any.
-            *arl = if count > 0.0 { (1.0 - head * first) * count / sum } else { 0.0 };
-        }
-        arls
-    }
-
-    /// Lets the chart run in control and changes the level at random times: for every limit the sum of 1/M at its alarm,
-    /// and how many changes met a chart that had not alarmed.
-    fn control(&mut self, start: State, hits: u32) -> ([f64; LIMITS], [f64; LIMITS]) {
-        let (mut sums, mut counts) = ([0.0; LIMITS], [0.0; LIMITS]);
-        let ln_miss = (-self.p0).ln_1p();
-        let (mut state, mut passed, mut turn) = (start, 0, 0);
-        let mut next = self.pause();
-        while self.hits < hits {
-            let gap = self.draws.misses(ln_miss);
-            while next <= gap && self.hits < hits {
-                let mut at = state;
-                self.misses(&mut at, next);
-                self.change((at, passed, turn), |arm| arm.weight, &mut sums);
-                counts.iter_mut().skip(passed).for_each(|count| *count += 1.0);
-                turn += 1;
-                next += 1.0 + self.pause();
-            }
-            next -= gap + 1.0;
-            self.misses(&mut state, gap);
-            let reached = self.hit(&mut state);
-            passed += self.limits.iter().skip(passed).take_while(|limit| reached >= **limit).count();
-            if passed == LIMITS {
-                (state, passed) = (start, 0);
-            }
-        }
-        (sums, counts)
-    }
-
-    /// Cases until the next time of change.
-    fn pause(&mut self) -> f64 {
-        (2.0 * SPACING / self.p0 * self.draws.uniform()).floor()
-    }
-
-    /// Changes the level to that of the arms whose turn it is, and adds 1/M at the alarm of every limit not yet `passed`.
-    fn change(
-        &mut self,
-        (from, passed, turn): (State, usize, u32),
-        share: impl Fn(&Strand) -> f64,
-        sums: &mut [f64; LIMITS],
-    ) {
-        for (arm, every) in self.arms.into_iter().zip(TURNS).filter(|(_, every)| turn.is_multiple_of(*every)) {
-            let (mut state, mut passed, weight) = (from, passed, share(&arm) * f64::from(every));
-            for _ in 0..LONGEST {
-                let gap = self.draws.misses(arm.ln_miss);
-                self.misses(&mut state, gap);
-                let reached = self.hit(&mut state);
-                for (sum, _) in sums.iter_mut().zip(&self.limits).skip(passed).take_while(|(_, l)| reached >= **l) {
-                    *sum += weight / reached;
-                    passed += 1;
-                }
-                if passed == LIMITS {
-                    break;
-                }
-            }
-        }
-    }
-
-    fn misses(&self, state: &mut State, count: f64) {
-        for (r, arm) in state.iter_mut().zip(&self.arms) {
-            *r = (*r - arm.rest) * (count * arm.ln_on_miss).exp() + arm.rest;
-        }
-    }
-
-    fn hit(&mut self, state: &mut State) -> f64 {
-        self.hits += 1;
-        let mut sum = 0.0;
-        for (r, arm) in state.iter_mut().zip(&self.arms) {
-            *r = (1.0 + *r) * arm.on_hit;
-            sum += arm.weight * *r;
-        }
-        sum
-    }
 }
 
 #[cfg(test)]
@@ -348,23 +190,24 @@ mod tests {
 
     #[test]
     fn limits_stay_between_what_misses_reach_and_what_is_certain() {
+        let mut octaves = Octaves::default();
         for p0 in [1e-6, 0.001, 0.02, 0.08, 0.4, 0.9, 0.998_9] {
             for delta in [0.001, 0.02, 0.1, 1.0] {
                 for arl0 in [1.0, 100.0, 20_000.0, 1e6, 1e300] {
                     let design = MixtureDesign { p0, delta, phi: 1.0, arl0 };
                     let arms = design.arms().unwrap();
                     let (head, rest) = (total(&arms, |arm| arm.start), total(&arms, ArmDesign::rest));
-                    let limit = design.limit();
+                    let limit = design.limit(&mut octaves);
                     assert!(limit >= rest && limit <= (arl0 + head).max(rest) * (1.0 + 1e-9), "{design:?}: {limit}");
                 }
             }
         }
-        assert_eq!(MixtureDesign { p0: CAP, delta: 0.02, phi: 1.0, arl0: 500.0 }.limit(), 500.0);
+        assert_eq!(MixtureDesign { p0: CAP, delta: 0.02, phi: 1.0, arl0: 500.0 }.limit(&mut octaves), 500.0);
     }
 
     #[test]
     fn tempered_limits_grow_with_the_spread() {
-        let limit = |phi| MixtureDesign { p0: 0.08, delta: 0.02, phi, arl0: 20_000.0 }.limit();
+        let limit = |phi| MixtureDesign { p0: 0.08, delta: 0.02, phi, arl0: 20_000.0 }.limit(&mut Octaves::default());
         assert!(limit(1.0) < limit(1.2) && limit(1.2) < limit(1.5));
     }
 }
