@@ -165,7 +165,7 @@ fn meet(ledger: &mut Ledger, engine: &mut Engine, mut effects: Vec<Effect>) {
                 break;
             }
         }
-        if engine.has_unwritten() {
+        if engine.unwritten() > 0 {
             commit(ledger, engine, &mut effects);
         }
         pauses.push(begun.elapsed().as_secs_f64() * 1e3);

@@ -3,11 +3,12 @@
 mod batch;
 mod command;
 mod mend;
+mod open;
 mod tick;
 
-use self::batch::Open;
 pub use self::command::{Answer, Ask, Command, NewAck, NewSilence, Refusal};
 use self::mend::Caution;
+use self::open::Opens;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +74,7 @@ pub(super) struct Core {
     stop: Arc<AtomicBool>,
     asked_to_reload: Arc<AtomicBool>,
     /// Records that are not committed yet.
-    open: Open,
+    open: Opens,
     /// When to look again for what is due by the clock.
     tick_at: Instant,
     /// When event time last went on without a record.
@@ -129,7 +130,7 @@ impl Core {
             happenings,
             stop,
             asked_to_reload,
-            open: Open::default(),
+            open: Opens::default(),
             tick_at: now,
             idle_at: BTreeMap::new(),
             heard_at: BTreeMap::new(),
@@ -174,7 +175,7 @@ impl Core {
             let pause = next.saturating_duration_since(clock::instant());
             let have_all_met = self.have_all_met();
             match self.happenings.recv_timeout(if have_all_met { pause } else { Duration::ZERO }) {
-                Ok(Happening::Kafka(KafkaEvent::Batch(batch))) => self.batch(batch),
+                Ok(Happening::Kafka(KafkaEvent::Batch(batch))) => self.batch(&batch),
                 Ok(happening) => self.handle(happening)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -185,8 +186,10 @@ impl Core {
             if self.asked_to_reload.swap(false, Ordering::SeqCst) {
                 self.handle(Happening::Reload("signal"))?;
             }
-            if self.open.due().is_some_and(|due| due <= clock::instant()) {
+            if self.open.is_full() {
                 self.commit_open()?;
+            } else if self.open.due().is_some_and(|due| due <= clock::instant()) {
+                self.commit_due()?;
             }
             if !have_all_met {
                 self.meet_some()?;
@@ -209,11 +212,9 @@ impl Core {
 
     /// Ends what runs beside the loop. Everything that was decided is committed already.
     pub(super) fn close(&mut self, within: Duration) {
-        if let Some(kafka) = self.kafka.take() {
-            kafka.mark(self.engines.iter().map(|(partition, engine)| (*partition, engine.position().next)));
-            if !kafka.stop(within) {
-                tracing::warn!("the Kafka client did not close in time; leaving it behind");
-            }
+        self.mark(|_| true);
+        if self.kafka.take().is_some_and(|kafka| !kafka.stop(within)) {
+            tracing::warn!("the Kafka client did not close in time; leaving it behind");
         }
         // What is on its way may still arrive: one that is not settled goes out again after the next start.
         let deadline = clock::instant() + Duration::from_secs(2);
@@ -245,9 +246,9 @@ impl Core {
     }
 
     /// Lets something happen after all records that came before it. How a delivery ended has nothing to do with them, and there
-    /// may be many of those.
+    /// may be many of those; nor has how far behind we are.
     fn handle(&mut self, happening: Happening) -> Result<(), EdgeError> {
-        if !matches!(happening, Happening::Settled(_)) {
+        if !matches!(happening, Happening::Settled(_) | Happening::Kafka(KafkaEvent::Progress { .. })) {
             self.commit_open()?;
         }
         self.tick_at = clock::instant();
@@ -274,7 +275,7 @@ impl Core {
                 reach(Point::RevokeBegun);
                 // All records that came before are committed, so there is nothing left to save.
                 tracing::info!(partitions = partitions.len(), "partitions revoked");
-                self.mark();
+                self.mark(|_| true);
                 self.engines.clear();
                 self.status.lag.clear();
                 self.status.stalled.clear();
@@ -286,7 +287,7 @@ impl Core {
                     tracing::debug!("the reader did not wait for the revocation");
                 }
             }
-            KafkaEvent::Batch(batch) => self.batch(batch),
+            KafkaEvent::Batch(batch) => self.batch(&batch),
             KafkaEvent::Gap(gap) => self.gap(&gap)?,
             // The reader has logged it.
             KafkaEvent::Problem(KafkaProblem::Stalled { partition, .. }) => {
@@ -356,7 +357,7 @@ impl Core {
         Ok(engine)
     }
 
-    /// Commits what changed outside a batch.
+    /// Commits what changed outside a batch. Engines of which records wait are left to the commit of those.
     fn commit_all(&mut self, change: &Change<'_>) -> Result<(), LedgerError> {
         let now = clock::now();
         let mut messages = Vec::new();
@@ -365,8 +366,9 @@ impl Core {
         }
         messages.extend(route(&mut self.router, change.effects, now));
         let router = self.router.take_unwritten();
+        let engines = self.engines.iter_mut().filter(|(partition, _)| !self.open.has(**partition));
         self.ledger.commit(Commit {
-            engines: self.engines.values_mut().map(|engine| (engine, None)).collect(),
+            engines: engines.map(|(_, engine)| (engine, None)).collect(),
             effects: change.effects,
             messages: &messages,
             router: router.as_ref(),
@@ -405,10 +407,12 @@ impl Core {
         .map(drop)
     }
 
-    /// Tells the group how far we are: a mark for lag tools, never where we start from.
-    fn mark(&self) {
+    /// Tells the group how far we are in these partitions, of which no record waits: a mark for lag tools, never where we start
+    /// from.
+    fn mark(&self, of: impl Fn(Partition) -> bool) {
         if let Some(kafka) = &self.kafka {
-            kafka.mark(self.engines.iter().map(|(partition, engine)| (*partition, engine.position().next)));
+            let engines = self.engines.iter().filter(|(partition, _)| of(**partition));
+            kafka.mark(engines.map(|(partition, engine)| (*partition, engine.position().next)));
         }
     }
 
@@ -466,7 +470,7 @@ impl Core {
                     break;
                 }
             }
-            if !engine.has_unwritten() {
+            if engine.unwritten() == 0 {
                 return Ok(());
             }
             let effects: Vec<(Partition, Effect)> = effects.into_iter().map(|effect| (*partition, effect)).collect();

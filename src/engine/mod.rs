@@ -527,9 +527,9 @@ impl Engine {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Whether a stream changed since the last commit.
-    pub fn has_unwritten(&self) -> bool {
-        !self.dirty.is_empty()
+    /// How many streams changed since the last commit.
+    pub const fn unwritten(&self) -> usize {
+        self.dirty.len()
     }
 
     /// Says that nothing has to be written down: for drivers without a store.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::super::kafka::{BATCH_RECORDS, Batch};
 use super::super::ledger::{DEATHS_MAX, LedgerError, Suspect};
 use super::super::{EdgeError, clock};
-use super::batch::{Open, RECORDS_MAX, Stepped};
+use super::open::{Open, Opens, RECORDS_MAX, Stepped};
 use super::{Core, notify_systemd, restored_router};
+use crate::engine::Effect;
 use crate::engine::units::{Offset, Partition};
 
 /// Records of a partition that are handled with care after a death: what the process died on came before the next commit, so it
@@ -115,7 +116,7 @@ impl Core {
             if self.wait_for_room(wait) {
                 // What was not committed did not happen, and must not be marked.
                 self.engines.clear();
-                self.open = Open::default();
+                self.open = Opens::default();
                 return Ok(None);
             }
             wait = (wait * 2).min(WAIT_MAX);
@@ -185,26 +186,25 @@ impl Core {
         Ok(())
     }
 
-    /// Commits records of which that came. One that makes the engine panic, or that daemons die on, costs that record only.
+    /// Commits records with what came of them. One that makes the engine panic, or that daemons die on, costs that record only.
     pub(super) fn commit_or_mend(
         &mut self,
-        batch: &Batch,
-        stepped: Stepped,
+        parts: &mut BTreeMap<Partition, Open>,
         poison: &mut Poison,
     ) -> Result<(), EdgeError> {
-        let mut stepped = stepped;
         loop {
-            match stepped {
-                Stepped::Done(effects) => return Ok(self.commit_batch(batch, &effects)?),
-                Stepped::Panicked => {
-                    poison.insert(self.find_poison(batch, poison)?, "it made the engine panic".to_owned());
-                    // Each record found is a step forward: a batch full of them takes longer than the watchdog waits.
-                    self.sign_of_life();
-                }
-                Stepped::Undone => {}
+            if let Some(effects) = taken(parts) {
+                return Ok(self.commit_batches(parts, &effects)?);
+            }
+            if let Some(open) = parts.values().find(|open| matches!(open.stepped, Stepped::Panicked)) {
+                poison.insert(self.find_poison(&open.batch, poison)?, "it made the engine panic".to_owned());
+                // Each record found is a step forward: a batch full of them takes longer than the watchdog waits.
+                self.sign_of_life();
             }
             self.reset()?;
-            stepped = self.step(batch, poison);
+            for open in parts.values_mut() {
+                open.stepped = self.step(&open.batch, poison);
+            }
         }
     }
 
@@ -223,4 +223,18 @@ impl Core {
             source: std::io::Error::other("the engine panicked once and not again; restarting is safe"),
         })
     }
+}
+
+/// What came of all these records, where all were stepped well. They have to be stepped anew if that cannot be committed.
+fn taken(parts: &mut BTreeMap<Partition, Open>) -> Option<Vec<(Partition, Effect)>> {
+    if !parts.values().all(|open| matches!(open.stepped, Stepped::Done(_))) {
+        return None;
+    }
+    let mut all = Vec::new();
+    for (partition, open) in parts {
+        if let Stepped::Done(effects) = std::mem::replace(&mut open.stepped, Stepped::Undone) {
+            all.extend(effects.into_iter().map(|effect| (*partition, effect)));
+        }
+    }
+    Some(all)
 }

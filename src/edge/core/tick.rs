@@ -30,7 +30,7 @@ impl Core {
     pub(super) fn tick(&mut self) -> Result<(), EdgeError> {
         let now = clock::now();
         if self.router.deadline().is_some_and(|due| due <= now) {
-            self.with_room(|core| core.commit_all(&Change::default()))?;
+            self.persist(|core| core.commit_all(&Change::default()))?;
         }
         self.idle()?;
         self.refresh();
@@ -90,7 +90,7 @@ impl Core {
             let idle = heard_at.elapsed();
             let read_to_end = self.status.lag.get(partition).is_some_and(|lag| *lag == 0);
             let is_due = self.idle_at.get(partition).is_none_or(|at| at.elapsed() >= IDLE_AFTER);
-            if idle >= IDLE_AFTER && read_to_end && is_due {
+            if idle >= IDLE_AFTER && read_to_end && is_due && !self.open.has(*partition) {
                 self.idle_at.insert(*partition, clock::instant());
                 due.push((*partition, time.plus(Span::from_millis(idle.as_millis() as i64))));
             }
@@ -105,7 +105,7 @@ impl Core {
             }
             if all.is_empty() { Ok(()) } else { core.commit_all(&Change { effects: &all, ..Change::default() }) }
         };
-        self.with_room(move_on).map(drop)
+        self.persist(move_on).map(drop)
     }
 
     pub(super) fn look_for_promotion(&mut self) -> Result<(), EdgeError> {

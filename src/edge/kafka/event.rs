@@ -121,20 +121,6 @@ impl Batch {
         self.places.push(Place { partition, offset, appended, value });
     }
 
-    /// Puts records behind the others.
-    pub fn append(&mut self, other: Self) {
-        if self.is_empty() {
-            *self = other;
-            return;
-        }
-        let from = self.values.len();
-        self.values.extend_from_slice(&other.values);
-        self.places.extend(other.places.into_iter().map(|place| {
-            let value = place.value.map(|range| from + range.start..from + range.end);
-            Place { value, ..place }
-        }));
-    }
-
     /// The records, in the order in which they came.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.places.iter().map(|place| self.of_place(place))

@@ -118,16 +118,24 @@ impl Reader {
         self.shared.stopping()
     }
 
+    /// Waits for a record, and sleeps while more gather: waiting for each would wake this thread for each, and the client's
+    /// threads would have to wake it.
     fn poll(&mut self) -> Result<(), EndReason> {
-        let mut wait = match self.state.batch_since {
-            Some(since) => self.tuning.linger.saturating_sub(clock::instant().duration_since(since)).min(SLICE),
-            None => SLICE,
-        };
+        let mut wait = if self.state.batch.is_empty() { SLICE } else { Duration::ZERO };
+        let mut rested = false;
         for _ in 0..BURST {
             let arrival = match self.consumer.poll(wait) {
-                None => return Ok(()),
+                None if rested || self.state.batch.is_empty() => return Ok(()),
+                None => {
+                    rested = true;
+                    self.rest();
+                    None
+                }
                 Some(Ok(message)) => arrive(&mut self.state, &message),
-                Some(Err(error)) => return self.fault(&error),
+                Some(Err(error)) => {
+                    self.fault(&error)?;
+                    None
+                }
             };
             if let Some(partition) = arrival {
                 return self.recreated(partition);
@@ -139,6 +147,12 @@ impl Reader {
             wait = Duration::ZERO;
         }
         Ok(())
+    }
+
+    /// Sleeps until the batch is due.
+    fn rest(&self) {
+        let waited = self.state.batch_since.map(|since| clock::instant().duration_since(since));
+        clock::sleep(self.tuning.linger.saturating_sub(waited.unwrap_or_default()).min(SLICE));
     }
 
     fn fault(&mut self, error: &KafkaError) -> Result<(), EndReason> {

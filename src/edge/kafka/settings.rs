@@ -190,7 +190,8 @@ const DEFAULTS: [(&str, &str); 17] = [
     // The default of a second makes every partition sleep once processing is slower than fetching.
     ("fetch.queue.backoff.ms", "5"),
     ("queued.max.messages.kbytes", "16384"),
-    ("queued.min.messages", "10000"),
+    // What the reader has not taken yet is left to gather at the broker: the next request brings more, and costs the same.
+    ("queued.min.messages", "1"),
     ("topic.metadata.refresh.interval.ms", "60000"),
     ("reconnect.backoff.max.ms", "10000"),
     ("socket.keepalive.enable", "true"),
