@@ -93,6 +93,8 @@ pub(super) struct Core {
     refreshed_at: BTreeMap<String, Instant>,
     shares: Shares,
     caution: Caution,
+    /// Whether something could not be committed, and the daemon ends.
+    abandoned: bool,
     /// How often the file looked damaged.
     doubts: u32,
 }
@@ -143,6 +145,7 @@ impl Core {
             refreshed_at: BTreeMap::new(),
             shares,
             caution,
+            abandoned: false,
             doubts: 0,
         };
         core.publish(true);
@@ -160,12 +163,7 @@ impl Core {
     /// Goes round until it is told to stop or cannot go on.
     pub(super) fn run(&mut self) -> Result<(), EdgeError> {
         let ended = self.go_round();
-        let committed = self.commit_open();
-        if committed.is_err() {
-            // What was not committed did not happen, and must not be marked.
-            self.engines.clear();
-        }
-        ended.and(committed)
+        ended.and(self.commit_open())
     }
 
     fn go_round(&mut self) -> Result<(), EdgeError> {
@@ -440,6 +438,9 @@ impl Core {
         }
         // What was told besides the outbox is in no table.
         let (Some(message), now) = (settled.message.map(|id| id.to_string()), clock::now()) else { return Ok(()) };
+        if self.abandoned {
+            return Ok(self.ledger.settle(&message, &settled.outcome, now)?);
+        }
         self.persist(|core| core.ledger.settle(&message, &settled.outcome, now)).map(drop)
     }
 

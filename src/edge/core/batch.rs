@@ -2,7 +2,7 @@
 //!
 //! A commit writes every stream that changed, so it costs much the same for one record and for a thousand. Records wait for it
 //! as long as nobody waits for them: until an alert changes its state, until they are many, or for a second. Each partition has
-//! its own position, so each is committed for itself, and those after it wait for some milliseconds and not for all of them.
+//! its own position, so each is committed for itself: records that come meanwhile wait for a small commit, not for a large one.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -124,8 +124,8 @@ impl Core {
         })?;
         self.anchors.extend(anchors);
         self.status.committed_at = Some(now);
-        if !messages.is_empty() {
-            // They go out now.
+        if router.is_some() {
+            // Messages go out now, or there is a new time at which they do.
             self.tick_at = clock::instant();
         }
         tell(effects);

@@ -87,6 +87,9 @@ impl Core {
         &mut self,
         mut act: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<Option<T>, EdgeError> {
+        if self.abandoned {
+            return Ok(None);
+        }
         let before = (self.status.ready, self.status.not_ready_because.clone());
         let mut wait = Duration::from_secs(1);
         let mut done = act(self).map_err(E::into);
@@ -94,12 +97,16 @@ impl Core {
         loop {
             let error = match done {
                 Err(EdgeError::Ledger(error)) if error.passes() => error,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.abandon();
+                    return Err(error);
+                }
                 Ok(done) => return Ok(Some(done)),
             };
             // A disk that cannot be read makes a good file look damaged. A damaged one stays so.
             self.doubts += u32::from(matches!(error, LedgerError::Damaged { .. }));
             if self.doubts > DOUBTS_MAX {
+                self.abandon();
                 return Err(error.into());
             }
             reopen |= error.is_disk_error();
@@ -114,9 +121,7 @@ impl Core {
             self.status.not_ready_because = format!("{what}: {error}");
             self.publish(true);
             if self.wait_for_room(wait) {
-                // What was not committed did not happen, and must not be marked.
-                self.engines.clear();
-                self.open = Opens::default();
+                self.abandon();
                 return Ok(None);
             }
             wait = (wait * 2).min(WAIT_MAX);
@@ -128,6 +133,14 @@ impl Core {
                 act(self).map_err(E::into)
             });
         }
+    }
+
+    /// Ends with what is committed. What was not committed did not happen: it must not be marked, and what the router made of it
+    /// must not be written, so nothing is written any more.
+    fn abandon(&mut self) {
+        self.engines.clear();
+        self.open = Opens::default();
+        self.abandoned = true;
     }
 
     /// What came of looking into the database. Where the disk failed nothing did, and the file is opened anew; where somebody
@@ -201,6 +214,8 @@ impl Core {
                 // Each record found is a step forward: a batch full of them takes longer than the watchdog waits.
                 self.sign_of_life();
             }
+            // All engines are taken back, so all records go with these.
+            parts.extend(self.open.take_all());
             self.reset()?;
             for open in parts.values_mut() {
                 open.stepped = self.step(&open.batch, poison);

@@ -43,6 +43,8 @@ pub(super) struct Open {
     pub(super) stepped: Stepped,
     /// When they have to be committed.
     due: Instant,
+    /// Whether somebody waits for that: they go before all others.
+    urgent: bool,
 }
 
 /// Those of all partitions.
@@ -72,13 +74,19 @@ impl Opens {
     pub(super) fn take(&mut self, record: &Record<'_>, now: Instant, step: impl FnOnce(&mut Vec<Effect>) -> Came) {
         self.records += 1;
         self.bytes += record.payload.map_or(0, <[u8]>::len);
-        let none = || Open { batch: Batch::default(), stepped: Stepped::Done(Vec::new()), due: now + COMMIT_WITHIN };
+        let none = || Open {
+            batch: Batch::default(),
+            stepped: Stepped::Done(Vec::new()),
+            due: now + COMMIT_WITHIN,
+            urgent: false,
+        };
         let open = self.parts.entry(record.partition).or_insert_with(none);
         open.batch.push(record);
         let Stepped::Done(effects) = &mut open.stepped else { return };
         let came = step(effects);
         if came != Came::Quiet {
             open.due = open.due.min(now);
+            open.urgent = true;
         }
         if came == Came::Panic {
             open.stepped = Stepped::Panicked;
@@ -90,31 +98,27 @@ impl Opens {
         self.parts.values_mut().for_each(|open| open.stepped = Stepped::Undone);
     }
 
-    /// Gives away those that are due, the first ones first, until they weigh so much or more.
+    /// Gives away what is urgent, and those that are due, the first ones first, until they weigh so much or more.
     pub(super) fn take_due(
         &mut self,
         now: Instant,
         (most, weight): (usize, impl Fn(Partition) -> usize),
     ) -> BTreeMap<Partition, Open> {
-        let mut due: Vec<(Instant, Partition)> = self
-            .parts
-            .iter()
-            .filter(|(_, open)| open.due <= now)
-            .map(|(partition, open)| (open.due, *partition))
-            .collect();
+        let is_due = self.parts.iter().filter(|(_, open)| open.due <= now);
+        let mut due: Vec<(bool, Instant, Partition)> =
+            is_due.map(|(partition, open)| (!open.urgent, open.due, *partition)).collect();
         due.sort_unstable();
         let (mut taken, mut weighed) = (BTreeMap::new(), 0);
-        for (_, partition) in due {
-            if weighed >= most {
+        for (can_wait, _, partition) in due {
+            if can_wait && weighed >= most {
                 break;
             }
             weighed += weight(partition);
-            taken.extend(self.parts.remove(&partition).map(|open| (partition, open)));
+            let Some(open) = self.parts.remove(&partition) else { continue };
+            self.records -= open.batch.records().len();
+            self.bytes -= open.batch.bytes();
+            taken.insert(partition, open);
         }
-        let given = taken.values().fold((0, 0), |(records, bytes), open: &Open| {
-            (records + open.batch.records().len(), bytes + open.batch.bytes())
-        });
-        (self.records, self.bytes) = (self.records - given.0, self.bytes - given.1);
         taken
     }
 
@@ -150,6 +154,7 @@ mod tests {
         opens.take(&record(4, b""), later, |_| Came::Quiet);
         assert_eq!((opens.due(), opens.records, opens.bytes), (Some(between), 6, 16));
         assert!(opens.take_due(begun, (100, |_| 40)).is_empty());
+        // The urgent one goes with the first, although it is due after them.
         let mut next = || opens.take_due(later, (100, |_| 60)).into_keys().map(|Partition(n)| n).collect::<Vec<_>>();
         assert_eq!((next(), next(), next()), (vec![0, 3], vec![1, 2], vec![]));
         assert_eq!((opens.due(), opens.records, opens.bytes), (Some(later + COMMIT_WITHIN), 1, 0));

@@ -186,12 +186,13 @@ const DEFAULTS: [(&str, &str); 17] = [
     ("fetch.message.max.bytes", "1048576"),
     ("fetch.max.bytes", "16777216"),
     ("receive.message.max.bytes", "33554432"),
-    ("fetch.wait.max.ms", "500"),
+    // A partition that is left out of a request waits for the answer to it.
+    ("fetch.wait.max.ms", "100"),
     // The default of a second makes every partition sleep once processing is slower than fetching.
     ("fetch.queue.backoff.ms", "5"),
     ("queued.max.messages.kbytes", "16384"),
-    // What the reader has not taken yet is left to gather at the broker: the next request brings more, and costs the same.
-    ("queued.min.messages", "1"),
+    // While the reader has so many to take, more gather at the broker: the next request brings them all, and costs the same.
+    ("queued.min.messages", "20"),
     ("topic.metadata.refresh.interval.ms", "60000"),
     ("reconnect.backoff.max.ms", "10000"),
     ("socket.keepalive.enable", "true"),

@@ -304,7 +304,7 @@ impl Ledger {
         }
         self.db.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
-             PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 4000;
+             PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 1000;
              PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;",
         )?;
         self.db.set_prepared_statement_cache_capacity(64);

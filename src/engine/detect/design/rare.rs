@@ -4,7 +4,7 @@
 //! 1 = r E_0[1/M_T] + ARL E[1/M_T], the first mean over changes at the start, the second over changes at a random time of
 //! control, after which arm k with probability w_k is true. Both are integrals over gaps between hits, summed over a fixed
 //! sequence of gaps, within 2 %. One pass gives the ARLs of sixteen limits, 2^(n/16), which serve every promise between
-//! them; it costs milliseconds, so [`Octaves`] keeps it.
+//! them that starts alike; it costs milliseconds, so [`Octaves`] keeps it.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,8 @@ const JUMP: f64 = 1.1;
 /// Hits between two times of change, on average.
 const SPACING: f64 = 4.0;
 
-/// Hits after which a path is left: none with a promise below 1e15 comes near.
+/// Hits after which a path is left. It counts as if M were at the limit by then, the least that it can be at an alarm: so the
+/// ARL comes out too short, and the limit too high. Paths of rare hits never come near.
 const LONGEST: u32 = 10_000;
 
 /// A mixture whose hits are rare.
@@ -70,7 +71,7 @@ impl Octaves {
             _ => 1.0,
         };
         let (before, after) = (limit(found - 1), limit(found));
-        (before + part * (after - before)).min(high)
+        (before + part * (after - before)).clamp(low, high)
     }
 
     fn arl(&mut self, rare: &Rare, n: i64) -> f64 {
@@ -210,6 +211,7 @@ impl Paths {
                     break;
                 }
             }
+            sums.iter_mut().zip(&self.limits).skip(passed).for_each(|(sum, limit)| *sum += weight / limit);
         }
     }
 

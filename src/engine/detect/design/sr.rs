@@ -43,8 +43,7 @@ pub const CAP: f64 = 0.999;
 /// The largest log-likelihood ratio of one hit for which the limit theorem is taken: below, it errs by less than 2 %.
 const STEEP: f64 = 1.9;
 
-/// Shares below this, written with three digits, rounded up, say how far the limit of rare hits overshoots: a fleet then
-/// shares what costs milliseconds.
+/// Below this p0 is rounded up to three digits before run lengths are computed, so that streams share them.
 const ROUNDED: f64 = 0.1;
 
 /// What an alarm mixture is designed from.
@@ -99,8 +98,8 @@ impl MixtureDesign {
         arms.iter().all(|arm| arm.on_hit > 1.0 && arm.on_miss < 1.0 && arm.start >= 0.0).then_some(arms)
     }
 
-    /// The limit A that keeps the promise: within 3 % for independent cases of probability p0, and never below what good
-    /// outcomes alone can reach.
+    /// The limit A that keeps the promise: within 3 % for independent cases of probability p0, or the next step above where run
+    /// lengths of rare hits go by steps; and never below what good outcomes alone can reach.
     ///
     /// With phi above 1 the share A / (ARL0 + r) of the chart with phi = 1 is taken to the power 1 / phi, as the logarithm of
     /// the overshoot goes with the size of a step.
