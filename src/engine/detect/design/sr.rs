@@ -205,6 +205,18 @@ mod tests {
     }
 
     #[test]
+    fn long_paths_do_not_lower_the_limit() {
+        for p0 in [0.6, 0.9] {
+            for arl0 in [20_000.0, 1e6] {
+                let design = MixtureDesign { p0, delta: 0.02, phi: 1.0, arl0 };
+                let (finite, renewed) =
+                    (design.refined(&mut Octaves::default()), design.renewed(&design.arms().unwrap()));
+                assert!(finite > 0.95 * renewed, "{design:?}: {finite}, by renewal theory {renewed}");
+            }
+        }
+    }
+
+    #[test]
     fn tempered_limits_grow_with_the_spread() {
         let limit = |phi| MixtureDesign { p0: 0.08, delta: 0.02, phi, arl0: 20_000.0 }.limit(&mut Octaves::default());
         assert!(limit(1.0) < limit(1.2) && limit(1.2) < limit(1.5));
