@@ -8,7 +8,7 @@
 //!
 //! **Rare hits.** Where one hit multiplies the largest arm by 6 and more, a few hits make an alarm and the limit theorem
 //! comes too late (off by up to a fifth). There the same change of measure is taken at the finite A:
-//! 1 = r E_0[1/M_T] + ARL E[1/M_T], see [`super::rare`].
+//! 1 = r E_0[1/M_T] + ARL E[1/M_T], see the module `rare`.
 //!
 //! **Classical constants.** Changes of 0.5, 1.6 and 4.6 delta with weights 0.41, 0.18 and 0.41, head starts of
 //! 3 / KL(p1, p0) and at most a tenth of the promise: see [`DROPS`], [`WEIGHTS`], [`HEAD_START`].
