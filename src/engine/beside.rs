@@ -228,7 +228,7 @@ fn taken(detect: &Detect, pane: &Pane, yardstick: &Yardstick) -> Option<Taken> {
         Measure::Calibration => {
             let map = yardstick.map.as_ref()?;
             let mut gaps = Moments::default();
-            for (place, cell) in table.cells() {
+            for (place, cell) in &*table.cells() {
                 let said = said(map, *place);
                 gaps.add_equal(1.0 - said, cell.right.into());
                 gaps.add_equal(-said, (cell.labelled - cell.right).into());
@@ -236,7 +236,8 @@ fn taken(detect: &Detect, pane: &Pane, yardstick: &Yardstick) -> Option<Taken> {
             Taken::Mean(gaps)
         }
         Measure::AccuracyAtCoverage => {
-            let verdicts = table.cells().iter().map(|(place, cell)| {
+            let cells = table.cells();
+            let verdicts = cells.iter().map(|(place, cell)| {
                 (*place, Counts { hits: (cell.labelled - cell.right).into(), n: cell.labelled.into() })
             });
             Taken::Share(table.surest(yardstick.coverage?)?.counts(&verdicts.collect()))

@@ -7,10 +7,12 @@
 //! addition, and everything that is told of confidence and verdicts together comes from it: calibration, accuracy from few
 //! labels and many confidences, what a threshold would cost.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::bins::{Bins, Sum};
 use super::units::{Counts, nearest_rank};
 
 /// Bins of confidence.
@@ -99,10 +101,16 @@ impl Cell {
     }
 }
 
-/// Outputs with a confidence, by place; only places that were seen are kept, in ascending order.
+impl Sum for Cell {
+    fn merge(&mut self, other: Self) {
+        Self::merge(self, other);
+    }
+}
+
+/// Outputs with a confidence, by place; only places that were seen are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfidenceTable {
-    cells: Vec<(Place, Cell)>,
+    cells: Bins<Place, Cell>,
 }
 
 impl ConfidenceTable {
@@ -118,33 +126,35 @@ impl ConfidenceTable {
 
     /// Adds outputs of one place.
     pub fn add(&mut self, place: Place, cell: Cell) {
-        if place.bin().is_none() {
-            return;
-        }
-        match self.cells.binary_search_by_key(&place, |(place, _)| *place) {
-            Ok(at) => {
-                if let Some((_, mine)) = self.cells.get_mut(at) {
-                    mine.merge(cell);
-                }
-            }
-            Err(at) => self.cells.insert(at, (place, cell)),
+        if place.bin().is_some() {
+            self.cells.add(place, cell);
         }
     }
 
     /// Adds all outputs of another.
     pub fn merge(&mut self, other: &Self) {
-        other.cells.iter().for_each(|(place, cell)| self.add(*place, *cell));
+        self.cells.merge(&other.cells);
+    }
+
+    /// Makes reading cheap.
+    pub fn settle(&mut self) {
+        self.cells.settle();
     }
 
     /// The places that were seen, from the lowest confidence to the highest.
-    pub fn cells(&self) -> &[(Place, Cell)] {
-        &self.cells
+    pub fn cells(&self) -> Cow<'_, [(Place, Cell)]> {
+        self.cells.sorted()
+    }
+
+    /// Whether no output had a confidence.
+    pub const fn is_empty(&self) -> bool {
+        self.cells.is_empty()
     }
 
     /// The bins that were seen, from the lowest to the highest, both kinds of outputs together.
     pub fn bins(&self) -> Vec<(u16, Cell)> {
         let mut bins: Vec<(u16, Cell)> = Vec::new();
-        for (place, cell) in &self.cells {
+        for (place, cell) in &*self.cells() {
             let Some(bin) = place.bin() else { continue };
             match bins.last_mut() {
                 Some((last, mine)) if *last == bin => mine.merge(*cell),
@@ -157,14 +167,14 @@ impl ConfidenceTable {
     /// All outputs together.
     pub fn total(&self) -> Cell {
         let mut total = Cell::default();
-        self.cells.iter().for_each(|(_, cell)| total.merge(*cell));
+        self.cells.parts().iter().for_each(|(_, cell)| total.merge(*cell));
         total
     }
 
     /// Those handed to a person: of all outputs, and of the labelled ones.
     pub fn escalated(&self) -> [Counts; 2] {
         let mut counts = [Counts::default(); 2];
-        for (place, cell) in &self.cells {
+        for (place, cell) in self.cells.parts() {
             for (count, n) in counts.iter_mut().zip([cell.outputs, cell.labelled]) {
                 let n = u64::from(n);
                 count.merge(Counts { hits: if place.escalated() { n } else { 0 }, n });
@@ -189,9 +199,10 @@ impl ConfidenceTable {
 
     /// The q-quantile of the stated confidences (nearest rank), as the middle of its bin; nothing where there are none.
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        let rank = nearest_rank(q, self.cells.iter().map(|(_, cell)| u64::from(cell.outputs)).sum());
+        let outputs = self.cells.parts().iter().map(|(_, cell)| u64::from(cell.outputs)).sum();
+        let (rank, cells) = (nearest_rank(q, outputs), self.cells());
         let mut seen = 0;
-        let place = self.cells.iter().find(|(_, cell)| {
+        let place = cells.iter().find(|(_, cell)| {
             seen += u64::from(cell.outputs);
             seen >= rank
         });
@@ -201,7 +212,7 @@ impl ConfidenceTable {
     /// Outputs by hundredths of confidence: 100 counts.
     pub fn hundredths(&self) -> Vec<u64> {
         let mut counts = vec![0; 100];
-        for (place, cell) in &self.cells {
+        for (place, cell) in self.cells.parts() {
             let at = place.confidence().map_or(99, |confidence| (confidence * 100.0) as usize);
             if let Some(count) = counts.get_mut(at.min(99)) {
                 *count += u64::from(cell.outputs);

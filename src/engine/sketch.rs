@@ -1,9 +1,11 @@
 //! What a pane and a baseline hold: counts, moments, histograms. Everything here merges by addition.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::bins::Bins;
 use super::confidence::{ConfidenceTable, Place};
 use super::event::{Output, Status};
 use super::units::{Counts, nearest_rank};
@@ -66,10 +68,10 @@ impl Moments {
     }
 }
 
-/// A histogram that stores only the bins that were hit, sorted by bin.
+/// A histogram that stores only the bins that were hit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
-    bins: Vec<(u16, u32)>,
+    bins: Bins<u16, u32>,
     n: u64,
 }
 
@@ -77,21 +79,18 @@ impl Histogram {
     /// Adds `count` values to one bin, saturating at 2^32 - 1 a bin.
     pub fn add(&mut self, bin: u16, count: u32) {
         self.n += u64::from(count);
-        match self.bins.binary_search_by_key(&bin, |(b, _)| *b) {
-            Ok(at) => {
-                if let Some((_, c)) = self.bins.get_mut(at) {
-                    *c = c.saturating_add(count);
-                }
-            }
-            Err(at) => self.bins.insert(at, (bin, count)),
-        }
+        self.bins.add(bin, count);
     }
 
     /// Adds all values of another.
     pub fn merge(&mut self, other: &Self) {
-        for (bin, count) in &other.bins {
-            self.add(*bin, *count);
-        }
+        self.n += other.n;
+        self.bins.merge(&other.bins);
+    }
+
+    /// Makes reading cheap.
+    pub fn settle(&mut self) {
+        self.bins.settle();
     }
 
     /// How many values.
@@ -100,13 +99,13 @@ impl Histogram {
     }
 
     /// The bins hit, in order, with their counts.
-    pub fn bins(&self) -> &[(u16, u32)] {
-        &self.bins
+    pub fn bins(&self) -> Cow<'_, [(u16, u32)]> {
+        self.bins.sorted()
     }
 
     /// How many values lie in bins above `bin`.
     pub fn above(&self, bin: u16) -> u64 {
-        self.bins.iter().filter(|(b, _)| *b > bin).map(|(_, c)| u64::from(*c)).sum()
+        self.bins.parts().iter().filter(|(b, _)| *b > bin).map(|(_, c)| u64::from(*c)).sum()
     }
 
     /// The bin that holds the q-quantile (nearest rank, inverted cdf), or nothing where there are no values.
@@ -117,7 +116,7 @@ impl Histogram {
     /// The bin that holds the value of this rank, the smallest being 1; nothing where there are not so many.
     pub fn rank_bin(&self, rank: u64) -> Option<u16> {
         let mut seen = 0;
-        self.bins.iter().find_map(|(bin, count)| {
+        self.bins().iter().find_map(|(bin, count)| {
             seen += u64::from(*count);
             (seen >= rank).then_some(*bin)
         })
@@ -323,6 +322,12 @@ impl Pane {
             }
         }
         add_tasks(&mut self.tasks, &other.tasks);
+    }
+
+    /// Makes reading its histograms cheap.
+    pub fn settle(&mut self) {
+        self.by_confidence.settle();
+        self.latency_bins.settle();
     }
 
     /// Outputs whose status was said, and how many of them were anything but `ok`.

@@ -176,8 +176,9 @@ fn strata(outputs: u64, verdicts: Counts, table: &ConfidenceTable) -> Vec<Stratu
     let enough = STRATUM_MIN.max(verdicts.n.div_ceil(STRATA));
     let mut strata: Vec<Stratum> = Vec::new();
     let (rest, labelled) = rest(outputs, verdicts, table);
+    let cells = table.cells();
     let kinds = [true, false].map(|escalated| {
-        let cells = table.cells().iter().filter(move |(place, _)| place.escalated() == escalated);
+        let cells = cells.iter().filter(move |(place, _)| place.escalated() == escalated);
         cells.map(|(_, cell)| stratum(*cell)).collect::<Vec<_>>()
     });
     let rest = (rest > 0).then_some(Stratum { outputs: rest, labelled });

@@ -112,15 +112,15 @@ impl Thresholds {
         if bins.is_empty() {
             return None;
         }
-        let waves = Waves::of(batches, &bins);
-        let rows = bins.iter().enumerate().map(|(at, bin)| row(all.cells(), *bin, waves.effective(at), total.outputs));
-        let escalated: Cell = sum(all.cells().iter().filter(|(place, _)| place.escalated()));
+        let (waves, cells) = (Waves::of(batches, &bins), all.cells());
+        let rows = bins.iter().enumerate().map(|(at, bin)| row(&cells, *bin, waves.effective(at), total.outputs));
+        let escalated: Cell = sum(cells.iter().filter(|(place, _)| place.escalated()));
         Some(Self {
             outputs: u64::from(total.outputs),
             labels: u64::from(total.labelled),
             escalated: u64::from(escalated.outputs),
-            uneven: uneven(all.cells()),
-            in_force: in_force(all.cells(), &bins),
+            uneven: uneven(&cells),
+            in_force: in_force(&cells, &bins),
             rows: rows.collect(),
         })
     }

@@ -7,8 +7,9 @@
 //! What is written down is a rollup by minute, hour and day. A day is kept nowhere in memory: an hour is added to its day once it
 //! is *whole*, when its last minute has left the ring, and what comes later for it is added on its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::ring::Ring;
 use super::sketch::Pane;
 use super::units::{Counts, Span, Timestamp};
 use super::verdicts;
@@ -28,17 +29,15 @@ pub fn is_whole(hour: Timestamp, newest: Timestamp) -> bool {
 /// The rolling panes of one stream, and what of them still has to be written down.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Window {
-    minutes: BTreeMap<Timestamp, Box<Pane>>,
-    hours: BTreeMap<Timestamp, Box<Pane>>,
+    minutes: Ring,
+    hours: Ring,
     newest: Option<Timestamp>,
     unwritten: Unwritten,
 }
 
-/// What changed since the last commit.
+/// What changed since the last commit and is in no ring.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Unwritten {
-    minutes: BTreeSet<Timestamp>,
-    hours: BTreeSet<Timestamp>,
     left: Vec<Change>,
     /// Outputs and whole hours, one by one: sums of floats must not depend on where a batch ends.
     late: Vec<Change>,
@@ -99,9 +98,7 @@ impl Window {
         hours: BTreeMap<Timestamp, Pane>,
         newest: Option<Timestamp>,
     ) -> Self {
-        let boxed =
-            |panes: BTreeMap<Timestamp, Pane>| panes.into_iter().map(|(start, pane)| (start, Box::new(pane))).collect();
-        Self { minutes: boxed(minutes), hours: boxed(hours), newest, ..Self::default() }
+        Self { minutes: Ring::restore(minutes), hours: Ring::restore(hours), newest, ..Self::default() }
     }
 
     /// Changes the pane that holds `ts`, moving the window on first where `ts` is newer than everything seen. Returns
@@ -114,8 +111,7 @@ impl Window {
             self.roll(before, newest);
         }
         if minute > newest.minus(MINUTES) {
-            change(self.minutes.entry(minute).or_default());
-            self.unwritten.minutes.insert(minute);
+            change(self.minutes.change(minute));
             return true;
         }
         let mut pane = Pane::default();
@@ -125,8 +121,7 @@ impl Window {
             self.unwritten.add(Level::Day, ts, pane.clone());
         }
         if hour > newest.minus(HOURS) {
-            change(self.hours.entry(hour).or_default());
-            self.unwritten.hours.insert(hour);
+            change(self.hours.change(hour));
         } else {
             self.unwritten.add(Level::Hour, ts, pane.clone());
         }
@@ -148,24 +143,21 @@ impl Window {
     /// left their ring.
     fn roll(&mut self, before: Option<Timestamp>, newest: Timestamp) {
         let oldest = newest.minus(MINUTES);
-        while let Some(first) = self.minutes.first_entry().filter(|entry| *entry.key() <= oldest) {
-            let (start, pane) = first.remove_entry();
-            let hour = start.floor(Span::HOUR);
-            self.hours.entry(hour).or_default().merge(&pane);
-            self.unwritten.hours.insert(hour);
-            if self.unwritten.minutes.remove(&start) {
-                self.unwritten.left.push(Change { level: Level::Minute, start, pane: *pane });
+        while let Some((start, pane, changed)) = self.minutes.leave(oldest) {
+            self.hours.change(start.floor(Span::HOUR)).merge(&pane);
+            if changed {
+                self.unwritten.left.push(Change { level: Level::Minute, start, pane });
             }
         }
         let known = before.map_or(Timestamp::MIN, |before| before.minus(WHOLE));
-        for (start, pane) in self.hours.range(..=newest.minus(WHOLE)).filter(|(start, _)| **start > known) {
-            self.unwritten.add(Level::Day, *start, Pane::clone(pane));
+        let whole = self.hours.since(known).filter(|(start, _)| *start > known);
+        for (start, pane) in whole.take_while(|(start, _)| *start <= newest.minus(WHOLE)) {
+            self.unwritten.add(Level::Day, start, pane.clone());
         }
         let oldest = newest.minus(HOURS);
-        while let Some(first) = self.hours.first_entry().filter(|entry| *entry.key() <= oldest) {
-            let (start, pane) = first.remove_entry();
-            if self.unwritten.hours.remove(&start) {
-                self.unwritten.left.push(Change { level: Level::Hour, start, pane: *pane });
+        while let Some((start, pane, changed)) = self.hours.leave(oldest) {
+            if changed {
+                self.unwritten.left.push(Change { level: Level::Hour, start, pane });
             }
         }
     }
@@ -186,8 +178,8 @@ impl Window {
     pub fn panes(&self, now: Timestamp, span: Span) -> impl Iterator<Item = (Timestamp, &Pane)> {
         let from = now.floor(Span::MINUTE).plus(Span::MINUTE).minus(span);
         // An hour's pane begins before the minutes that are still kept of it.
-        let hours = (span > MINUTES).then(|| self.hours.range(from.floor(Span::HOUR)..));
-        hours.into_iter().flatten().chain(self.minutes.range(from..)).map(|(start, pane)| (*start, &**pane))
+        let hours = (span > MINUTES).then(|| self.hours.since(from.floor(Span::HOUR)));
+        hours.into_iter().flatten().chain(self.minutes.since(from))
     }
 
     /// What happened since `from`, and from when on that counts: from the pane that holds `from`, or from the oldest one
@@ -199,9 +191,9 @@ impl Window {
         let mut counted = minute;
         if minute <= newest.minus(MINUTES) {
             counted = from.floor(Span::HOUR).max(newest.minus(HOURS).floor(Span::HOUR).plus(Span::HOUR));
-            self.hours.range(counted..).for_each(|(_, pane)| view.merge(pane));
+            self.hours.since(counted).for_each(|(_, pane)| view.merge(pane));
         }
-        self.minutes.range(counted..).for_each(|(_, pane)| view.merge(pane));
+        self.minutes.since(counted).for_each(|(_, pane)| view.merge(pane));
         Some((view, counted))
     }
 
@@ -209,8 +201,8 @@ impl Window {
     /// they are shorter than one.
     pub fn buckets(&self, width: Span) -> Vec<(Timestamp, Pane)> {
         let mut buckets: BTreeMap<Timestamp, Pane> = BTreeMap::new();
-        let hours = self.hours.iter().filter(|_| width >= Span::HOUR);
-        for (start, pane) in hours.chain(&self.minutes) {
+        let hours = self.hours.since(Timestamp::MIN).filter(|_| width >= Span::HOUR);
+        for (start, pane) in hours.chain(self.minutes.since(Timestamp::MIN)) {
             buckets.entry(start.floor(width)).or_default().merge(pane);
         }
         buckets.into_iter().collect()
@@ -218,18 +210,16 @@ impl Window {
 
     /// Whether anything changed since the last commit.
     pub fn is_unwritten(&self) -> bool {
-        self.unwritten != Unwritten::default()
+        self.unwritten != Unwritten::default() || self.minutes.is_changed() || self.hours.is_changed()
     }
 
     /// Takes what changed since the last commit.
     pub fn take_unwritten(&mut self) -> Changes {
-        let Unwritten { minutes, hours, left, late, labels, arrivals } = std::mem::take(&mut self.unwritten);
+        let Unwritten { left, late, labels, arrivals } = std::mem::take(&mut self.unwritten);
         let mut changes = Changes { whole: left, late, arrivals: arrivals.into_iter().collect() };
-        let kept = |level, start: Timestamp, panes: &BTreeMap<Timestamp, Box<Pane>>| {
-            panes.get(&start).map(|pane| Change { level, start, pane: Pane::clone(pane) })
-        };
-        changes.whole.extend(minutes.into_iter().filter_map(|start| kept(Level::Minute, start, &self.minutes)));
-        changes.whole.extend(hours.into_iter().filter_map(|start| kept(Level::Hour, start, &self.hours)));
+        let change = |level| move |(start, pane)| Change { level, start, pane };
+        changes.whole.extend(self.minutes.take_changed().map(change(Level::Minute)));
+        changes.whole.extend(self.hours.take_changed().map(change(Level::Hour)));
         changes.late.extend(labels.into_iter().map(|((level, start), pane)| Change { level, start, pane }));
         changes
     }

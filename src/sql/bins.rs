@@ -29,10 +29,11 @@ const VERSION: u8 = 1;
 
 /// Writes a table.
 pub fn encode(table: &ConfidenceTable) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(2 + 5 * table.cells().len());
+    let cells = table.cells();
+    let mut bytes = Vec::with_capacity(2 + 5 * cells.len());
     bytes.push(VERSION);
-    put_number(&mut bytes, table.cells().len() as u64);
-    for (place, cell) in table.cells() {
+    put_number(&mut bytes, cells.len() as u64);
+    for (place, cell) in &*cells {
         let number = place.bin().map_or(u16::MAX, |bin| bin * 2 + u16::from(place.escalated()));
         put_number(&mut bytes, u64::from(number));
         for count in [cell.outputs, cell.labelled, cell.right] {

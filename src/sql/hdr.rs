@@ -80,9 +80,10 @@ impl Encoder {
 
 /// A histogram before compression.
 fn payload(histogram: &Histogram) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(HEADER + 4 * histogram.bins().len());
+    let all = histogram.bins();
+    let mut payload = Vec::with_capacity(HEADER + 4 * all.len());
     let hit = |bin: u16, count: u32| count > 0 && u64::from(bin) < BINS;
-    let bins = || histogram.bins().iter().copied().filter(|(bin, count)| hit(*bin, *count));
+    let bins = || all.iter().copied().filter(|(bin, count)| hit(*bin, *count));
     let highest = bins().next_back().map_or(HIGHEST, |(last, _)| {
         let (low, width) = Precision::THREE.range(last);
         if low <= HIGHEST { HIGHEST } else { low + (width - 1) }

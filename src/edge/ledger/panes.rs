@@ -134,7 +134,7 @@ fn columns(pane: &Pane, encoder: &mut hdr::Encoder, mut take: impl FnMut(&'stati
         ("latency_p99_ms", latency(0.99)),
         ("metrics", shown(&pane.metrics, metric)),
         ("flags", shown(&pane.flags, flag)),
-        ("confidence_sketch", sketch(table.cells().is_empty(), || bins::encode(table))),
+        ("confidence_sketch", sketch(table.is_empty(), || bins::encode(table))),
         ("latency_sketch", sketch(pane.latency_bins.n() == 0, || encoder.encode(&pane.latency_bins))),
         ("rest", Value::Blob(encode(&rest))),
     ];

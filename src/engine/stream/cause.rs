@@ -129,7 +129,7 @@ fn louder(one: Voice, other: Voice) -> Voice {
 /// Accuracy found less accuracy said over the labelled outputs, with a normal 95 % interval.
 fn gap(table: &ConfidenceTable, map: &CalibrationMap) -> Option<Estimate> {
     let (mut n, mut sum, mut variance) = (0.0, 0.0, 0.0);
-    for (place, cell) in table.cells() {
+    for (place, cell) in &*table.cells() {
         let (labelled, said) = (f64::from(cell.labelled), said(map, *place));
         n += labelled;
         sum += f64::from(cell.right) - labelled * said;
@@ -153,7 +153,7 @@ fn masked(profile: &Profile, since: &Pane, map: Option<&CalibrationMap>) -> Opti
     }
     let surest = since.by_confidence.surest(coverage_before)?;
     let mut kinds = [(0.0, Cell::default(), 0.0); 2];
-    for (place, cell) in since.by_confidence.cells() {
+    for (place, cell) in &*since.by_confidence.cells() {
         let part = surest.part_of(*place);
         let kind = usize::from(place.escalated());
         if let (Some((outputs, verdicts, said)), true) = (kinds.get_mut(kind), part > 0.0) {
@@ -173,8 +173,8 @@ fn masked(profile: &Profile, since: &Pane, map: Option<&CalibrationMap>) -> Opti
         }
     }
     let mut answered = Cell::default();
-    let cells = since.by_confidence.cells().iter().filter(|(place, _)| !place.escalated());
-    cells.for_each(|(_, cell)| answered.merge(*cell));
+    let cells = since.by_confidence.cells();
+    cells.iter().filter(|(place, _)| !place.escalated()).for_each(|(_, cell)| answered.merge(*cell));
     let known = answered.labelled >= ANSWERED;
     (all > 0.0).then(|| Masked {
         coverage_before,
