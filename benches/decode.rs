@@ -1,7 +1,7 @@
 //! What reading a record costs: as the engine reads it, by `serde_json` alone into the same event, and by `serde_json` into the
 //! barest borrowed struct.
 //!
-//! Run with `cargo bench --bench decode --no-default-features`. divan's throughput column says how many events a second.
+//! Run with `cargo bench --bench decode`. divan's throughput column says how many events a second.
 #![expect(clippy::unwrap_used, reason = "a benchmark ends where something fails")]
 
 #[path = "e2e/parsed.rs"]

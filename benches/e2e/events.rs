@@ -5,9 +5,6 @@ use std::path::Path;
 
 use shewhart::simulate::{Generator, Scenario, write_file};
 
-/// Seconds of event time that lie between two outputs of a stream in the mean, where streams are alike.
-const PAUSE_S: f64 = 10.0;
-
 /// How many events of what.
 pub(crate) struct Load {
     pub(crate) events: usize,
@@ -16,12 +13,14 @@ pub(crate) struct Load {
     pub(crate) feedback: f64,
     /// Whether the n-th stream has a share of the outputs in proportion to 1/n.
     pub(crate) zipf: bool,
+    /// Seconds of event time that lie between two outputs of a stream in the mean, where streams are alike.
+    pub(crate) pause: f64,
 }
 
 impl Load {
     fn scenario(&self) -> Scenario {
         let mut text = "start: 2026-01-05T00:00:00Z\nagents:\n".to_owned();
-        let total = self.streams as f64 * 86_400.0 / PAUSE_S;
+        let total = self.streams as f64 * 86_400.0 / self.pause;
         let harmonic: f64 = (1..=self.streams).map(|n| 1.0 / n as f64).sum();
         let groups: Vec<(usize, f64)> = if self.zipf {
             (1..=self.streams).map(|n| (1, total / harmonic / n as f64)).collect()

@@ -5,7 +5,8 @@
 //! through a bare consumer, one that parses, and the daemon. Every part is a process of its own, measured by the CPU time that
 //! the system counts for it. Ratios are taken within a round.
 //!
-//! `-- --events 1000000 --streams 1000 --rounds 7 --feedback 0.05 --zipf --no-broker` says how many of what;
+//! `-- --events 1000000 --streams 1000 --rounds 7 --feedback 0.05 --pause 10 --zipf --no-broker` says how many of what, `--pause`
+//! how many seconds lie between two outputs of a stream: a row is written for each of its minutes;
 //! `-- --peers` takes other tools through the topic too, where they are installed (`benches/peers`);
 //! `-- --latency 10000` measures how long decisions take at so many events a second instead.
 #![expect(
@@ -64,6 +65,7 @@ fn main() {
         streams: number("--streams", 1_000.0) as usize,
         feedback: number("--feedback", 0.05),
         zipf: says("--zipf"),
+        pause: number("--pause", 10.0),
     };
     let rounds = number("--rounds", 7.0) as usize;
     if says("--peers") {
@@ -83,10 +85,11 @@ fn compare(load: &Load, rounds: usize, with_broker: bool) {
         broker.fill(load);
     }
     println!(
-        "{} events of {} streams ({}), feedback on {} %, {} bytes each; {}; {rounds} rounds\n",
+        "{} events of {} streams ({}), {} s between outputs of a stream, feedback on {} %, {} bytes each; {}; {rounds} rounds\n",
         load.events,
         load.streams,
         if load.zipf { "Zipf" } else { "alike" },
+        load.pause,
         load.feedback * 100.0,
         bytes / load.events as u64,
         broker.as_ref().map_or("no broker", Broker::name),

@@ -1,8 +1,9 @@
 //! The bounded memory of recent outputs: joins late feedback to its output, and knows an output that came twice.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 
-use indexmap::IndexMap;
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use super::confidence::Place;
@@ -75,9 +76,12 @@ pub enum Op {
 pub struct Recent {
     capacity: usize,
     entries: VecDeque<Entry>,
-    /// Number of the entry at the front of `entries`, counted from the first ever inserted.
-    first: u64,
-    index: IndexMap<u128, u64>,
+    /// Number of the entry at the front of `entries`, counted from the first ever inserted; it begins again at 2^32.
+    first: u32,
+    /// Numbers of entries by the hashes of their keys: four bytes an entry, for most look-ups find nothing, and they all wait for
+    /// memory.
+    index: HashTable<u32>,
+    hash: RandomState,
     unwritten: Vec<Op>,
 }
 
@@ -87,26 +91,36 @@ pub fn key(agent: &str, event_id: &str) -> u128 {
 }
 
 impl Recent {
-    /// An empty memory of at most `capacity` outputs.
+    /// An empty memory of at most `capacity` outputs, and no more than 2^31.
     pub fn new(capacity: usize) -> Self {
         Self {
-            capacity: capacity.max(1),
+            capacity: capacity.clamp(1, 1 << 31),
             entries: VecDeque::new(),
             first: 0,
-            index: IndexMap::new(),
+            index: HashTable::new(),
+            hash: RandomState::new(),
             unwritten: Vec::new(),
         }
     }
 
     /// The output of that key, where it is still remembered.
     pub fn get(&self, key: u128) -> Option<&Entry> {
-        let at = self.index.get(&key)?.checked_sub(self.first)?;
-        self.entries.get(usize::try_from(at).ok()?)
+        self.entries.get(self.find(key)?)
     }
 
-    /// Applies a change and keeps it for the next commit.
+    /// Where the output of that key stands among the entries.
+    fn find(&self, key: u128) -> Option<usize> {
+        let Self { entries, first, .. } = self;
+        let is_it = |number: &u32| entries.get(place(*first, *number)).is_some_and(|entry| entry.key == key);
+        self.index.find(self.hash.hash_one(key), is_it).map(|number| place(*first, *number))
+    }
+
+    /// Applies a change and keeps it for the next commit. An output that is inserted is none that [`Recent::get`] finds.
     pub fn apply(&mut self, op: Op) {
-        self.fold(op);
+        match op {
+            Op::Insert(entry) => self.insert(entry),
+            Op::Labelled(_) | Op::OverrideKnown(_) => self.fold(op),
+        }
         self.unwritten.push(op);
     }
 
@@ -114,23 +128,39 @@ impl Recent {
     pub fn fold(&mut self, op: Op) {
         match op {
             Op::Insert(entry) => {
-                if self.entries.len() >= self.capacity {
-                    if let Some(old) = self.entries.pop_front() {
-                        self.index.swap_remove(&old.key);
-                    }
-                    self.first += 1;
+                // It had been forgotten by a memory that was smaller than this one.
+                if let Some(at) = self.find(entry.key) {
+                    self.unlist(entry.key, self.first.wrapping_add(at as u32));
                 }
-                self.index.insert(entry.key, self.first + self.entries.len() as u64);
-                self.entries.push_back(entry);
+                self.insert(entry);
             }
             Op::Labelled(key) => self.change(key, |entry| entry.known = entry.known.and(Known::LABELLED)),
             Op::OverrideKnown(key) => self.change(key, |entry| entry.known = entry.known.and(Known::OVERRIDE)),
         }
     }
 
+    fn insert(&mut self, entry: Entry) {
+        if self.entries.len() >= self.capacity
+            && let Some(oldest) = self.entries.pop_front()
+        {
+            self.unlist(oldest.key, self.first);
+            self.first = self.first.wrapping_add(1);
+        }
+        let Self { entries, first, index, hash, .. } = self;
+        let number = first.wrapping_add(entries.len() as u32);
+        entries.push_back(entry);
+        let hash_of = |number: &u32| hash.hash_one(entries.get(place(*first, *number)).map_or(0, |entry| entry.key));
+        index.insert_unique(hash.hash_one(entry.key), number, hash_of);
+    }
+
+    fn unlist(&mut self, key: u128, number: u32) {
+        if let Ok(known) = self.index.find_entry(self.hash.hash_one(key), |known| *known == number) {
+            known.remove();
+        }
+    }
+
     fn change(&mut self, key: u128, change: impl Fn(&mut Entry)) {
-        let at = self.index.get(&key).and_then(|at| usize::try_from(at.checked_sub(self.first)?).ok());
-        if let Some(entry) = at.and_then(|at| self.entries.get_mut(at)) {
+        if let Some(entry) = self.find(key).and_then(|at| self.entries.get_mut(at)) {
             change(entry);
         }
     }
@@ -156,6 +186,11 @@ impl Recent {
     }
 }
 
+/// Where the entry of a number stands, the first having that one.
+const fn place(first: u32, number: u32) -> usize {
+    number.wrapping_sub(first) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -175,7 +210,8 @@ mod tests {
         /// The memory equals a list of the newest outputs, and folding what was written gives the same memory.
         #[test]
         fn the_newest_outputs_are_found_and_no_others(keys in proptest::collection::vec(0_u128..1_000, 0..300), capacity in 1_usize..50) {
-            let mut recent = Recent::new(capacity);
+            // Numbers begin again within the test.
+            let mut recent = Recent { first: u32::MAX - 20, ..Recent::new(capacity) };
             let mut list: Vec<Entry> = Vec::new();
             let mut written = Vec::new();
             for key in keys {

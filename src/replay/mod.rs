@@ -86,6 +86,8 @@ pub struct Finding {
 pub struct Replay {
     engine: Engine,
     router: Router,
+    /// When the router wants to be asked again.
+    due: Option<Timestamp>,
     next: i64,
     effects: Vec<(Partition, Effect)>,
     messages: Vec<Message>,
@@ -105,6 +107,7 @@ impl Replay {
         Self {
             engine: Engine::new(PARTITION, Arc::new(settings), rules, baselines),
             router: Router::new(policy),
+            due: None,
             next: 0,
             effects: Vec::new(),
             messages: Vec::new(),
@@ -121,15 +124,18 @@ impl Replay {
         self.next += 1;
         self.engine.step(input, &mut self.scratch);
         self.look();
-        for effect in std::mem::take(&mut self.scratch) {
+        let now = self.now().unwrap_or(Timestamp::MIN);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for effect in scratch.drain(..) {
             if let Effect::Crossed(crossing) = &effect {
                 self.find(crossing);
-                self.route(Signal::Crossed(crossing.clone()));
+                self.route(Signal::Crossed(crossing.clone()), now);
             }
             self.effects.push((PARTITION, effect));
         }
-        if self.now().is_some_and(|now| self.router.deadline().is_some_and(|due| due <= now)) {
-            self.route(Signal::Tick);
+        self.scratch = scratch;
+        if self.due.is_some_and(|due| due <= now) {
+            self.route(Signal::Tick, now);
         }
     }
 
@@ -140,7 +146,7 @@ impl Replay {
             if let Effect::Crossed(crossing) = &effect {
                 self.tick_until(crossing.at);
                 self.find(crossing);
-                self.router.step(Signal::Crossed(crossing.clone()), crossing.at, &mut self.messages);
+                self.route(Signal::Crossed(crossing.clone()), crossing.at);
             }
             self.effects.push((PARTITION, effect));
         }
@@ -149,10 +155,10 @@ impl Replay {
 
     /// Sends every message that is due by `now`, at its own time.
     fn tick_until(&mut self, now: Timestamp) {
-        while let Some(due) = self.router.deadline().filter(|due| *due <= now) {
-            self.router.step(Signal::Tick, due, &mut self.messages);
+        while let Some(due) = self.due.filter(|due| *due <= now) {
+            self.route(Signal::Tick, due);
             // A router that has nothing to do at its own deadline would be asked for ever.
-            if self.router.deadline() == Some(due) {
+            if self.due == Some(due) {
                 return;
             }
         }
@@ -202,9 +208,9 @@ impl Replay {
         self.engine.position().time
     }
 
-    fn route(&mut self, signal: Signal) {
-        let now = self.now().unwrap_or(Timestamp::MIN);
+    fn route(&mut self, signal: Signal, now: Timestamp) {
         self.router.step(signal, now, &mut self.messages);
+        self.due = self.router.deadline();
     }
 
     fn find(&mut self, crossing: &Crossing) {

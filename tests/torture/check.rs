@@ -35,6 +35,8 @@ pub(crate) fn pages(place: &Place) {
 /// Compares what a disturbed daemon left behind with what an undisturbed one did. Neither runs.
 pub(crate) fn all(stage: &Stage, oracle: &Left, sent: u64, trial: &mut Trial) {
     let place = &stage.place;
+    let killers = place.list("SELECT partition || '/' || offset || ': ' || detail FROM rejects WHERE why = 'poison'");
+    assert!(killers.is_empty(), "records were taken for killers: {killers:?}");
     // Reading it back looks at the integrity of the file too.
     let left = Left::behind(place);
     left.must_equal(oracle);

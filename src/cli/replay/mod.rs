@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::args::{ReplayArgs, ReportFormat};
 use super::table::table;
 use super::{FINDING, Invalid, OK, input, print, say};
-use crate::edge::ledger::{Commit, Identity, Ledger, open_read_only};
+use crate::edge::ledger::{Commit, Filling, Identity, open_read_only};
 use crate::engine::Settings;
 use crate::engine::baseline::BaselineSet;
 use crate::engine::event::Why;
@@ -39,7 +39,7 @@ struct Report<'r> {
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
     let bounds = bounds(args)?;
     let mut trial = trial(args)?;
-    let mut ledger = args.db.as_deref().map(|path| new_ledger(path, args)).transpose()?;
+    let mut filling = args.db.as_deref().map(|path| new_file(path, args)).transpose()?;
     let bar = input::progress_bar(&args.events);
     let mut since_commit = 0;
     let each = |line: &[u8]| {
@@ -48,12 +48,13 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         if since_commit == BATCH {
             since_commit = 0;
             trial.forget_old();
-            commit(trial.new_rules_mut(), ledger.as_mut())?;
+            commit(trial.new_rules_mut(), filling.as_mut())?;
         }
         Ok(())
     };
     let events = input::each_line(&args.events, each, &|read| bar.set_position(read))?;
-    commit(trial.new_rules_mut(), ledger.as_mut())?;
+    commit(trial.new_rules_mut(), filling.as_mut())?;
+    filling.map_or(Ok(()), Filling::end)?;
     bar.finish_and_clear();
     let verdict = (is_judged(args) || args.output == ReportFormat::Markdown).then(|| trial.verdict(&bounds));
     report(trial.new_rules(), events, verdict.as_ref(), args.output)?;
@@ -113,24 +114,24 @@ fn baselines(args: &ReplayArgs) -> anyhow::Result<BaselineSet> {
     }
 }
 
-fn new_ledger(path: &Path, args: &ReplayArgs) -> anyhow::Result<Ledger> {
+fn new_file(path: &Path, args: &ReplayArgs) -> anyhow::Result<Filling> {
     if path.exists() {
         return Err(Invalid(format!("{} is there already; a replay writes a new file", path.display())).into());
     }
     let group_by: Vec<&str> = args.group_by.iter().map(|group| group.as_str()).collect();
-    Ok(Ledger::open_file(path, &Identity { topic: "replay".to_owned(), group_by: group_by.join(",") })?)
+    Ok(Filling::begin(path, &Identity { topic: "replay".to_owned(), group_by: group_by.join(",") })?)
 }
 
-fn commit(replay: &mut Replay, ledger: Option<&mut Ledger>) -> anyhow::Result<()> {
+fn commit(replay: &mut Replay, filling: Option<&mut Filling>) -> anyhow::Result<()> {
     let effects = replay.take_effects();
     let messages = replay.take_messages();
     let now = replay.now().unwrap_or(Timestamp::MIN);
     let (engine, router) = replay.parts();
-    let Some(ledger) = ledger else {
+    let Some(filling) = filling else {
         engine.forget_unwritten();
         return Ok(());
     };
-    ledger.commit(Commit {
+    filling.ledger().commit(Commit {
         engines: vec![(engine, None)],
         effects: &effects,
         messages: &messages,

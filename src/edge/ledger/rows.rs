@@ -114,14 +114,15 @@ fn write_arrival(db: &Transaction<'_>, stream: i64, (of, counts): (Arrival, Coun
 
 fn write_provisional(db: &Transaction<'_>, stream: i64, profile: &Profile) -> rusqlite::Result<()> {
     let summary = ProfileSummary::of(profile);
-    db.execute(
+    db.prepare_cached(
         "INSERT INTO provisional_baselines (stream_id, outputs, labelled, correct, first_ms, last_ms, confidence_mean,
          latency_p95_ms, profile, levels) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (stream_id) DO UPDATE SET outputs = excluded.outputs, labelled = excluded.labelled,
          correct = excluded.correct, first_ms = excluded.first_ms, last_ms = excluded.last_ms,
          confidence_mean = excluded.confidence_mean, latency_p95_ms = excluded.latency_p95_ms, profile = excluded.profile,
          levels = excluded.levels",
-        params![
+    )?
+    .execute(params![
             stream,
             summary.outputs,
             summary.labelled,
@@ -132,8 +133,7 @@ fn write_provisional(db: &Transaction<'_>, stream: i64, profile: &Profile) -> ru
             summary.latency_p95_ms,
             encode(profile),
             summary.levels
-        ],
-    )
+        ])
     .map(drop)
 }
 
