@@ -24,6 +24,10 @@ pub(crate) const BATCH: u64 = 50;
 pub(crate) struct Samples(u64);
 
 impl Samples {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub(crate) fn uniform(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

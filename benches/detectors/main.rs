@@ -7,6 +7,7 @@ mod answer;
 mod charts;
 mod design;
 mod state;
+mod stream;
 mod update;
 
 fn main() {

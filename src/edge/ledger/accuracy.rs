@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
-use super::blob::decode;
+use super::packed::decode;
 use super::panes;
 use crate::engine::cause::Contradiction;
 use crate::engine::chart::Chart;

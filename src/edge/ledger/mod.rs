@@ -11,6 +11,7 @@ mod fill;
 mod log;
 mod migrate;
 mod outbox;
+mod packed;
 mod panes;
 pub mod query;
 mod restore;

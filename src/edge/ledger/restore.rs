@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::blob::decode;
+use super::packed::Unpacker;
 use super::write::Anchor;
 use super::{Ledger, LedgerError};
 use crate::engine::alert::{Crossing, Id};
@@ -68,10 +69,11 @@ pub fn watched(db: &Connection) -> rusqlite::Result<Vec<Watched>> {
          FROM streams s LEFT JOIN provisional_baselines p ON p.stream_id = s.id AND s.baseline = 'provisional'
          ORDER BY s.partition, s.idx",
     )?;
+    let mut memories = Unpacker::default();
     let row = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Watched> {
         let broken = |why: String| rusqlite::Error::ToSqlConversionFailure(why.into());
         let labels = serde_json::from_str(&row.get::<_, String>(0)?).map_err(|e| broken(e.to_string()))?;
-        let memory = decode(&row.get::<_, Vec<u8>>(1)?).map_err(|e| broken(e.to_string()))?;
+        let memory = memories.decode(&row.get::<_, Vec<u8>>(1)?).map_err(|e| broken(e.to_string()))?;
         let baseline = match (row.get::<_, Option<String>>(2)?, row.get::<_, Option<Vec<u8>>>(3)?) {
             (Some(id), Some(profile)) => {
                 let profile = decode(&profile).map_err(|e| broken(e.to_string()))?;
@@ -150,11 +152,13 @@ impl Ledger {
         let newest = rows.iter().filter_map(|row| Some((row.index, Timestamp::from_millis(row.newest?))));
         let mut windows = self.windows(partition, newest.collect())?;
         let mut streams = Vec::with_capacity(rows.len());
+        let mut memories = Unpacker::default();
         for row in rows {
             let StreamRow { index, labels, memory, baseline, provisional, .. } = row;
             let labels: BTreeMap<String, String> = serde_json::from_str(&labels)
                 .map_err(|error| self.blob(&format!("labels of stream {index}"), &error.to_string()))?;
-            let state = self.restore_state((partition, index), &memory, (baseline, provisional), &labels)?;
+            let memory = memories.decode(&memory).map_err(|error| self.blob("memory", &error.to_string()));
+            let state = self.restore_state((partition, index), memory, (baseline, provisional), &labels)?;
             let (memory, baseline) = match state {
                 Some((memory, baseline)) => (Ok(memory), baseline),
                 None => (Err(self.remains(partition, &labels)?), None),
@@ -170,12 +174,12 @@ impl Ledger {
     fn restore_state(
         &self,
         (partition, index): (Partition, u32),
-        memory: &[u8],
+        memory: Result<Memory, LedgerError>,
         (baseline, provisional): (Option<String>, Option<Vec<u8>>),
         labels: &BTreeMap<String, String>,
     ) -> Result<Option<State>, LedgerError> {
-        let read = || -> Result<State, LedgerError> {
-            let memory = self.read("memory", memory)?;
+        let read = move || -> Result<State, LedgerError> {
+            let memory = memory?;
             let baseline = baseline.map(|id| self.restore_baseline(id, provisional, labels)).transpose()?;
             Ok((memory, baseline.flatten()))
         };

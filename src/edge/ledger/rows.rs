@@ -6,6 +6,7 @@ use rusqlite::{CachedStatement, Transaction, params};
 
 use super::accuracy::contradicted;
 use super::blob::encode;
+use super::packed::Packer;
 use super::panes::PaneWriter;
 use super::write::stream_id;
 use crate::engine::Engine;
@@ -24,6 +25,7 @@ pub(super) struct StreamWriter<'t> {
     db: &'t Transaction<'t>,
     update: CachedStatement<'t>,
     insert: CachedStatement<'t>,
+    packer: Packer,
     /// Their panes.
     pub(super) panes: PaneWriter<'t>,
 }
@@ -40,7 +42,8 @@ impl<'t> StreamWriter<'t> {
              promised_week, raised, contradicted_ms, contradicted, partition, idx, agent, task, labels, first_seen_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?;
-        Ok(Self { db, update, insert, panes: PaneWriter::new(db) })
+        let packer = Packer::new().map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        Ok(Self { db, update, insert, packer, panes: PaneWriter::new(db) })
     }
 
     /// Writes one stream that changed: its memory, its baseline where it learnt one, its panes.
@@ -48,7 +51,7 @@ impl<'t> StreamWriter<'t> {
         let partition = engine.partition();
         let id = stream_id(partition, index);
         let Some(stream) = engine.stream_at_mut(index) else { return Ok(()) };
-        let state = encode(&stream.memory);
+        let state = self.packer.encode(&stream.memory);
         if bind_state(&mut self.update, id, stream, &state)?.raw_execute()? == 0 {
             let label = |name: &str| stream.labels.get(name);
             let insert = bind_state(&mut self.insert, id, stream, &state)?;
