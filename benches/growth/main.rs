@@ -9,7 +9,6 @@
 
 mod rules;
 
-use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,10 +19,10 @@ use shewhart::engine::{Effect, Engine, Group, Input, Settings};
 use shewhart::simulate::{Generator, Scenario, SimulatedEvent};
 
 const ROUNDS: usize = 5;
-/// Records between two commits.
-const BATCH: usize = 100_000;
+/// Commits of a run, whatever its size.
+const COMMITS: usize = 4;
 /// Outputs of a stream before its charts begin.
-const LEARNT: u64 = 40;
+const LEARNT: u64 = 500;
 
 /// One size of one thing.
 struct Load {
@@ -66,45 +65,45 @@ fn growths() -> Vec<Growth> {
     vec![
         Growth {
             name: "events",
-            of: "events of 200 streams",
+            of: "events of 100 streams",
             per: seconds,
             unit: "s",
-            loads: [50_000, 100_000, 200_000, 400_000].map(|n| load(n, n, 200, 1, &shipped)).into(),
+            loads: [100_000, 200_000, 400_000, 800_000].map(|n| load(n, n, 100, 1, &shipped)).into(),
         },
         Growth {
             name: "streams",
-            of: "streams of 100 events each",
+            of: "streams of 1,000 events each",
             per: seconds,
             unit: "s",
-            loads: [100, 400, 1_600, 6_400].map(|n| load(n, 100 * n, n, 1, &shipped)).into(),
+            loads: [25, 100, 400, 1_600].map(|n| load(n, 1_000 * n, n, 1, &shipped)).into(),
         },
         Growth {
             name: "rules",
-            of: "rules that watch each of 100 streams",
+            of: "rules that watch each of 20 streams",
             per: events,
             unit: "ns an event",
-            loads: [5, 10, 20, 40, 80].map(|n| load(n, 50_000, 100, 1, &rules::alike(n))).into(),
+            loads: [5, 10, 20, 40, 80].map(|n| load(n, 100_000, 20, 1, &rules::alike(n))).into(),
         },
         Growth {
             name: "others",
             of: "rules that watch other streams",
             per: events,
             unit: "ns an event",
-            loads: [500, 1_000, 2_000, 4_000].map(|n| load(n, 50_000, 100, 1, &rules::of_others(n))).into(),
+            loads: [240, 480, 960, 1_920].map(|n| load(n, 100_000, 20, 1, &rules::of_others(n))).into(),
         },
         Growth {
             name: "windows",
-            of: "minutes in both windows of a burn rate",
+            of: "minutes in the short window of a burn rate",
             per: events,
             unit: "ns an event",
-            loads: [5, 15, 60, 360, 1_440].map(|n| load(n, 200_000, 20, 1, &rules::burn(n))).into(),
+            loads: [5, 15, 60, 180, 720].map(|n| load(n, 200_000, 20, 1, &rules::burn(n))).into(),
         },
         Growth {
             name: "partitions",
-            of: "partitions that 1,000 streams are spread over",
+            of: "partitions that 400 streams are spread over",
             per: events,
             unit: "ns an event",
-            loads: [1, 4, 16, 64, 256].map(|n| load(n, 100_000, 1_000, n as i32, &shipped)).into(),
+            loads: [1, 4, 16, 64, 256].map(|n| load(n, 400_000, 400, n as i32, &shipped)).into(),
         },
     ]
 }
@@ -112,18 +111,25 @@ fn growths() -> Vec<Growth> {
 fn measure(growth: &Growth) {
     let inputs: Vec<Vec<SimulatedEvent>> = growth.loads.iter().map(generate).collect();
     let mut costs: Vec<Vec<f64>> = growth.loads.iter().map(|_| Vec::new()).collect();
+    let mut live = vec![0.0; growth.loads.len()];
     for _ in 0..ROUNDS {
-        for ((load, events), costs) in growth.loads.iter().zip(&inputs).zip(&mut costs) {
-            costs.push(run(load, events) / (growth.per)(load));
+        for (((load, events), costs), live) in growth.loads.iter().zip(&inputs).zip(&mut costs).zip(&mut live) {
+            let (seconds, limits) = run(load, events);
+            costs.push(seconds / (growth.per)(load));
+            *live = limits;
         }
     }
     println!("\n{}", growth.of);
     let mut points = Vec::new();
-    for (load, mut costs) in growth.loads.iter().zip(costs) {
+    for ((load, mut costs), live) in growth.loads.iter().zip(costs).zip(live) {
         costs.sort_by(f64::total_cmp);
-        let median = *costs.get(ROUNDS / 2).unwrap();
+        let median = costs.iter().copied().nth(ROUNDS / 2).unwrap();
         let (least, most) = (costs.first().unwrap(), costs.last().unwrap());
-        println!("  {:>9}  {median:>9.3} {} ({least:.3} to {most:.3})", load.size, growth.unit);
+        let unit = growth.unit;
+        println!(
+            "  {:>9}  {median:>9.3} {unit} ({least:.3} to {most:.3}), {live:.1} rules with a limit a stream",
+            load.size
+        );
         points.push((load.size.ln(), median.ln()));
     }
     println!("  exponent {:.2}", slope(&points));
@@ -141,15 +147,15 @@ fn slope(points: &[(f64, f64)]) -> f64 {
 fn generate(load: &Load) -> Vec<SimulatedEvent> {
     let scenario = format!(
         "start: 2026-01-05T00:00:00Z\nagents:\n  - name: agent\n    copies: {}\n    per_day: 8640\n    accuracy: 0.92\n    \
-         confidence: {{ r2: 0.2 }}\n    escalation: 0.06\n    errors: 0.02\n    latency_ms: {{ median: 850, sigma: 0.45 }}\n    \
+         confidence: {{ r2: 0.2 }}\n    escalation: 0.15\n    errors: 0.1\n    latency_ms: {{ median: 850, sigma: 0.45 }}\n    \
          cost_usd: {{ median: 0.012, sigma: 0.3 }}\n    labels: {{ fraction: 0.05, delay: 2m, delay_sigma: 0.5 }}\n",
         load.streams
     );
     Generator::new(&Scenario::parse(&scenario).unwrap(), 1).take(load.events).collect()
 }
 
-/// Seconds that it takes until all is written down.
-fn run(load: &Load, events: &[SimulatedEvent]) -> f64 {
+/// Seconds that it takes until all is written down, and rules of a stream whose charts have a limit by then.
+fn run(load: &Load, events: &[SimulatedEvent]) -> (f64, f64) {
     let folder = tempfile::tempdir().unwrap();
     let identity = Identity { topic: "growth".to_owned(), group_by: "agent".to_owned() };
     let mut filling = Filling::begin(&folder.path().join("growth.db"), &identity).unwrap();
@@ -162,7 +168,7 @@ fn run(load: &Load, events: &[SimulatedEvent]) -> f64 {
     let mut effects: Vec<(Partition, Effect)> = Vec::new();
     let mut scratch = Vec::new();
     let begun = Instant::now();
-    for batch in events.chunks(BATCH) {
+    for batch in events.chunks(events.len().div_ceil(COMMITS)) {
         for event in batch {
             let at = place(&event.agent, engines.len());
             let (Some(engine), Some(next)) = (engines.get_mut(at), offsets.get_mut(at)) else { continue };
@@ -174,12 +180,14 @@ fn run(load: &Load, events: &[SimulatedEvent]) -> f64 {
         }
         let engines = engines.iter_mut().map(|engine| (engine, None)).collect();
         let commit = Commit { engines, effects: &effects, ..Commit::at(Timestamp::MIN) };
-        filling.ledger().commit(commit).unwrap();
+        filling.ledger().unwrap().commit(commit).unwrap();
         effects.clear();
     }
+    filling.end().unwrap();
     let seconds = begun.elapsed().as_secs_f64();
-    black_box(engines);
-    seconds
+    let streams = engines.iter().flat_map(Engine::streams);
+    let limits = streams.flat_map(|stream| stream.charts(&load.rules)).filter(|(_, chart)| chart.arl0().is_some());
+    (seconds, limits.count() as f64 / load.streams as f64)
 }
 
 /// The partition of an agent: its number, which is at the end of its name.

@@ -17,19 +17,23 @@ fn compiled(text: String) -> Arc<RuleSet> {
 
 const HEAD: &str = "groups:\n  - name: growth\n    rules:\n";
 
-/// So many rules on every stream, a chart each: in turns on errors, escalation, slow outputs, confidence and cost.
+/// So many rules on every stream, a chart each: in turns on errors, escalation and slow outputs. No outcome is so rare that its
+/// limit takes milliseconds.
 pub(crate) fn alike(n: usize) -> Arc<RuleSet> {
     let mut text = HEAD.to_owned();
     for at in 0..n {
-        let size = 10 + at / 5;
-        let detect = match at % 5 {
-            0 => format!("measure: error_rate, rise: {size}pp"),
-            1 => format!("measure: escalation_rate, rise: {size}pp"),
-            2 => format!("measure: latency, quantile: p95, rise: {size}pp"),
-            3 => format!("measure: confidence, drop: {size}pp"),
-            _ => format!("measure: cost, rise: {size}%"),
+        let rise = 2.0 + 0.1 * (at / 4) as f64;
+        let detect = match at % 4 {
+            0 => "measure: error_rate",
+            1 => "measure: escalation_rate",
+            2 => "measure: latency, quantile: p50",
+            _ => "measure: latency, quantile: p95",
         };
-        writeln!(text, "      - {{ alert: Rule{at}, detect: {{ {detect}, false_alarms: 1 per 1y }} }}").unwrap();
+        writeln!(
+            text,
+            "      - {{ alert: Rule{at}, detect: {{ {detect}, rise: {rise:.1}pp, false_alarms: 1 per 1y }} }}"
+        )
+        .unwrap();
     }
     compiled(text)
 }
@@ -53,10 +57,10 @@ pub(crate) fn of_others(n: usize) -> Arc<RuleSet> {
     compiled(text)
 }
 
-/// One burn rate with two windows of so many minutes.
+/// One burn rate whose short window has so many minutes; the long one, a day, is looked at only while the short one burns.
 pub(crate) fn burn(minutes: usize) -> Arc<RuleSet> {
     let window = if minutes < 60 { format!("{minutes}m") } else { format!("{}h", minutes / 60) };
     compiled(format!(
-        "{HEAD}      - alert: Burning\n        detect: {{ measure: error_rate, limit: 10%, burn_rate: 9, long: {window}, short: {window} }}\n"
+        "{HEAD}      - alert: Burning\n        detect: {{ measure: error_rate, limit: 10%, burn_rate: 9, long: 24h, short: {window} }}\n"
     ))
 }

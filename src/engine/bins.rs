@@ -74,7 +74,8 @@ impl<K: Copy + Ord, V: Sum> Bins<K, V> {
         Cow::Owned(entries)
     }
 
-    /// Bins with what was added to them, in no order, a bin as often as it may be: for those who add up.
+    /// Bins with what was added to them, in no order, a bin as often as it may be: for those who add up, and do not ask for more than
+    /// one bin can hold.
     pub fn parts(&self) -> &[(K, V)] {
         &self.entries
     }

@@ -235,5 +235,23 @@ mod tests {
                 prop_assert_eq!(restored.get(key), expected);
             }
         }
+
+        /// What a small memory had forgotten comes again in its changes: a larger one, or a smaller, has the newest of a key.
+        #[test]
+        fn a_memory_of_another_size_has_the_newest_outputs(keys in proptest::collection::vec(0_u128..12, 0..200), capacity in 1_usize..10, other in 1_usize..30) {
+            let (mut recent, mut inserts, mut restored) = (Recent::new(capacity), Vec::new(), Recent::new(other));
+            for (nth, key) in keys.into_iter().enumerate() {
+                if recent.get(key).is_none() {
+                    let entry = Entry { stream: nth as u32, ..entry(key) };
+                    recent.apply(Op::Insert(entry));
+                    inserts.push(entry);
+                }
+            }
+            recent.take_unwritten().into_iter().for_each(|op| restored.fold(op));
+            for key in 0..12 {
+                let expected = inserts.iter().rev().take(other).find(|entry| entry.key == key);
+                prop_assert_eq!(restored.get(key), expected);
+            }
+        }
     }
 }

@@ -43,7 +43,9 @@ impl Ring {
     /// Takes the oldest pane where it begins by `oldest`; whether it has to be written down.
     pub(super) fn leave(&mut self, oldest: Timestamp) -> Option<(Timestamp, Pane, bool)> {
         self.0.front().filter(|slot| slot.start <= oldest)?;
-        self.0.pop_front().map(|Slot { start, changed, pane }| (start, *pane, changed))
+        let Slot { start, changed, mut pane } = self.0.pop_front()?;
+        pane.settle();
+        Some((start, *pane, changed))
     }
 
     /// The panes that begin at `from` or later.
@@ -84,7 +86,9 @@ mod tests {
                         let taken: Vec<_> = ring.take_changed().map(|(start, pane)| (start.as_millis(), pane.outputs)).collect();
                         let changed: Vec<_> = map.iter().filter(|(_, (_, c))| *c).map(|(start, (n, _))| (*start, *n)).collect();
                         prop_assert_eq!(taken, changed);
-                        map.values_mut().for_each(|(_, changed)| *changed = false);
+                        for (_, changed) in map.values_mut() {
+                            *changed = false;
+                        }
                     }
                     1 => {
                         let left = ring.leave(Timestamp::from_millis(at)).map(|(start, pane, changed)| (start.as_millis(), (pane.outputs, changed)));

@@ -20,6 +20,7 @@ use super::labels::OpenLabels;
 use super::memory::Memory;
 use super::rate::Rate;
 use super::rule::{Bound, Measure, Promise, Rule, RuleSet};
+use super::sketch::Histogram;
 use super::sparse::Sparse;
 use super::units::{Offset, Partition, Span, Timestamp};
 use super::watch::{Watched, Watches};
@@ -330,7 +331,9 @@ impl Stream {
         if learning.pane.outputs < ctx.provisional_outputs {
             return;
         }
-        let Some(profile) = self.memory.learning.take() else { return };
+        let Some(mut profile) = self.memory.learning.take() else { return };
+        profile.pane.settle();
+        profile.components.iter_mut().for_each(Histogram::settle);
         let baseline = Baseline { id: "provisional".to_owned(), provisional: true, profile: *profile };
         self.set_baseline(Some(Box::new(baseline)));
         self.redesign_all(ctx);

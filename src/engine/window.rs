@@ -227,7 +227,8 @@ impl Window {
 
 impl Unwritten {
     /// Adds to the row of the pane that holds `ts`.
-    fn add(&mut self, level: Level, ts: Timestamp, pane: Pane) {
+    fn add(&mut self, level: Level, ts: Timestamp, mut pane: Pane) {
+        pane.settle();
         let start = ts.floor(level.span());
         if pane.outputs == 0 {
             self.labels.entry((level, start)).or_default().merge(&pane);

@@ -65,9 +65,15 @@ impl Left {
         self.rows.get(table).map_or(0, Vec::len)
     }
 
-    /// Fails with the first rows that differ.
+    /// Fails with the first rows that differ of each table that does: rejects and positions say where it began.
     pub(crate) fn must_equal(&self, oracle: &Self) {
-        for (table, expected) in &oracle.rows {
+        let differ: Vec<_> = oracle.rows.iter().filter(|(table, expected)| self.rows[**table] != **expected).collect();
+        for name in ["rejects", "partitions"] {
+            if let Some((table, expected)) = differ.iter().find(|(table, _)| **table == name) {
+                same(table, &self.rows[**table], expected);
+            }
+        }
+        for (table, expected) in differ {
             same(table, &self.rows[table], expected);
         }
         for (partition, expected) in &oracle.recent {

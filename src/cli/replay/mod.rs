@@ -127,11 +127,11 @@ fn commit(replay: &mut Replay, filling: Option<&mut Filling>) -> anyhow::Result<
     let messages = replay.take_messages();
     let now = replay.now().unwrap_or(Timestamp::MIN);
     let (engine, router) = replay.parts();
-    let Some(filling) = filling else {
+    let Some(ledger) = filling.and_then(Filling::ledger) else {
         engine.forget_unwritten();
         return Ok(());
     };
-    filling.ledger().commit(Commit {
+    ledger.commit(Commit {
         engines: vec![(engine, None)],
         effects: &effects,
         messages: &messages,

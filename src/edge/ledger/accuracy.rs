@@ -1,9 +1,8 @@
 //! How accurate streams were over their last day, from the panes that are written down.
 
 use rusqlite::Connection;
-use serde::de::DeserializeOwned;
 
-use super::packed::decode;
+use super::packed::Unpacker;
 use super::panes;
 use crate::engine::cause::Contradiction;
 use crate::engine::chart::Chart;
@@ -40,10 +39,13 @@ pub fn last_days(db: &Connection, most: usize) -> rusqlite::Result<(Vec<LastDay>
          WHERE s.labelled > 0 AND s.newest_pane_ms IS NOT NULL
          ORDER BY f.stream_id IS NULL, s.labelled DESC, s.id LIMIT ?1",
     )?;
+    let mut memories = Unpacker::default();
     let days = select.query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
         let newest = Timestamp::from_millis(row.get(3)?);
         let pane = last_day(db, row.get(0)?, newest)?;
-        let memory: Memory = read(&row.get::<_, Vec<u8>>(5)?)?;
+        let memory = memories
+            .decode(&row.get::<_, Vec<u8>>(5)?)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         let standing = Standing::of_pane(&pane);
         let standing = match contradicted(&memory) {
             Some(found) => standing.without_estimate(found.told()),
@@ -57,10 +59,6 @@ pub fn last_days(db: &Connection, most: usize) -> rusqlite::Result<(Vec<LastDay>
 /// Why confidence cannot be gone by on a stream, where a chart of it says so.
 pub(super) fn contradicted(memory: &Memory) -> Option<Contradiction> {
     memory.charts.values().find_map(Chart::contradiction)
-}
-
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> rusqlite::Result<T> {
-    decode(bytes).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.to_string().into()))
 }
 
 /// All of a stream in the hour of its newest minute and the 23 hours before it, each pane found by its key.

@@ -6,6 +6,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::get_frame_content_size;
 
 use super::blob;
 
@@ -30,10 +31,12 @@ impl Packer {
         Ok(Self(compressor))
     }
 
-    /// The bytes of a state.
+    /// The bytes of a state: as it is where it is larger than one that is read.
     pub(super) fn encode(&mut self, state: &impl Serialize) -> Vec<u8> {
         let plain = blob::encode(state);
-        // What does not become smaller is not an error.
+        if plain.len() > BYTES_MAX {
+            return plain;
+        }
         self.0.compress(&plain).unwrap_or(plain)
     }
 }
@@ -44,9 +47,12 @@ impl std::fmt::Debug for Packer {
     }
 }
 
-/// Reads states, compressed or not.
+/// Reads states, compressed or not. Keeps what that takes.
 #[derive(Default)]
-pub(super) struct Unpacker(Option<Decompressor<'static>>);
+pub(super) struct Unpacker {
+    frames: Option<Decompressor<'static>>,
+    plain: Vec<u8>,
+}
 
 impl Unpacker {
     /// The state that was written as these bytes.
@@ -55,28 +61,36 @@ impl Unpacker {
             return blob::decode(bytes);
         }
         let content = |error: std::io::Error| blob::BlobError::Content(error.to_string());
-        let frame = match &mut self.0 {
-            Some(known) => known,
-            None => self.0.insert(Decompressor::new().map_err(content)?),
+        let length = get_frame_content_size(bytes).ok().flatten().and_then(|length| usize::try_from(length).ok());
+        let Some(length) = length.filter(|length| *length <= BYTES_MAX) else {
+            return Err(blob::BlobError::Content("a frame that does not say how long its state is".to_owned()));
         };
-        blob::decode(&frame.decompress(bytes, BYTES_MAX).map_err(content)?)
+        let frames = match &mut self.frames {
+            Some(known) => known,
+            None => self.frames.insert(Decompressor::new().map_err(content)?),
+        };
+        self.plain.clear();
+        self.plain.reserve(length);
+        frames.decompress_to_buffer(bytes, &mut self.plain).map_err(content)?;
+        blob::decode(&self.plain)
     }
-}
-
-/// Reads one state.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, blob::BlobError> {
-    Unpacker::default().decode(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, blob::BlobError> {
+        Unpacker::default().decode(bytes)
+    }
+
     #[test]
     fn a_state_comes_back_compressed_or_not_and_damage_is_noticed() {
         let state: Vec<f64> = (0..300).map(|n| f64::from(n % 7) / 3.0).collect();
         let mut packer = Packer::new().unwrap();
         let bytes = packer.encode(&state);
+        // Whatever was written before.
+        packer.encode(&vec![0.7_f64; 5_000]);
         assert_eq!(packer.encode(&state), bytes);
         assert!(bytes.len() < blob::encode(&state).len() / 4 && bytes.starts_with(&FRAME));
         assert_eq!(decode::<Vec<f64>>(&bytes).unwrap(), state);

@@ -201,7 +201,7 @@ CREATE TABLE partitions (
 -- @newest_pane_ms | ms since 1970-01-01 UTC | Beginning of the minute of the newest event; empty before the first.
 -- @contradicted_ms | ms since 1970-01-01 UTC | Since when labels contradict confidence; empty while they do not.
 -- @contradicted | text | What contradicts, in words; empty while nothing does.
--- @memory | blob | All that the engine knows of the stream beyond its panes: charts, alerts, verdicts that wait.
+-- @memory | blob | All that the engine knows of the stream beyond its panes: charts, alerts, verdicts that wait. Compressed by zstd.
 CREATE TABLE streams (
   id            INTEGER PRIMARY KEY,
   partition     INTEGER NOT NULL,
