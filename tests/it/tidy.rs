@@ -24,7 +24,7 @@ const ROOMS: [(&str, &[&str]); 7] = [
 const MACHINE: [&str; 2] = ["restore", "terms"];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 42] = [
+const ENGINE: [(&str, &[&str]); 44] = [
     ("units", &[]),
     ("text", &[]),
     ("blob", &[]),
