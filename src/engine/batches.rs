@@ -18,26 +18,45 @@ pub const fn wider(hours: u32) -> u32 {
     if hours == 8 { 24 } else { hours.saturating_mul(2) }
 }
 
+type Cells = Vec<(i64, (u32, u32))>;
+
+/// Exported baselines have a map.
+mod as_map {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Cells;
+
+    pub(super) fn serialize<S: Serializer>(cells: &Cells, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(cells.iter().map(|(at, counts)| (at, counts)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cells, D::Error> {
+        BTreeMap::deserialize(deserializer).map(|cells| cells.into_iter().collect())
+    }
+}
+
 /// Bad outcomes of all, by stretches of event time of equal width, in any order of arrival.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batches {
     /// Hours that one batch lasts, one of the steps of [`wider`].
     hours: u32,
-    cells: BTreeMap<i64, (u32, u32)>,
+    /// Bad outcomes and all by the number of the batch, in its order: in one piece of memory, for most streams have one or two.
+    #[serde(with = "as_map")]
+    cells: Cells,
 }
 
 impl Default for Batches {
     fn default() -> Self {
-        Self { hours: 1, cells: BTreeMap::new() }
+        Self { hours: 1, cells: Vec::new() }
     }
 }
 
 impl Batches {
     /// Adds one case.
     pub fn add(&mut self, ts: Timestamp, bad: bool) {
-        let cell = self.cells.entry(self.cell_of(ts)).or_default();
-        cell.0 = cell.0.saturating_add(u32::from(bad));
-        cell.1 = cell.1.saturating_add(1);
+        self.count(self.cell_of(ts), (u32::from(bad), 1));
         while self.cells.len() > MOST {
             self.widen();
         }
@@ -52,11 +71,7 @@ impl Batches {
         while other.hours < self.hours {
             other.widen();
         }
-        for (at, (hits, n)) in other.cells {
-            let cell = self.cells.entry(at).or_default();
-            cell.0 = cell.0.saturating_add(hits);
-            cell.1 = cell.1.saturating_add(n);
-        }
+        other.cells.into_iter().for_each(|(at, counts)| self.count(at, counts));
         while self.cells.len() > MOST {
             self.widen();
         }
@@ -76,10 +91,24 @@ impl Batches {
     fn widen(&mut self) {
         let before = self.hours;
         self.hours = wider(before);
-        for (at, (hits, n)) in std::mem::take(&mut self.cells) {
-            let cell = self.cells.entry(at.div_euclid(i64::from(self.hours / before))).or_default();
-            cell.0 = cell.0.saturating_add(hits);
-            cell.1 = cell.1.saturating_add(n);
+        for (at, counts) in std::mem::take(&mut self.cells) {
+            self.count(at.div_euclid(i64::from(self.hours / before)), counts);
+        }
+    }
+
+    /// Adds to a batch. Nearly always it is the last one.
+    fn count(&mut self, at: i64, (hits, n): (u32, u32)) {
+        let place = match self.cells.last() {
+            Some((last, _)) if *last == at => self.cells.len() - 1,
+            Some((last, _)) if *last > at => self.cells.partition_point(|(other, _)| *other < at),
+            _ => self.cells.len(),
+        };
+        if self.cells.get(place).is_none_or(|(other, _)| *other != at) {
+            self.cells.insert(place, (at, (0, 0)));
+        }
+        if let Some((_, (all_hits, all))) = self.cells.get_mut(place) {
+            *all_hits = all_hits.saturating_add(hits);
+            *all = all.saturating_add(n);
         }
     }
 
@@ -281,11 +310,24 @@ mod tests {
         (0..1_000).for_each(|n| batches.add(hour(n), n % 3 == 0));
         assert_eq!(batches.hours(), 8);
         assert!(batches.cells.len() <= MOST);
-        assert_eq!(batches.cells.values().map(|(_, n)| n).sum::<u32>(), 1_000);
+        assert_eq!(batches.cells.iter().map(|(_, (_, n))| n).sum::<u32>(), 1_000);
         (1_000..1_440).for_each(|n| batches.add(hour(n), n % 3 == 0));
         // Sixty days, each in one batch from midnight to midnight, but for the first and the last.
         assert_eq!((batches.hours(), batches.cells.len()), (24, 61));
-        assert_eq!(batches.cells.values().filter(|(_, n)| *n == 24).count(), 59);
+        assert_eq!(batches.cells.iter().filter(|(_, (_, n))| *n == 24).count(), 59);
+    }
+
+    #[test]
+    fn batches_come_in_any_order_and_are_written_as_a_map() {
+        let (mut batches, mut other) = (Batches::default(), Batches::default());
+        [5, 2, 9, 2, 5].into_iter().for_each(|n| batches.add(hour(n), n == 2));
+        [2, 2, 5, 5, 9].into_iter().for_each(|n| other.add(hour(n), n == 2));
+        assert_eq!(batches, other);
+        let map: BTreeMap<i64, (u32, u32)> = batches.cells.iter().copied().collect();
+        let json = serde_json::to_string(&batches).unwrap();
+        assert_eq!(json, format!(r#"{{"hours":1,"cells":{}}}"#, serde_json::to_string(&map).unwrap()));
+        assert_eq!(serde_json::from_str::<Batches>(&json).unwrap(), batches);
+        assert_eq!(postcard::to_allocvec(&batches).unwrap(), postcard::to_allocvec(&(1_u32, map)).unwrap());
     }
 
     fn count(hours: impl IntoIterator<Item = i64>) -> OutputHours {

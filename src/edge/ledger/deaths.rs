@@ -13,7 +13,7 @@ use super::{Ledger, LedgerError};
 use crate::engine::units::{Offset, Partition};
 
 /// How many processes may die on one record before it is passed over. Somebody who kills daemons at random does not hit
-/// the microseconds of the same record three times.
+/// the microseconds of the same record three times, nor the milliseconds of one that ends a baseline, so that limits are designed.
 pub const DEATHS_MAX: u32 = 3;
 
 /// A record that processes died on.
