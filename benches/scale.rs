@@ -2,7 +2,7 @@
 //! two thousand other rules take to be in force.
 //!
 //! Run with `cargo bench --bench scale`; `-- 10000 200` asks for so many streams and rules. Every stream had three outputs
-//! within half an hour.
+//! within half an hour. First it says what a busy stream holds in memory: of a thousand outputs, half of them learnt.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and ends where something fails")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use shewhart::edge::ledger::{Commit, Identity, Ledger, open_read_only};
 use shewhart::engine::rule::{RuleSet, Source, compile};
 use shewhart::engine::units::{Offset, Partition, Timestamp};
-use shewhart::engine::{Effect, Engine, Input, News, Settings};
+use shewhart::engine::{Effect, Engine, Group, Input, News, Settings};
+use shewhart::simulate::{Generator, Scenario};
 
 const START: i64 = 1_790_863_200_000;
 const ROUNDS: usize = 3;
@@ -30,6 +31,8 @@ fn main() {
     let (streams, rules) = (words.first().copied().unwrap_or(100_000), words.get(1).copied().unwrap_or(2_000));
     let folder = tempfile::tempdir().unwrap();
     let shipped = shipped::shipped();
+    busy(10.0, &shipped);
+    busy(0.1, &shipped);
     write(folder.path(), streams, &shipped);
     weigh(folder.path(), streams);
     // The memory that the writing engine took is given back, and asked for again.
@@ -40,6 +43,34 @@ fn main() {
     let (mut ledger, mut engine) = start(folder.path(), &shipped);
     reload(&mut ledger, &mut engine, &many(rules));
     reload(&mut ledger, &mut engine, &shipped);
+}
+
+/// Says what 500 streams hold that had a thousand outputs each, so many seconds apart.
+fn busy(pause: f64, rules: &Arc<RuleSet>) {
+    const STREAMS: usize = 500;
+    let scenario = format!(
+        "start: 2026-01-05T00:00:00Z\nagents:\n  - name: agent\n    copies: {STREAMS}\n    per_day: {:.0}\n    accuracy: 0.92\n    \
+         confidence: {{ r2: 0.2 }}\n    escalation: 0.06\n    errors: 0.004\n    latency_ms: {{ median: 850, sigma: 0.45 }}\n    \
+         latency: {{ llm: 0.7, retrieval: 0.15, tool: 0.1, orchestration: 0.05 }}\n    cost_usd: {{ median: 0.012, sigma: 0.3 }}\n    \
+         tokens: {{ in: {{ median: 1800, sigma: 0.4 }}, out: {{ median: 220, sigma: 0.5 }} }}\n",
+        86_400.0 / pause
+    );
+    let settings = Settings { group_by: vec![Group::Agent], provisional_outputs: 500, ..Settings::default() };
+    let before = held();
+    let mut engine = Engine::new(PARTITION, Arc::new(settings), Arc::clone(rules), Arc::default());
+    let mut effects = Vec::new();
+    let events = Generator::new(&Scenario::parse(&scenario).unwrap(), 1).take(1_000 * STREAMS);
+    for (offset, event) in (0..).zip(events) {
+        let payload = event.json.as_bytes();
+        engine.step(Input::Record { offset: Offset(offset), appended: None, payload }, &mut effects);
+        effects.clear();
+        if offset % BATCH as i64 == 0 {
+            engine.forget_unwritten();
+        }
+    }
+    engine.forget_unwritten();
+    let each = (held() - before) * 1_024.0 / STREAMS as f64;
+    println!("a busy stream, outputs {pause} s apart: {each:.0} KiB, with its share of the recent outputs");
 }
 
 /// Says how long something took.
