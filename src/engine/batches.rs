@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::detect::in_time;
 use super::event::{Output, Status};
@@ -21,20 +21,12 @@ pub const fn wider(hours: u32) -> u32 {
 type Cells = Vec<(i64, (u32, u32))>;
 
 /// Exported baselines have a map.
-mod as_map {
-    use std::collections::BTreeMap;
+fn as_map<S: Serializer>(cells: &Cells, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(cells.iter().map(|(at, counts)| (at, counts)))
+}
 
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    use super::Cells;
-
-    pub(super) fn serialize<S: Serializer>(cells: &Cells, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(cells.iter().map(|(at, counts)| (at, counts)))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cells, D::Error> {
-        BTreeMap::deserialize(deserializer).map(|cells| cells.into_iter().collect())
-    }
+fn of_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cells, D::Error> {
+    BTreeMap::deserialize(deserializer).map(|cells| cells.into_iter().collect())
 }
 
 /// Bad outcomes of all, by stretches of event time of equal width, in any order of arrival.
@@ -43,7 +35,7 @@ pub struct Batches {
     /// Hours that one batch lasts, one of the steps of [`wider`].
     hours: u32,
     /// Bad outcomes and all by the number of the batch, in its order: in one piece of memory, for most streams have one or two.
-    #[serde(with = "as_map")]
+    #[serde(serialize_with = "as_map", deserialize_with = "of_map")]
     cells: Cells,
 }
 
