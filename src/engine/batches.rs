@@ -312,8 +312,10 @@ mod tests {
     #[test]
     fn batches_come_in_any_order_and_are_written_as_a_map() {
         let (mut batches, mut other) = (Batches::default(), Batches::default());
-        [5, 2, 9, 2, 5].into_iter().for_each(|n| batches.add(hour(n), n == 2));
-        [2, 2, 5, 5, 9].into_iter().for_each(|n| other.add(hour(n), n == 2));
+        for (one, two) in [(5, 2), (2, 2), (9, 5), (2, 5), (5, 9)] {
+            batches.add(hour(one), one == 2);
+            other.add(hour(two), two == 2);
+        }
         assert_eq!(batches, other);
         let map: BTreeMap<i64, (u32, u32)> = batches.cells.iter().copied().collect();
         let json = serde_json::to_string(&batches).unwrap();
