@@ -2,7 +2,8 @@
 //! two thousand other rules take to be in force.
 //!
 //! Run with `cargo bench --bench scale`; `-- 10000 200` asks for so many streams and rules. Every stream had three outputs
-//! within half an hour. First it says what a busy stream holds in memory: of a thousand outputs, half of them learnt.
+//! within half an hour. `-- busy 10` says instead what a busy stream holds in memory: of a thousand outputs ten seconds apart, half of
+//! them learnt.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and ends where something fails")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -27,12 +28,16 @@ const BATCH: usize = 20_000;
 const PARTITION: Partition = Partition(0);
 
 fn main() {
+    let shipped = shipped::shipped();
+    let mut after_busy = std::env::args().skip_while(|word| word != "busy").skip(1);
+    if let Some(pause) = after_busy.next() {
+        // In a process of its own: memory that was given back once is taken again before more is asked for.
+        busy(pause.parse().unwrap(), &shipped);
+        return;
+    }
     let words: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let (streams, rules) = (words.first().copied().unwrap_or(100_000), words.get(1).copied().unwrap_or(2_000));
     let folder = tempfile::tempdir().unwrap();
-    let shipped = shipped::shipped();
-    busy(10.0, &shipped);
-    busy(0.1, &shipped);
     write(folder.path(), streams, &shipped);
     weigh(folder.path(), streams);
     // The memory that the writing engine took is given back, and asked for again.
