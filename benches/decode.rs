@@ -10,7 +10,7 @@ mod parsed;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use parsed::Parsed;
-use shewhart::engine::event::{decode, decode_by_serde};
+use shewhart::engine::event::{Decoder, decode_by_serde};
 use shewhart::simulate::{Generator, Scenario};
 
 const EVENTS: usize = 50_000;
@@ -26,7 +26,8 @@ fn each(bencher: Bencher<'_, '_>, mut read: impl FnMut(&str)) {
 
 #[divan::bench(sample_count = 50)]
 fn as_the_engine_reads_it(bencher: Bencher<'_, '_>) {
-    each(bencher, |json| drop(black_box(decode(json.as_bytes()))));
+    let mut decoder = Decoder::default();
+    each(bencher, |json| drop(black_box(decoder.decode(json.as_bytes()))));
 }
 
 #[divan::bench(sample_count = 50)]

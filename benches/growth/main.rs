@@ -15,7 +15,7 @@ use std::time::Instant;
 use shewhart::edge::ledger::{Commit, Filling, Identity};
 use shewhart::engine::rule::RuleSet;
 use shewhart::engine::units::{Offset, Partition, Timestamp};
-use shewhart::engine::{Effect, Engine, Group, Input, Settings};
+use shewhart::engine::{Effect, Engine, Engines, Group, Input, Settings};
 use shewhart::simulate::{Generator, Scenario, SimulatedEvent};
 
 const ROUNDS: usize = 5;
@@ -163,19 +163,20 @@ fn run(load: &Load, events: &[SimulatedEvent]) -> (f64, f64) {
     let settings = Arc::new(settings);
     let engine =
         |partition| Engine::new(Partition(partition), Arc::clone(&settings), Arc::clone(&load.rules), Arc::default());
-    let mut engines: Vec<Engine> = (0..load.partitions).map(engine).collect();
-    let mut offsets = vec![0; engines.len()];
+    let mut engines = Engines::default();
+    (0..load.partitions).map(engine).for_each(|engine| engines.insert(engine));
+    let mut offsets = vec![0; load.partitions as usize];
     let mut effects: Vec<(Partition, Effect)> = Vec::new();
     let mut scratch = Vec::new();
     let begun = Instant::now();
     for batch in events.chunks(events.len().div_ceil(COMMITS)) {
         for event in batch {
-            let at = place(&event.agent, engines.len());
-            let (Some(engine), Some(next)) = (engines.get_mut(at), offsets.get_mut(at)) else { continue };
+            let partition = place(&event.agent, load.partitions);
+            let (at, engine) = (offsets.get_mut(partition.0 as usize), engines.get_mut(partition));
+            let (Some(next), Some(engine)) = (at, engine) else { continue };
             let (offset, payload) = (Offset(*next), event.json.as_bytes());
             *next += 1;
             engine.step(Input::Record { offset, appended: None, payload }, &mut scratch);
-            let partition = engine.partition();
             effects.extend(scratch.drain(..).map(|effect| (partition, effect)));
         }
         let engines = engines.iter_mut().map(|engine| (engine, None)).collect();
@@ -191,7 +192,7 @@ fn run(load: &Load, events: &[SimulatedEvent]) -> (f64, f64) {
 }
 
 /// The partition of an agent: its number, which is at the end of its name.
-fn place(agent: &str, partitions: usize) -> usize {
+fn place(agent: &str, partitions: i32) -> Partition {
     let digits = agent.rsplit('-').next().unwrap_or_default();
-    digits.parse::<usize>().unwrap_or_default() % partitions
+    Partition(digits.parse::<i32>().unwrap_or_default() % partitions)
 }

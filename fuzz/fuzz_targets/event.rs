@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shewhart::engine::event::{Event, decode, decode_by_serde};
+use shewhart::engine::event::{Decoder, Event, decode_by_serde};
 use shewhart::engine::text::TEXT_BYTES_MAX;
 
 #[path = "../engine.rs"]
@@ -14,9 +14,9 @@ fn is_clean(text: &str) -> bool {
 
 fuzz_target!(|data: &[u8]| {
     let mut machine = engine::engine();
-    let mut effects = Vec::new();
+    let (mut decoder, mut effects) = (Decoder::default(), Vec::new());
     for (at, payload) in data.split(|byte| *byte == b'\n').enumerate() {
-        match decode(payload) {
+        match decoder.decode(payload) {
             Ok(Event::Output(output)) => {
                 assert!(is_clean(&output.agent) && is_clean(&output.event_id));
                 assert!(output.task.as_deref().is_none_or(is_clean) && output.version.as_deref().is_none_or(is_clean));
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
             Err(refused) => assert!(is_clean(&refused.detail)),
         }
         if !payload.iter().all(u8::is_ascii_whitespace) {
-            assert_eq!(decode(payload), decode_by_serde(payload));
+            assert_eq!(decoder.decode(payload), decode_by_serde(payload));
         }
         engine::step(&mut machine, at, payload, &mut effects);
         effects.clear();

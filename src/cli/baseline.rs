@@ -96,7 +96,7 @@ pub(super) fn learn(from: &[PathBuf], group_by: &[Group]) -> anyhow::Result<BTre
         .streams()
         .filter_map(|stream| {
             let profile = stream.learnt_so_far()?;
-            Some((stream.key.clone(), LearntStream { labels: stream.labels.clone(), profile }))
+            Some((stream.key.to_string(), LearntStream { labels: stream.labels(), profile }))
         })
         .collect();
     if streams.is_empty() {

@@ -1,10 +1,7 @@
 //! Shares out the budget of false alarms as streams come and go.
 
-use std::collections::BTreeMap;
-
-use crate::engine::Engine;
+use crate::engine::Engines;
 use crate::engine::budget::{Budget, Promised};
-use crate::engine::units::Partition;
 
 /// How far the share of an output may drift before every chart is designed anew.
 const TOLERANCE: f64 = 0.10;
@@ -43,9 +40,9 @@ impl Shares {
 }
 
 /// What the charts of all engines promise.
-pub(super) fn promised(engines: &BTreeMap<Partition, Engine>) -> Promised {
+pub(super) fn promised(engines: &Engines) -> Promised {
     let mut all = Promised::default();
-    for engine in engines.values() {
+    for engine in engines.iter() {
         all.merge(engine.promised());
     }
     all

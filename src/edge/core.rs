@@ -29,7 +29,7 @@ use crate::engine::baseline::BaselineSet;
 use crate::engine::route::{Message, Router, Signal};
 use crate::engine::rule::RuleSet;
 use crate::engine::units::{Partition, Timestamp};
-use crate::engine::{Effect, Engine, News, Settings};
+use crate::engine::{Effect, Engine, Engines, News, Settings};
 
 /// Everything that can happen to the daemon.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub(super) struct Core {
     ledger: Ledger,
     rules: Arc<RuleSet>,
     baselines: Arc<BaselineSet>,
-    engines: BTreeMap<Partition, Engine>,
+    engines: Engines,
     anchors: BTreeMap<Partition, Anchor>,
     router: Router,
     workers: Workers,
@@ -122,7 +122,7 @@ impl Core {
             ledger,
             rules: Arc::new(rules),
             baselines,
-            engines: BTreeMap::new(),
+            engines: Engines::default(),
             anchors: BTreeMap::new(),
             router,
             workers,
@@ -274,7 +274,7 @@ impl Core {
                 // All records that came before are committed, so there is nothing left to save.
                 tracing::info!(partitions = partitions.len(), "partitions revoked");
                 self.mark(|_| true);
-                self.engines.clear();
+                self.engines.retain(|_| false);
                 self.status.lag.clear();
                 self.status.stalled.clear();
                 self.assigned_at = None;
@@ -324,14 +324,14 @@ impl Core {
 
     /// Takes up partitions from the database.
     fn assign(&mut self, partitions: &[Partition]) -> Result<(), LedgerError> {
-        self.engines.retain(|partition, _| partitions.contains(partition));
+        self.engines.retain(|partition| partitions.contains(&partition));
         let now = clock::instant();
         self.status.lag.clear();
         self.heard_at = partitions.iter().map(|partition| (*partition, now)).collect();
         for partition in partitions {
-            if !self.engines.contains_key(partition) {
+            if self.engines.get(*partition).is_none() {
                 let engine = self.restore(*partition)?;
-                self.engines.insert(*partition, engine);
+                self.engines.insert(engine);
             }
         }
         self.status.ready = true;
@@ -364,9 +364,9 @@ impl Core {
         }
         messages.extend(route(&mut self.router, change.effects, now));
         let router = self.router.take_unwritten();
-        let engines = self.engines.iter_mut().filter(|(partition, _)| !self.open.has(**partition));
+        let engines = self.engines.iter_mut().filter(|engine| !self.open.has(engine.partition()));
         self.ledger.commit(Commit {
-            engines: engines.map(|(_, engine)| (engine, None)).collect(),
+            engines: engines.map(|engine| (engine, None)).collect(),
             effects: change.effects,
             messages: &messages,
             router: router.as_ref(),
@@ -396,7 +396,7 @@ impl Core {
             if !goes_on {
                 return core.commit_all(&Change { gaps: std::slice::from_ref(&row), ..Change::default() });
             }
-            if let Some(engine) = core.engines.get_mut(&gap.partition) {
+            if let Some(engine) = core.engines.get_mut(gap.partition) {
                 engine.go_on_from(gap.to);
             }
             core.anchors.remove(&gap.partition);
@@ -409,8 +409,8 @@ impl Core {
     /// from.
     fn mark(&self, of: impl Fn(Partition) -> bool) {
         if let Some(kafka) = &self.kafka {
-            let engines = self.engines.iter().filter(|(partition, _)| of(**partition));
-            kafka.mark(engines.map(|(partition, engine)| (*partition, engine.position().next)));
+            let engines = self.engines.iter().filter(|engine| of(engine.partition()));
+            kafka.mark(engines.map(|engine| (engine.partition(), engine.position().next)));
         }
     }
 
@@ -448,23 +448,22 @@ impl Core {
     fn announce(&mut self, news: impl Fn() -> News) -> Vec<(Partition, Effect)> {
         let mut all = Vec::new();
         let mut effects = Vec::new();
-        for (partition, engine) in &mut self.engines {
+        for engine in self.engines.iter_mut() {
             engine.announce(news(), &mut effects);
-            all.extend(effects.drain(..).map(|effect| (*partition, effect)));
+            all.extend(effects.drain(..).map(|effect| (engine.partition(), effect)));
         }
         all
     }
 
     fn have_all_met(&self) -> bool {
-        self.engines.values().all(Engine::have_all_met)
+        self.engines.iter().all(Engine::have_all_met)
     }
 
     /// Lets some streams meet what is in force: so few that records hardly wait.
     fn meet_some(&mut self) -> Result<(), EdgeError> {
         self.with_room(|core| {
-            let Some((partition, engine)) = core.engines.iter_mut().find(|(_, engine)| !engine.have_all_met()) else {
-                return Ok(());
-            };
+            let waits = core.engines.iter().find(|engine| !engine.have_all_met()).map(Engine::partition);
+            let Some(engine) = waits.and_then(|partition| core.engines.get_mut(partition)) else { return Ok(()) };
             let (mut effects, until) = (Vec::new(), clock::instant() + MEET_FOR);
             for _ in 0..MEET_AT_ONCE / 10 {
                 if engine.meet_some(10, &mut effects) || clock::instant() >= until {
@@ -474,7 +473,8 @@ impl Core {
             if engine.unwritten() == 0 {
                 return Ok(());
             }
-            let effects: Vec<(Partition, Effect)> = effects.into_iter().map(|effect| (*partition, effect)).collect();
+            let partition = engine.partition();
+            let effects: Vec<(Partition, Effect)> = effects.into_iter().map(|effect| (partition, effect)).collect();
             core.commit_all(&Change { effects: &effects, ..Change::default() })
         })
         .map(drop)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::telemetry::OpenAlert;
 use crate::engine::units::Partition;
-use crate::engine::{Effect, Engine};
+use crate::engine::{Effect, Engines};
 
 /// Says in the log what happened in a batch.
 pub(super) fn tell(effects: &[(Partition, Effect)]) {
@@ -38,9 +38,9 @@ pub(super) fn tell(effects: &[(Partition, Effect)]) {
     }
 }
 
-pub(super) fn open_alerts(engines: &BTreeMap<Partition, Engine>) -> Vec<OpenAlert> {
+pub(super) fn open_alerts(engines: &Engines) -> Vec<OpenAlert> {
     let mut open = Vec::new();
-    for engine in engines.values() {
+    for engine in engines.iter() {
         for stream in engine.streams() {
             for (rule, alert) in &stream.memory.alerts {
                 let Some(rule) = engine.rules().rules.iter().find(|r| r.id == *rule) else { continue };
@@ -56,9 +56,9 @@ pub(super) fn open_alerts(engines: &BTreeMap<Partition, Engine>) -> Vec<OpenAler
     open
 }
 
-pub(super) fn unkeyed(engines: &BTreeMap<Partition, Engine>) -> usize {
+pub(super) fn unkeyed(engines: &Engines) -> usize {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for engine in engines.values() {
+    for engine in engines.iter() {
         for stream in engine.streams() {
             *seen.entry(&stream.key).or_default() += 1;
         }

@@ -379,6 +379,7 @@ pub(super) fn release(releases: &mut Vec<Release>, at: Timestamp, version: &str)
     if releases.len() >= MOST {
         releases.remove(0);
     }
+    releases.reserve_exact(1);
     releases.push(Release { at, version: version.to_owned() });
 }
 

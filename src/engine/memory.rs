@@ -142,6 +142,8 @@ impl Memory {
             return 0;
         }
         let at = known.unwrap_or_else(|| {
+            // Most streams have one or two.
+            self.tasks.reserve_exact(1);
             self.tasks.push(task.to_owned());
             self.tasks.len() - 1
         });
@@ -156,6 +158,7 @@ impl Memory {
         if self.versions.len() >= VERSIONS {
             self.versions.remove(0);
         }
+        self.versions.reserve_exact(1);
         self.versions.push(version.to_owned());
         true
     }

@@ -21,6 +21,7 @@ pub mod charts;
 pub mod confidence;
 mod contract;
 pub mod detect;
+mod engines;
 pub mod event;
 pub mod explain;
 mod key;
@@ -51,6 +52,7 @@ mod watch;
 pub mod window;
 
 pub use contract::{AskedWait, Case, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
+pub use engines::Engines;
 pub use key::key_of;
 pub use restore::Restored;
 pub use terms::News;
@@ -64,7 +66,7 @@ use baseline::BaselineSet;
 use budget::Promised;
 use confidence::{Place, draw};
 use detect::DesignCache;
-use event::{Event, Feedback, Output, Rejection, Why};
+use event::{Decoder, Event, Feedback, Output, Rejection, Why};
 use key::write_key;
 use labels::{Came, Label};
 use recent::{Entry, Known, Op, Recent};
@@ -81,7 +83,7 @@ pub struct Engine {
     settings: Arc<Settings>,
     rules: Arc<RuleSet>,
     baselines: Arc<BaselineSet>,
-    streams: IndexMap<String, Box<Stream>>,
+    streams: IndexMap<Arc<str>, Box<Stream>>,
     per_agent: IndexMap<String, u32>,
     recent: Recent,
     /// False alarms that one output may cost, once that is known.
@@ -91,6 +93,7 @@ pub struct Engine {
     /// Of each stream.
     due: Vec<Due>,
     cache: DesignCache,
+    decoder: Decoder,
     watches: Watches,
     terms: Terms,
     /// Streams that changed since the last commit.
@@ -132,6 +135,7 @@ impl Engine {
             wakes: BTreeSet::new(),
             due: Vec::new(),
             cache: DesignCache::default(),
+            decoder: Decoder::default(),
             watches: Watches::default(),
             terms: Terms::default(),
             dirty: Vec::new(),
@@ -147,6 +151,11 @@ impl Engine {
             None if !stream.counted_only => stream.begin_learning(),
             None => {}
         }
+    }
+
+    /// Gives its memory of designed limits for another. Both may hold anything: a limit is a function of what it promises.
+    const fn trade_designs(&mut self, designs: &mut DesignCache) {
+        std::mem::swap(&mut self.cache, designs);
     }
 
     /// Lets one thing happen. Total: bad bytes are an effect.
@@ -168,7 +177,7 @@ impl Engine {
         self.position.next = Offset(offset.0.saturating_add(1));
         self.position.appended = appended.or(self.position.appended);
         self.position.counters.records += 1;
-        let done = match event::decode(payload) {
+        let done = match self.decoder.decode(payload) {
             Ok(Event::Output(Output { agent, .. }) | Event::Feedback(Feedback { agent, .. })) if agent == OVERFLOW => {
                 Err(Rejection::new(Why::Malformed, "this agent's name is reserved"))
             }
@@ -400,9 +409,8 @@ impl Engine {
     ) -> u32 {
         let labels: BTreeMap<String, String> =
             labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let counted_only = is_overflow(&labels);
-        let mut stream = Stream::new(key_of(&labels), labels, at, counted_only);
-        stream.asked_wait = self.settings.asked_wait(&stream.labels);
+        let mut stream = Stream::new(&labels, at, is_overflow(&labels));
+        stream.asked_wait = self.settings.asked_wait(&labels);
         self.refer(&mut stream);
         let index = self.admit(stream);
         // Its first output may be late: charts begin at stream time.
@@ -412,9 +420,9 @@ impl Engine {
     }
 
     fn admit(&mut self, stream: Stream) -> u32 {
-        let agent = stream.labels.get("agent").cloned().unwrap_or_default();
+        let agent = stream.value_of("agent").unwrap_or_default().to_owned();
         *self.per_agent.entry(agent).or_default() += 1;
-        let (index, _) = self.streams.insert_full(stream.key.clone(), Box::new(stream));
+        let (index, _) = self.streams.insert_full(Arc::clone(&stream.key), Box::new(stream));
         self.due.push(Due { met: self.terms.number, ..Due::default() });
         index as u32
     }

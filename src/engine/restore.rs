@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::baseline::Baseline;
-use super::key::key_of;
 use super::memory::{Memory, Remains};
 use super::recent::Op;
 use super::stream::Stream;
@@ -31,14 +30,13 @@ impl Engine {
         self.position = position;
         recent.for_each(|op| self.recent.fold(op));
         for Restored { labels, memory, window, baseline } in streams {
-            let key = key_of(&labels);
             let (memory, lost) = match memory {
                 Ok(memory) => (memory, false),
                 Err(remains) => (Memory::after(&remains, position.time.unwrap_or(Timestamp::from_millis(0))), true),
             };
-            let mut stream = Stream::restore(key, labels, memory, window);
-            stream.asked_wait = self.settings.asked_wait(&stream.labels);
-            stream.counted_only = is_overflow(&stream.labels);
+            let mut stream = Stream::restore(&labels, memory, window);
+            stream.asked_wait = self.settings.asked_wait(&labels);
+            stream.counted_only = is_overflow(&labels);
             if lost {
                 self.refer(&mut stream);
             } else {

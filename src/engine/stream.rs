@@ -16,6 +16,7 @@ use super::burn;
 use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
+use super::key::{key_of, labels_of};
 use super::labels::OpenLabels;
 use super::memory::Memory;
 use super::rate::Rate;
@@ -29,10 +30,8 @@ use super::window::Window;
 /// One monitored stream.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    /// `name␟value` pairs, in the order of `group_by`: the stream's identity.
-    pub key: String,
-    /// The same as labels.
-    pub labels: BTreeMap<String, String>,
+    /// `name␟value` pairs of its labels, in the order of their names: the stream's identity.
+    pub key: Arc<str>,
     /// What is written down.
     pub memory: Memory,
     /// The rolling windows.
@@ -43,6 +42,8 @@ pub struct Stream {
     watched: Arc<[Watched]>,
     /// Whether the stream is only counted: the overflow of names beyond the cap.
     pub counted_only: bool,
+    /// Whether all its outputs are of one task.
+    one_task: bool,
     /// Whether the provisional baseline changed since it was last written down.
     baseline_unwritten: bool,
     /// The age at which the settings ask for outputs to be judged.
@@ -74,24 +75,34 @@ pub(super) enum Said {
 }
 
 impl Stream {
-    pub(super) fn new(key: String, labels: BTreeMap<String, String>, at: Timestamp, counted_only: bool) -> Self {
+    pub(super) fn new(labels: &BTreeMap<String, String>, at: Timestamp, counted_only: bool) -> Self {
         Self {
-            key,
-            labels,
+            key: key_of(labels).into(),
+            counted_only,
+            one_task: labels.contains_key("task"),
             memory: Memory::new(at),
             window: Window::default(),
             baseline: None,
             watched: Arc::default(),
-            counted_only,
             baseline_unwritten: false,
             asked_wait: None,
             coverage: None,
         }
     }
 
-    pub(super) fn restore(key: String, labels: BTreeMap<String, String>, memory: Memory, window: Window) -> Self {
+    pub(super) fn restore(labels: &BTreeMap<String, String>, memory: Memory, window: Window) -> Self {
         let at = memory.first_seen;
-        Self { memory, window, ..Self::new(key, labels, at, false) }
+        Self { memory, window, ..Self::new(labels, at, false) }
+    }
+
+    /// Its labels, made from its key.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        labels_of(&self.key).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// The value of one of its labels.
+    pub fn value_of(&self, name: &str) -> Option<&str> {
+        labels_of(&self.key).find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// Takes the rules that watch this stream. Charts whose definition stays keep their state; alerts whose rule is gone
@@ -143,7 +154,7 @@ impl Stream {
     /// Finds the rules that watch this stream.
     pub(super) fn watch(&mut self, rules: &RuleSet, watches: &mut Watches) {
         if !self.counted_only {
-            self.watched = watches.of(rules, &self.labels);
+            self.watched = watches.of(rules, &self.labels());
             self.take_coverage(rules);
         }
     }
@@ -345,7 +356,10 @@ impl Stream {
     pub(super) fn judge(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         self.judge_waiting(ctx, said);
         self.end_contradicted(ctx, said);
-        for Watched { rule, chart: definition, place, .. } in &*self.watched {
+        // Nearly always.
+        let calm = self.memory.alerts.is_empty() && self.memory.charts.values().all(|chart| chart.grade().is_none());
+        let judged = self.watched.iter().filter(|watched| watched.timed || !calm);
+        for Watched { rule, chart: definition, place, .. } in judged {
             let Some(rule) = ctx.rules.rules.get(*rule) else { continue };
             // Other charts were fed with the event itself.
             if rule.detect.burn().is_some()
@@ -419,7 +433,8 @@ impl Stream {
                 _ => timed,
             }
         };
-        self.watched.iter().filter_map(of).chain(self.verdicts_due()).min()
+        let calm = self.memory.alerts.is_empty();
+        self.watched.iter().filter(|watched| watched.timed || !calm).filter_map(of).chain(self.verdicts_due()).min()
     }
 
     /// When the stream counts as silent: after the rule's time, or after twice the longest pause of the baseline where that
@@ -462,12 +477,12 @@ impl Stream {
 
     /// The number of an output's task, by which its verdict finds it again; 0 where the stream is one task's own.
     pub(super) fn task_number(&mut self, task: Option<&str>) -> u8 {
-        let one = self.counted_only || self.labels.contains_key("task");
+        let one = self.counted_only || self.one_task;
         task.filter(|task| !one && !task.is_empty()).map_or(0, |task| self.memory.task_number(task))
     }
 
     fn crossing(&self, rule: &Rule, alert: &Alert, (change, account): Turn, ctx: &Context<'_>) -> Crossing {
-        let mut labels = self.labels.clone();
+        let mut labels = self.labels();
         labels.extend(rule.labels.clone());
         labels.insert("alertname".to_owned(), rule.alert.clone());
         let mut context = account.as_ref().map(Account::context).unwrap_or_default();
@@ -495,7 +510,7 @@ impl Stream {
     /// The crossing of an alert whose rule is no longer there to describe it.
     fn crossing_of_gone(&self, rule: &str, alert: &Alert, change: Change, ctx: &Context<'_>) -> Crossing {
         let name = rule.rsplit_once('/').map_or(rule, |(_, name)| name);
-        let mut labels = self.labels.clone();
+        let mut labels = self.labels();
         labels.insert("alertname".to_owned(), name.to_owned());
         Crossing {
             alert_id: alert.incident,
@@ -537,7 +552,7 @@ impl Stream {
 
     /// The stream's labels as people read them: `agent=invoice-triage, task=invoices`.
     pub fn name(&self) -> String {
-        let pairs: Vec<String> = self.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs: Vec<String> = labels_of(&self.key).map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join(", ")
     }
 

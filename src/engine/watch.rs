@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::alert::Id;
-use super::rule::{RuleSet, is_word};
+use super::rule::{Bound, Detect, Measure, RuleSet, is_word};
 
 /// A rule that watches a stream.
 #[derive(Clone, Copy, Debug)]
@@ -18,13 +18,15 @@ pub(super) struct Watched {
     pub(super) place: usize,
     /// Whether no earlier rule reads the same chart.
     pub(super) first: bool,
+    /// Whether its alert may begin though no event comes: silence, volume, a burn rate on windows that move on.
+    pub(super) timed: bool,
 }
 
 /// The lists of an engine's streams.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watches {
-    /// Definitions of the charts of a rule set, by rule.
-    definitions: Vec<Id>,
+    /// Definitions of the charts of a rule set, by rule, and whether it is a timed one.
+    definitions: Vec<(Id, bool)>,
     /// The set that they are of.
     of: Option<Id>,
     /// The rules that may watch any stream, and those that ask for one value of a label, by the label and the value: there may be
@@ -32,7 +34,7 @@ pub(super) struct Watches {
     any: Vec<usize>,
     named: BTreeMap<String, BTreeMap<String, Vec<usize>>>,
     /// By the rules that they are of, and their charts.
-    known: BTreeMap<Vec<(usize, Id)>, Arc<[Watched]>>,
+    known: BTreeMap<Vec<(usize, (Id, bool))>, Arc<[Watched]>>,
 }
 
 impl Watches {
@@ -53,7 +55,7 @@ impl Watches {
     fn read(&mut self, rules: &RuleSet) {
         *self = Self { of: Some(rules.hash), ..Self::default() };
         for (at, rule) in rules.rules.iter().enumerate() {
-            self.definitions.push(rule.detect.definition());
+            self.definitions.push((rule.detect.definition(), is_timed(&rule.detect)));
             match rule.selector.iter().find(|(_, glob)| is_word(glob)) {
                 Some((name, value)) => {
                     let values = self.named.entry(name.clone()).or_default();
@@ -65,16 +67,21 @@ impl Watches {
     }
 }
 
+fn is_timed(detect: &Detect) -> bool {
+    matches!(detect.bound, Bound::Absence(_) | Bound::Burn(_)) || detect.measure == Measure::Volume
+}
+
 /// The list of these rules with their charts.
-fn list(watching: &[(usize, Id)]) -> Arc<[Watched]> {
-    let charts: BTreeSet<Id> = watching.iter().map(|(_, chart)| *chart).collect();
+fn list(watching: &[(usize, (Id, bool))]) -> Arc<[Watched]> {
+    let charts: BTreeSet<Id> = watching.iter().map(|(_, (chart, _))| *chart).collect();
     let charts: Vec<Id> = charts.into_iter().collect();
     let mut seen = BTreeSet::new();
-    let watched = watching.iter().map(|(rule, chart)| Watched {
+    let watched = watching.iter().map(|(rule, (chart, timed))| Watched {
         rule: *rule,
         chart: *chart,
         place: charts.binary_search(chart).unwrap_or_default(),
         first: seen.insert(*chart),
+        timed: *timed,
     });
     watched.collect()
 }

@@ -10,6 +10,7 @@ use super::tally::Tallies;
 use super::{Bounds, Check, Comparison, Finding, Replay, Selector};
 use crate::engine::Group;
 use crate::engine::event::{Event, decode};
+use crate::engine::stream::Stream;
 use crate::engine::units::Timestamp;
 
 /// A replay that is judged.
@@ -101,10 +102,9 @@ impl Trial {
         self.first.get_or_insert(now);
         for marked in &mut self.incidents {
             if marked.counts.is_none() && now >= marked.incident.from {
-                let of_incident = |labels| marked.incident.selector.matches(labels);
-                let streams = self.new.engine().streams().filter(|stream| of_incident(&stream.labels));
-                marked.counts =
-                    Some(streams.map(|s| (s.labels.clone(), (s.memory.outputs, s.memory.labels))).collect());
+                let streams = self.new.engine().streams().map(|s| (s.labels(), (s.memory.outputs, s.memory.labels)));
+                let selector = &marked.incident.selector;
+                marked.counts = Some(streams.filter(|(labels, _)| selector.matches(labels)).collect());
             }
         }
     }
@@ -155,13 +155,13 @@ impl Trial {
     fn scores(&self, marked: &Marked) -> Vec<Score> {
         let Some(at) = marked.injection else { return vec![self.score(marked, &marked.incident)] };
         let unknown: Vec<_> = self.injector.unknown(at).collect();
-        let streams = self.new.engine().streams().map(|stream| &stream.labels);
+        let streams = self.new.engine().streams().map(Stream::labels);
         let meant: Vec<_> =
-            streams.filter(|labels| marked.incident.selector.matches(labels) && !unknown.contains(labels)).collect();
+            streams.filter(|labels| marked.incident.selector.matches(labels) && !unknown.contains(&labels)).collect();
         if meant.len() < 2 {
             return vec![self.score(marked, &marked.incident)];
         }
-        let of_stream = |labels: &&BTreeMap<String, String>| {
+        let of_stream = |labels: &BTreeMap<String, String>| {
             let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let name = format!("{} on {}", marked.incident.name, pairs.join(", "));
             let incident = Incident { name, selector: Selector::exactly(labels), ..marked.incident.clone() };

@@ -21,7 +21,7 @@ const ROOMS: [(&str, &[&str]); 7] = [
 ];
 
 /// Parts of the engine's machine in files of their own: they see what it sees.
-const MACHINE: [&str; 2] = ["restore", "terms"];
+const MACHINE: [&str; 3] = ["engines", "restore", "terms"];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
 const ENGINE: [(&str, &[&str]); 44] = [

@@ -127,7 +127,7 @@ impl Image {
     fn write_stream(&mut self, id: StreamId, engine: &mut Engine) {
         let Some(stream) = engine.stream_at_mut(id.1) else { return };
         let row = StreamRow {
-            labels: json(&stream.labels),
+            labels: json(&stream.labels()),
             memory: encode(&stream.memory),
             baseline: stream.baseline.as_ref().map(|baseline| baseline.id.clone()),
             newest: stream.window.newest().map(Timestamp::as_millis),

@@ -32,7 +32,7 @@ impl Core {
         let Self { engines, ledger, caution, open, status, heard_at, .. } = self;
         let mut heard = None;
         for record in batch.records() {
-            let Some(engine) = engines.get_mut(&record.partition) else { continue };
+            let Some(engine) = engines.get_mut(record.partition) else { continue };
             if heard.replace(record.partition) != Some(record.partition) {
                 status.stalled.remove(&record.partition);
                 heard_at.insert(record.partition, now);
@@ -49,7 +49,7 @@ impl Core {
     pub(super) fn step(&mut self, batch: &Batch, poison: &Poison) -> Stepped {
         let mut effects = Vec::new();
         for record in batch.records() {
-            let Some(engine) = self.engines.get_mut(&record.partition) else { continue };
+            let Some(engine) = self.engines.get_mut(record.partition) else { continue };
             if step(engine, (&self.ledger, &self.caution, poison), &record, &mut effects) == Came::Panic {
                 return Stepped::Panicked;
             }
@@ -69,7 +69,7 @@ impl Core {
     /// Writes down some of what is due.
     pub(super) fn commit_due(&mut self) -> Result<(), EdgeError> {
         let engines = &self.engines;
-        let streams = |partition| engines.get(&partition).map_or(0, Engine::unwritten);
+        let streams = |partition| engines.get(partition).map_or(0, Engine::unwritten);
         let parts = self.open.take_due(clock::instant(), (STREAMS_AT_ONCE, streams));
         self.commit_parts(parts)
     }
@@ -112,7 +112,7 @@ impl Core {
         let engines = self
             .engines
             .iter_mut()
-            .filter_map(|(partition, engine)| Some((engine, Some(*anchors.get(partition)?))))
+            .filter_map(|engine| anchors.get(&engine.partition()).copied().map(|anchor| (engine, Some(anchor))))
             .collect();
         self.ledger.commit(Commit {
             engines,

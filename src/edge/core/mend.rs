@@ -10,8 +10,8 @@ use super::super::ledger::{DEATHS_MAX, LedgerError, Suspect};
 use super::super::{EdgeError, clock};
 use super::open::{Open, Opens, RECORDS_MAX, Stepped};
 use super::{Core, notify_systemd, restored_router};
-use crate::engine::Effect;
 use crate::engine::units::{Offset, Partition};
+use crate::engine::{Effect, Engine};
 
 /// Records of a partition that are handled with care after a death: what the process died on came before the next commit, so it
 /// is among as many.
@@ -138,7 +138,7 @@ impl Core {
     /// Ends with what is committed. What was not committed did not happen: it must not be marked, and what the router made of it
     /// must not be written, so nothing is written any more.
     fn abandon(&mut self) {
-        self.engines.clear();
+        self.engines.retain(|_| false);
         self.open = Opens::default();
         self.abandoned = true;
     }
@@ -178,7 +178,7 @@ impl Core {
     /// Throws away everything in memory that was not committed. After an error it must be called again.
     fn reset(&mut self) -> Result<(), LedgerError> {
         // Engines stay until they are replaced: a partition that fell out here would be passed over in silence.
-        let partitions: Vec<Partition> = self.engines.keys().copied().collect();
+        let partitions: Vec<Partition> = self.engines.iter().map(Engine::partition).collect();
         self.router = restored_router(&self.config, &self.ledger)?;
         self.open.undone();
         for partition in partitions {
@@ -194,7 +194,7 @@ impl Core {
                 let path = self.ledger.path().to_owned();
                 return Err(LedgerError::Back { path, partition: partition.0, offset: lost.offset.0 });
             }
-            self.engines.insert(partition, engine);
+            self.engines.insert(engine);
         }
         Ok(())
     }

@@ -85,21 +85,24 @@ impl Core {
             return Ok(());
         }
         let mut due = Vec::new();
-        for (partition, engine) in &self.engines {
-            let (Some(time), Some(heard_at)) = (engine.position().time, self.heard_at.get(partition)) else { continue };
+        for engine in self.engines.iter() {
+            let partition = engine.partition();
+            let (Some(time), Some(heard_at)) = (engine.position().time, self.heard_at.get(&partition)) else {
+                continue;
+            };
             let idle = heard_at.elapsed();
-            let read_to_end = self.status.lag.get(partition).is_some_and(|lag| *lag == 0);
-            let is_due = self.idle_at.get(partition).is_none_or(|at| at.elapsed() >= IDLE_AFTER);
-            if idle >= IDLE_AFTER && read_to_end && is_due && !self.open.has(*partition) {
-                self.idle_at.insert(*partition, clock::instant());
-                due.push((*partition, time.plus(Span::from_millis(idle.as_millis() as i64))));
+            let read_to_end = self.status.lag.get(&partition).is_some_and(|lag| *lag == 0);
+            let is_due = self.idle_at.get(&partition).is_none_or(|at| at.elapsed() >= IDLE_AFTER);
+            if idle >= IDLE_AFTER && read_to_end && is_due && !self.open.has(partition) {
+                self.idle_at.insert(partition, clock::instant());
+                due.push((partition, time.plus(Span::from_millis(idle.as_millis() as i64))));
             }
         }
         let move_on = |core: &mut Self| {
             let mut all = Vec::new();
             let mut effects = Vec::new();
             for (partition, now) in &due {
-                let Some(engine) = core.engines.get_mut(partition) else { continue };
+                let Some(engine) = core.engines.get_mut(*partition) else { continue };
                 engine.step(Input::Idle { now: *now }, &mut effects);
                 all.extend(effects.drain(..).map(|effect| (*partition, effect)));
             }
@@ -135,8 +138,9 @@ impl Core {
         }
         self.published_at = Some(clock::instant());
         self.status.ticked_at = Some(clock::instant());
-        self.status.counters = self.engines.iter().map(|(p, engine)| (*p, engine.position().counters)).collect();
-        self.status.streams = self.engines.values().map(|engine| engine.streams().len()).sum();
+        self.status.counters =
+            self.engines.iter().map(|engine| (engine.partition(), engine.position().counters)).collect();
+        self.status.streams = self.engines.iter().map(|engine| engine.streams().len()).sum();
         self.status.alerts = open_alerts(&self.engines);
         self.status.silences = self.router.silences().filter(|s| s.starts_at <= clock::now()).count();
         if must || self.surveyed_at.is_none_or(|at| at.elapsed() >= SURVEY_EVERY) {

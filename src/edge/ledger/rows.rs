@@ -53,13 +53,14 @@ impl<'t> StreamWriter<'t> {
         let Some(stream) = engine.stream_at_mut(index) else { return Ok(()) };
         let state = self.packer.encode(&stream.memory);
         if bind_state(&mut self.update, id, stream, &state)?.raw_execute()? == 0 {
-            let label = |name: &str| stream.labels.get(name);
+            let labels = stream.labels();
+            let label = |name: &str| labels.get(name);
             let insert = bind_state(&mut self.insert, id, stream, &state)?;
             insert.raw_bind_parameter(14, partition.0)?;
             insert.raw_bind_parameter(15, index)?;
             insert.raw_bind_parameter(16, label("agent"))?;
             insert.raw_bind_parameter(17, label("task"))?;
-            insert.raw_bind_parameter(18, json(&stream.labels))?;
+            insert.raw_bind_parameter(18, json(&labels))?;
             insert.raw_bind_parameter(19, stream.memory.first_seen.as_millis())?;
             insert.raw_execute()?;
         }
@@ -85,7 +86,7 @@ fn bind_state<'s, 't>(
     statement.raw_bind_parameter(1, id)?;
     statement.raw_bind_parameter(2, memory.outputs as i64)?;
     statement.raw_bind_parameter(3, memory.labels as i64)?;
-    statement.raw_bind_parameter(4, stream.labels.get("version").or(memory.version.as_ref()))?;
+    statement.raw_bind_parameter(4, stream.value_of("version").or(memory.version.as_deref()))?;
     statement.raw_bind_parameter(5, memory.last_seen.as_millis())?;
     statement.raw_bind_parameter(6, stream.baseline.as_ref().map(|baseline| &baseline.id))?;
     statement.raw_bind_parameter(7, state)?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::super::text::clean;
 use super::super::units::Timestamp;
-use super::scan::scan;
+use super::scan::{Order, scan};
 use super::time::millis;
 use super::{
     COST_USD_MAX, EXTRAS_MAX, Event, Feedback, LATENCY_MS_MAX, Latency, METRIC_MAX, Output, Rejection, Status,
@@ -75,16 +75,17 @@ pub(super) struct RawLatency {
     pub(super) orchestration: Option<f64>,
 }
 
-pub(super) fn decode(payload: &[u8]) -> Result<Event<'_>, Rejection> {
-    event(match scan(payload) {
-        Some(raw) => raw,
-        None => read(payload)?,
-    })
+pub(super) fn decode<'a>(payload: &'a [u8], order: &mut Order) -> Result<Event<'a>, Rejection> {
+    let mut raw = Raw::default();
+    if scan(payload, order, &mut raw).is_none() {
+        raw = read(payload)?;
+    }
+    event(&mut raw)
 }
 
 /// The same without the short way: what it must be equal to.
 pub(super) fn decode_by_serde(payload: &[u8]) -> Result<Event<'_>, Rejection> {
-    event(read(payload)?)
+    event(&mut read(payload)?)
 }
 
 /// A record as serde reads it, whatever it is.
@@ -96,7 +97,7 @@ fn read(payload: &[u8]) -> Result<Raw<'_>, Rejection> {
     serde_json::from_slice(payload).map_err(|error| Rejection::new(Why::Malformed, &error.to_string()))
 }
 
-fn event(raw: Raw<'_>) -> Result<Event<'_>, Rejection> {
+fn event<'a>(raw: &mut Raw<'a>) -> Result<Event<'a>, Rejection> {
     let is_feedback = match raw.kind.as_ref().map(|kind| kind.0.as_ref()) {
         Some("output") => false,
         Some("feedback") => true,
@@ -104,7 +105,7 @@ fn event(raw: Raw<'_>) -> Result<Event<'_>, Rejection> {
             let found = clean(other);
             return Err(Rejection::new(Why::Malformed, &format!("type `{found}`; expected output or feedback")));
         }
-        None => looks_like_feedback(&raw),
+        None => looks_like_feedback(raw),
     };
     if is_feedback { feedback(raw).map(Event::Feedback) } else { output(raw).map(Event::Output) }
 }
@@ -128,7 +129,7 @@ fn looks_like_feedback(raw: &Raw<'_>) -> bool {
     !only_outputs_have && (only_feedback_has || raw.correct.is_some())
 }
 
-fn output(raw: Raw<'_>) -> Result<Output<'_>, Rejection> {
+fn output<'a>(raw: &mut Raw<'a>) -> Result<Output<'a>, Rejection> {
     let parts = raw.latency.as_ref();
     let component = |name, part: fn(&RawLatency) -> Option<f64>| nanos(name, parts.and_then(part));
     let components = [
@@ -141,20 +142,20 @@ fn output(raw: Raw<'_>) -> Result<Output<'_>, Rejection> {
         Some(total) => Some(total),
         None => components.iter().flatten().copied().reduce(|a, b| a + b),
     };
-    let metrics = extras("metrics", raw.metrics)?;
+    let metrics = extras("metrics", raw.metrics.take())?;
     for (name, value) in metrics.iter().filter(|(_, value)| value.abs() > METRIC_MAX) {
         within(&format!("metrics.{name}"), Some(*value), -METRIC_MAX, METRIC_MAX)?;
     }
-    let mut flags = extras("flags", raw.flags)?;
+    let mut flags = extras("flags", raw.flags.take())?;
     if let Some(overridden) = raw.overridden {
         flags.push((Cow::Borrowed("overridden"), overridden));
     }
     Ok(Output {
-        event_id: required("event_id", raw.event_id)?,
-        agent: required("agent", raw.agent)?,
+        event_id: required("event_id", raw.event_id.take())?,
+        agent: required("agent", raw.agent.take())?,
         ts: time(raw.ts.as_ref())?,
-        version: optional(raw.version),
-        task: optional(raw.task),
+        version: optional(raw.version.take()),
+        task: optional(raw.task.take()),
         status: raw.status,
         confidence: within("confidence", raw.confidence, 0.0, 1.0)?,
         latency: Latency { total, components },
@@ -168,14 +169,14 @@ fn output(raw: Raw<'_>) -> Result<Output<'_>, Rejection> {
     })
 }
 
-fn feedback(raw: Raw<'_>) -> Result<Feedback<'_>, Rejection> {
+fn feedback<'a>(raw: &mut Raw<'a>) -> Result<Feedback<'a>, Rejection> {
     if raw.correct.is_none() && raw.overridden.is_none() {
         return Err(Rejection::new(Why::Missing, "feedback without `correct` and without `overridden`"));
     }
     within("sampled", raw.sampled, 0.0, 1.0)?;
     Ok(Feedback {
-        event_id: required("event_id", raw.event_id)?,
-        agent: required("agent", raw.agent)?,
+        event_id: required("event_id", raw.event_id.take())?,
+        agent: required("agent", raw.agent.take())?,
         ts: time(raw.ts.as_ref())?,
         correct: raw.correct,
         overridden: raw.overridden,

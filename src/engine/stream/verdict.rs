@@ -105,7 +105,7 @@ impl Stream {
             self.memory.pace.add(age, right);
         }
         let at_once = !late && wait.at_once;
-        let waited = self.has_waited(ctx.now);
+        let waited = self.has_waited(wait, ctx.now);
         if let Some(open) = &mut self.memory.open.correct {
             if at_once && waited {
                 // Too few were labelled.
@@ -132,9 +132,8 @@ impl Stream {
     /// Judges the verdicts whose outputs are old enough by now; those on outputs after a baseline with too few belong to it.
     pub(super) fn judge_waiting(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
         while !self.memory.waiting.is_empty() {
-            self.ripen(ctx, said);
-            let wait = self.wait();
-            if self.memory.open.correct.is_some() && !self.has_waited(ctx.now) {
+            let wait = self.ripen(ctx, said);
+            if self.memory.open.correct.is_some() && !self.has_waited(wait, ctx.now) {
                 return;
             }
             let Some((at, taken)) = self.memory.waiting.take(ctx.now, wait) else { return };
@@ -162,44 +161,48 @@ impl Stream {
         if self.memory.waiting.is_empty() {
             return None;
         }
-        let due = self.memory.waiting.due(self.wait())?;
-        if self.memory.open.correct.is_none() { Some(due) } else { Some(due.max(self.waits_until()?)) }
+        let wait = self.wait();
+        let due = self.memory.waiting.due(wait)?;
+        if self.memory.open.correct.is_none() { Some(due) } else { Some(due.max(self.waits_until(wait)?)) }
     }
 
-    /// Closes the verdicts of the baseline where they are in.
-    fn ripen(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) {
+    /// Closes the verdicts of the baseline where they are in. How long verdicts are waited for by then.
+    fn ripen(&mut self, ctx: &mut Context<'_>, said: &mut Vec<Said>) -> Wait {
+        let wait = self.wait();
         let open = self.memory.open.correct.as_ref().filter(|_| self.baseline.is_some());
-        if open.is_some_and(|open| self.is_ripe(open, ctx.now))
+        if open.is_some_and(|open| self.is_ripe(open, wait, ctx.now))
             && let Some(open) = self.memory.open.correct.take()
         {
             self.close(&Measure::Accuracy, &open, ctx, said);
             for (at, batch) in self.memory.waiting.settle(self.memory.wait) {
                 self.chart_verdicts(at, &batch, ctx, said);
             }
+            return self.wait();
         }
+        wait
     }
 
     /// Whether the verdicts of the baseline are in. Where they are too few, those on later outputs are taken too.
-    fn is_ripe(&self, open: &OpenCounts, now: Timestamp) -> bool {
+    fn is_ripe(&self, open: &OpenCounts, wait: Wait, now: Timestamp) -> bool {
         let outputs = self.baseline.as_ref().map_or(0, |baseline| baseline.profile.pane.outputs);
-        let within = open.delays.within(self.wait().age);
-        within.n >= LABELS_MIN && within.hits > 0 && (open.counts.n >= outputs || self.has_waited(now))
+        let within = open.delays.within(wait.age);
+        within.n >= LABELS_MIN && within.hits > 0 && (open.counts.n >= outputs || self.has_waited(wait, now))
     }
 
-    fn has_waited(&self, now: Timestamp) -> bool {
-        self.waits_until().is_some_and(|until| now >= until)
+    fn has_waited(&self, wait: Wait, now: Timestamp) -> bool {
+        self.waits_until(wait).is_some_and(|until| now >= until)
     }
 
     /// Until when the verdicts of a baseline are waited for. How long they take is known once the first outputs have been
     /// waited for: what comes with its output may be all errors, or all of one kind. They are in once the last ones have, of
     /// which what comes with its output keeps no one waiting.
-    fn waits_until(&self) -> Option<Timestamp> {
+    fn waits_until(&self, wait: Wait) -> Option<Timestamp> {
         // While only wrong ones are known, confirmations have yet to come: a chart whose level is 100 % would never speak.
         if self.memory.open.correct.as_ref().is_some_and(|open| open.delays.all().hits == 0) {
             return None;
         }
         let Profile { first, last, .. } = self.baseline.as_ref()?.profile;
-        let (wait, known) = (self.wait(), first?.plus(USUAL_WAIT));
+        let known = first?.plus(USUAL_WAIT);
         if wait.at_once { Some(known) } else { Some(known.max(last?.plus(wait.age))) }
     }
 
