@@ -74,7 +74,7 @@ fn run(rules: &Arc<RuleSet>, attacked: bool) -> Engine {
 
 fn known(engine: &Engine) -> Vec<(String, Memory)> {
     let known = engine.streams().filter(|stream| stream.key.contains("known-"));
-    known.map(|stream| (stream.key.clone(), stream.memory.clone())).collect()
+    known.map(|stream| (stream.key.to_string(), stream.memory.clone())).collect()
 }
 
 fn main() {

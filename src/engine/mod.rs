@@ -409,7 +409,7 @@ impl Engine {
     ) -> u32 {
         let labels: BTreeMap<String, String> =
             labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let mut stream = Stream::new(&labels, at, is_overflow(&labels));
+        let mut stream = Stream::new(key_of(&labels).into(), at, is_overflow(&labels));
         stream.asked_wait = self.settings.asked_wait(&labels);
         self.refer(&mut stream);
         let index = self.admit(stream);

@@ -1,6 +1,6 @@
 //! An engine as it was written down.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::baseline::Baseline;
 use super::memory::{Memory, Remains};
@@ -13,8 +13,8 @@ use super::{Engine, Position, is_overflow};
 /// One stream as it was written down.
 #[derive(Debug)]
 pub struct Restored {
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    /// Its labels, as [`super::key_of`] writes them.
+    pub key: Arc<str>,
     /// Its memory, or what is left where it cannot be read.
     pub memory: Result<Memory, Remains>,
     /// Its windows.
@@ -29,12 +29,13 @@ impl Engine {
     pub fn restore(&mut self, position: Position, streams: Vec<Restored>, recent: impl Iterator<Item = Op>) {
         self.position = position;
         recent.for_each(|op| self.recent.fold(op));
-        for Restored { labels, memory, window, baseline } in streams {
+        for Restored { key, memory, window, baseline } in streams {
             let (memory, lost) = match memory {
                 Ok(memory) => (memory, false),
                 Err(remains) => (Memory::after(&remains, position.time.unwrap_or(Timestamp::from_millis(0))), true),
             };
-            let mut stream = Stream::restore(&labels, memory, window);
+            let mut stream = Stream::restore(key, memory, window);
+            let labels = stream.labels();
             stream.asked_wait = self.settings.asked_wait(&labels);
             stream.counted_only = is_overflow(&labels);
             if lost {

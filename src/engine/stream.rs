@@ -16,7 +16,7 @@ use super::burn;
 use super::chart::{Chart, Point};
 use super::detect::{DesignCache, Verdict};
 use super::event::Output;
-use super::key::{key_of, labels_of};
+use super::key::labels_of;
 use super::labels::OpenLabels;
 use super::memory::Memory;
 use super::rate::Rate;
@@ -75,11 +75,12 @@ pub(super) enum Said {
 }
 
 impl Stream {
-    pub(super) fn new(labels: &BTreeMap<String, String>, at: Timestamp, counted_only: bool) -> Self {
+    pub(super) fn new(key: Arc<str>, at: Timestamp, counted_only: bool) -> Self {
+        let one_task = labels_of(&key).any(|(name, _)| name == "task");
         Self {
-            key: key_of(labels).into(),
+            key,
             counted_only,
-            one_task: labels.contains_key("task"),
+            one_task,
             memory: Memory::new(at),
             window: Window::default(),
             baseline: None,
@@ -90,9 +91,9 @@ impl Stream {
         }
     }
 
-    pub(super) fn restore(labels: &BTreeMap<String, String>, memory: Memory, window: Window) -> Self {
+    pub(super) fn restore(key: Arc<str>, memory: Memory, window: Window) -> Self {
         let at = memory.first_seen;
-        Self { memory, window, ..Self::new(labels, at, false) }
+        Self { memory, window, ..Self::new(key, at, false) }
     }
 
     /// Its labels, made from its key.

@@ -204,7 +204,7 @@ impl Image {
             let profile: Profile = read(self.provisional.get(&id)?);
             Some(Box::new(Baseline { id: name.clone(), provisional: true, profile }))
         });
-        Restored { labels, memory: Ok(memory), window: self.window(id, row.newest), baseline }
+        Restored { key: key.into(), memory: Ok(memory), window: self.window(id, row.newest), baseline }
     }
 
     fn window(&self, id: StreamId, newest: Option<i64>) -> Window {

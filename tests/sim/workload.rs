@@ -239,7 +239,7 @@ fn baseline(id: &str, seed: u64, settings: &Settings, rules: &[Arc<RuleSet>]) ->
             let input = Input::Record { offset: Offset(offset), appended: None, payload: &record.payload };
             engine.step(input, &mut Vec::new());
         }
-        streams.extend(engine.streams().filter_map(|stream| Some((stream.key.clone(), stream.learnt_so_far()?))));
+        streams.extend(engine.streams().filter_map(|stream| Some((stream.key.to_string(), stream.learnt_so_far()?))));
     }
     Arc::new(BaselineSet { id: id.to_owned(), streams })
 }

@@ -13,6 +13,7 @@ use crate::engine::sketch::Pane;
 use crate::engine::units::{Span, Timestamp};
 use crate::engine::window::{Change, Level, is_whole};
 use crate::engine::{Counters, Position};
+use crate::sql::hdr;
 
 /// The oldest version that can be taken over.
 const OLDEST: i64 = 5;
@@ -156,7 +157,8 @@ fn take_panes(db: &Transaction<'_>, level: Level) -> rusqlite::Result<()> {
         table(level)
     ))?;
     let mut rows = select.query([])?;
-    let mut panes = PaneWriter::new(db);
+    let mut encoder = hdr::Encoder::default();
+    let mut panes = PaneWriter::new(db, &mut encoder);
     while let Some(row) = rows.next()? {
         let start = Timestamp::from_millis(row.get(0)?);
         let (stream, newest): (i64, Option<i64>) = (row.get(1)?, row.get(3)?);

@@ -40,6 +40,8 @@ pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched}
 pub use retire::Retention;
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
 
+use rows::Compressors;
+
 use super::clock;
 use crate::engine::blob;
 
@@ -233,6 +235,7 @@ pub struct Identity {
 pub struct Ledger {
     path: PathBuf,
     db: Connection,
+    compressors: Compressors,
     /// Who is told what another receiver could not be told.
     second: Option<String>,
     care: log::Care,
@@ -274,7 +277,15 @@ impl Ledger {
         private(path);
         assert!(rusqlite::version_number() >= SQLITE_MIN, "shewhart was built with a SQLite older than 3.51.3");
         let care = log::Care::default();
-        let mut ledger = Self { path: path.to_owned(), db, second: None, care, damaged: Cell::new(0), lock };
+        let mut ledger = Self {
+            path: path.to_owned(),
+            db,
+            compressors: Compressors::default(),
+            second: None,
+            care,
+            damaged: Cell::new(0),
+            lock,
+        };
         ledger.set_up().map_err(|e| sqlite("setting up", e))?;
         if log_left || ledger.died().map_err(|e| sqlite("reading how it ended", e))? {
             ledger.quick_check(QUICK_CHECK_WITHIN)?;

@@ -20,25 +20,30 @@ const LEVEL: i32 = -1;
 const BYTES_MAX: usize = 64 << 20;
 
 /// Writes states. Its memory takes longer to get than to use, so whoever writes many keeps one.
-pub(super) struct Packer(Compressor<'static>);
+#[derive(Default)]
+pub(super) struct Packer(Option<Compressor<'static>>);
 
 impl Packer {
-    pub(super) fn new() -> std::io::Result<Self> {
-        let mut compressor = Compressor::new(LEVEL)?;
-        // States have a checksum of their own.
-        compressor.include_checksum(false)?;
-        compressor.include_dictid(false)?;
-        Ok(Self(compressor))
-    }
-
-    /// The bytes of a state: as it is where it is larger than one that is read.
+    /// The bytes of a state: as it is where it is larger than one that is read, or where there is no memory to compress it.
     pub(super) fn encode(&mut self, state: &impl Serialize) -> Vec<u8> {
         let plain = blob::encode(state);
         if plain.len() > BYTES_MAX {
             return plain;
         }
-        self.0.compress(&plain).unwrap_or(plain)
+        if self.0.is_none() {
+            self.0 = compressor().ok();
+        }
+        let packed = self.0.as_mut().and_then(|compressor| compressor.compress(&plain).ok());
+        packed.unwrap_or(plain)
     }
+}
+
+fn compressor() -> std::io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(LEVEL)?;
+    // States have a checksum of their own.
+    compressor.include_checksum(false)?;
+    compressor.include_dictid(false)?;
+    Ok(compressor)
 }
 
 impl std::fmt::Debug for Packer {
@@ -87,7 +92,7 @@ mod tests {
     #[test]
     fn a_state_comes_back_compressed_or_not_and_damage_is_noticed() {
         let state: Vec<f64> = (0..300).map(|n| f64::from(n % 7) / 3.0).collect();
-        let mut packer = Packer::new().unwrap();
+        let mut packer = Packer::default();
         let bytes = packer.encode(&state);
         // Whatever was written before.
         packer.encode(&vec![0.7_f64; 5_000]);

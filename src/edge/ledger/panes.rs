@@ -227,10 +227,10 @@ pub(super) fn find(db: &Connection, level: Level, start: Timestamp, stream: i64)
 const GATHERED_MAX: usize = 32_768;
 
 /// Writes panes of one transaction, many at a time in the order of their keys: rows that come in order fill the pages of a file
-/// one after the other. Keeps the compressor of its sketches and its statements.
+/// one after the other. Keeps its statements.
 pub(super) struct PaneWriter<'t> {
     db: &'t Connection,
-    encoder: hdr::Encoder,
+    encoder: &'t mut hdr::Encoder,
     inserts: [Option<CachedStatement<'t>>; 3],
     /// With their streams: panes that replace their rows, and what is added to rows after those.
     whole: Vec<(i64, Change)>,
@@ -240,15 +240,8 @@ pub(super) struct PaneWriter<'t> {
 }
 
 impl<'t> PaneWriter<'t> {
-    pub(super) fn new(transaction: &'t Transaction<'_>) -> Self {
-        Self {
-            db: transaction,
-            encoder: hdr::Encoder::default(),
-            inserts: [None, None, None],
-            whole: Vec::new(),
-            late: Vec::new(),
-            damaged: 0,
-        }
+    pub(super) fn new(transaction: &'t Transaction<'_>, encoder: &'t mut hdr::Encoder) -> Self {
+        Self { db: transaction, encoder, inserts: [None, None, None], whole: Vec::new(), late: Vec::new(), damaged: 0 }
     }
 
     /// Takes what changed of a stream's window. It is written by [`PaneWriter::flush`] at the latest.
@@ -283,7 +276,7 @@ impl<'t> PaneWriter<'t> {
         insert.raw_bind_parameter(1, change.start.as_millis())?;
         insert.raw_bind_parameter(2, stream)?;
         let (mut at, mut bound) = (2, Ok(()));
-        columns(&change.pane, &mut self.encoder, |_, value| {
+        columns(&change.pane, self.encoder, |_, value| {
             at += 1;
             if bound.is_ok() {
                 bound = insert.raw_bind_parameter(at, value);
@@ -348,7 +341,8 @@ mod tests {
         let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
         let start = Timestamp::from_millis(1_790_863_500_000).floor(Span::DAY);
         let transaction = ledger.db.transaction().unwrap();
-        let mut panes = PaneWriter::new(&transaction);
+        let mut encoder = hdr::Encoder::default();
+        let mut panes = PaneWriter::new(&transaction, &mut encoder);
         for level in [Level::Minute, Level::Hour, Level::Day] {
             for (stream, of) in [0, 1, 2, 1_000].into_iter().enumerate() {
                 let (stream, change) = (stream as i64, Change { level, start, pane: pane(of) });
@@ -370,7 +364,8 @@ mod tests {
         let mut ledger = Ledger::open(folder.path(), &identity).unwrap();
         let change = Change { level: Level::Hour, start: Timestamp::from_millis(0), pane: pane(10) };
         let transaction = ledger.db.transaction().unwrap();
-        let mut panes = PaneWriter::new(&transaction);
+        let mut encoder = hdr::Encoder::default();
+        let mut panes = PaneWriter::new(&transaction, &mut encoder);
         panes.write(1, &change).unwrap();
         for column in ["latency_sketch", "confidence_sketch", "rest"] {
             transaction.execute(&format!("UPDATE rollup_hour SET {column} = x'01ff'"), []).unwrap();

@@ -15,7 +15,7 @@ use crate::engine::recent::Op;
 use crate::engine::route::RouterMemory;
 use crate::engine::rule::RuleSet;
 use crate::engine::units::{Offset, Partition, Timestamp};
-use crate::engine::{Position, Restored};
+use crate::engine::{Position, Restored, key_of};
 
 /// A router as it was written down: what it knows, and the newest crossing of every alert in it.
 pub type WrittenRouter = (RouterMemory, BTreeMap<Id, Crossing>);
@@ -164,7 +164,7 @@ impl Ledger {
                 None => (Err(self.remains(partition, &labels)?), None),
             };
             let window = windows.remove(&index).unwrap_or_default();
-            streams.push(Restored { labels, memory, window, baseline });
+            streams.push(Restored { key: key_of(&labels).into(), memory, window, baseline });
         }
         Ok(streams)
     }
@@ -238,9 +238,7 @@ impl Ledger {
             let select = "SELECT profile FROM baseline_streams WHERE baseline = ?1 AND stream_key = ?2";
             self.db
                 .prepare_cached(select)
-                .and_then(|mut select| {
-                    select.query_row(params![id, crate::engine::key_of(labels)], |row| row.get(0)).optional()
-                })
+                .and_then(|mut select| select.query_row(params![id, key_of(labels)], |row| row.get(0)).optional())
                 .map_err(|source| self.sqlite("restoring a baseline", source))?
         };
         let Some(bytes) = bytes else { return Ok(None) };

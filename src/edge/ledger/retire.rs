@@ -198,6 +198,7 @@ mod tests {
     use super::*;
     use crate::engine::sketch::Pane;
     use crate::engine::window::{Change, Level};
+    use crate::sql::hdr;
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_863_500_000);
 
@@ -352,7 +353,8 @@ mod tests {
         stream(&ledger, 1, 0);
         stream(&ledger, 2, 500);
         let transaction = ledger.db.transaction().unwrap();
-        let mut panes = PaneWriter::new(&transaction);
+        let mut encoder = hdr::Encoder::default();
+        let mut panes = PaneWriter::new(&transaction, &mut encoder);
         let mut pane = |level, start, stream| {
             let change =
                 Change { level, start: Timestamp::from_millis(start), pane: Pane { outputs: 1, ..Pane::default() } };
@@ -395,7 +397,8 @@ mod tests {
         stream(&ledger, 1, 0);
         stream(&ledger, 2, 500);
         let transaction = ledger.db.transaction().unwrap();
-        let mut panes = PaneWriter::new(&transaction);
+        let mut encoder = hdr::Encoder::default();
+        let mut panes = PaneWriter::new(&transaction, &mut encoder);
         let correct = crate::engine::units::Counts { n: 40, hits: 36 };
         let hour = Span::HOUR.as_millis();
         for (level, start, stream) in [

@@ -16,22 +16,30 @@ use crate::engine::levels::Level;
 use crate::engine::stream::Stream;
 use crate::engine::units::{Counts, Span, Timestamp};
 use crate::engine::window::{Arrival, Changes};
+use crate::sql::hdr;
 
 /// Stands for the age of an output that nobody remembers.
 const UNKNOWN_AGE: i64 = -1;
+
+/// What makes bytes of states and of histograms small. Kept from one commit to the next: getting its memory costs more than using it.
+#[derive(Debug, Default)]
+pub(super) struct Compressors {
+    states: Packer,
+    histograms: hdr::Encoder,
+}
 
 /// Writes streams of one transaction. Keeps its statements.
 pub(super) struct StreamWriter<'t> {
     db: &'t Transaction<'t>,
     update: CachedStatement<'t>,
     insert: CachedStatement<'t>,
-    packer: Packer,
+    packer: &'t mut Packer,
     /// Their panes.
     pub(super) panes: PaneWriter<'t>,
 }
 
 impl<'t> StreamWriter<'t> {
-    pub(super) fn new(db: &'t Transaction<'t>) -> rusqlite::Result<Self> {
+    pub(super) fn new(db: &'t Transaction<'t>, compressors: &'t mut Compressors) -> rusqlite::Result<Self> {
         let update = db.prepare_cached(
             "UPDATE streams SET outputs = ?2, labelled = ?3, version = ?4, last_seen_ms = ?5, baseline = ?6, memory = ?7,
              newest_pane_ms = ?8, promised = ?9, promised_week = ?10, raised = ?11, contradicted_ms = ?12,
@@ -42,8 +50,8 @@ impl<'t> StreamWriter<'t> {
              promised_week, raised, contradicted_ms, contradicted, partition, idx, agent, task, labels, first_seen_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?;
-        let packer = Packer::new().map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        Ok(Self { db, update, insert, packer, panes: PaneWriter::new(db) })
+        let Compressors { states, histograms } = compressors;
+        Ok(Self { db, update, insert, packer: states, panes: PaneWriter::new(db, histograms) })
     }
 
     /// Writes one stream that changed: its memory, its baseline where it learnt one, its panes.

@@ -5,7 +5,7 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 use super::acts::{self, OperatorAct};
 use super::blob::encode;
 use super::cases;
-use super::rows::{self, StreamWriter};
+use super::rows::{self, Compressors, StreamWriter};
 use super::{Ledger, LedgerError};
 use crate::edge::failpoint::{Point, reach};
 use crate::engine::route::{Message, RouterMemory};
@@ -123,14 +123,15 @@ impl Ledger {
     /// What SQLite says. After an error the engines' changes are no longer known to be unwritten: drop them and restore.
     pub fn commit(&mut self, commit: Commit<'_>) -> Result<(), LedgerError> {
         let path = self.path.clone();
-        let run = |db: &mut rusqlite::Connection| -> rusqlite::Result<u64> {
+        let Self { db, compressors, .. } = self;
+        let run = || -> rusqlite::Result<u64> {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let damaged = write_all(&transaction, commit)?;
+            let damaged = write_all(&transaction, compressors, commit)?;
             reach(Point::CommitWritten);
             transaction.commit()?;
             Ok(damaged)
         };
-        let damaged = run(&mut self.db).map_err(|source| LedgerError::of("committing a batch", &path, source))?;
+        let damaged = run().map_err(|source| LedgerError::of("committing a batch", &path, source))?;
         reach(Point::Committed);
         self.count_damage(damaged);
         self.keep_log_short();
@@ -153,9 +154,9 @@ impl Ledger {
 }
 
 /// Returns how many panes could not be read.
-fn write_all(db: &Transaction<'_>, mut commit: Commit<'_>) -> rusqlite::Result<u64> {
+fn write_all(db: &Transaction<'_>, compressors: &mut Compressors, mut commit: Commit<'_>) -> rusqlite::Result<u64> {
     reach(Point::CommitBegun);
-    let mut streams = StreamWriter::new(db)?;
+    let mut streams = StreamWriter::new(db, compressors)?;
     for (engine, anchor) in std::mem::take(&mut commit.engines) {
         write_engine(db, &mut streams, engine, anchor)?;
     }
