@@ -165,7 +165,7 @@ fn promote(path: &Path, lines: &[String]) -> BaselineSet {
     let learnt = |engine: &Engine| -> BTreeMap<String, LearntStream> {
         let streams = engine.streams();
         let of = |stream: &shewhart::engine::stream::Stream| {
-            Some((stream.key.clone(), LearntStream { labels: stream.labels.clone(), profile: stream.learnt_so_far()? }))
+            Some((stream.key.to_string(), LearntStream { labels: stream.labels(), profile: stream.learnt_so_far()? }))
         };
         streams.filter_map(of).collect()
     };
