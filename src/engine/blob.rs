@@ -25,7 +25,10 @@ pub enum BlobError {
 
 /// The bytes of a state.
 pub fn encode(state: &impl Serialize) -> Vec<u8> {
-    let mut bytes = postcard::to_extend(state, vec![VERSION]).expect("states hold no type that postcard cannot write");
+    // Most states have room there.
+    let mut bytes = Vec::with_capacity(1_024);
+    bytes.push(VERSION);
+    let mut bytes = postcard::to_extend(state, bytes).expect("states hold no type that postcard cannot write");
     let crc = crc32fast::hash(&bytes);
     bytes.extend(crc.to_le_bytes());
     bytes

@@ -151,7 +151,7 @@ fn baselines_and_reloads_leave_it_alone_and_a_rule_that_is_switched_off_ends_it(
     for (id, (at, bad)) in outage().into_iter().enumerate() {
         feed(&mut engine, &output("a", id, at, bad));
     }
-    let key = engine.streams().next().unwrap().key.clone();
+    let key = engine.streams().next().unwrap().key.to_string();
     let mut effects = Vec::new();
     let streams = BTreeMap::from([(key, Profile::default())]);
     engine.step(Input::Baselines(Arc::new(BaselineSet { id: "b@1".to_owned(), streams })), &mut effects);

@@ -306,7 +306,7 @@ fn a_promotion_while_the_daemon_was_away_takes_effect_as_it_would_have_live() {
     feed(&mut validation, &records[..4_000]);
     let stream = validation.streams().next().unwrap();
     let profile = stream.learnt_so_far().unwrap();
-    let promoted = Arc::new(BaselineSet { id: "b@1".to_owned(), streams: [(stream.key.clone(), profile)].into() });
+    let promoted = Arc::new(BaselineSet { id: "b@1".to_owned(), streams: [(stream.key.to_string(), profile)].into() });
 
     let mut live = engine(settings.clone(), shipped());
     feed(&mut live, &records[..1_000]);

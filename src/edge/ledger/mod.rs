@@ -26,6 +26,7 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 pub use accuracy::{LastDay, last_days};
@@ -322,6 +323,8 @@ impl Ledger {
              PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;",
         )?;
         self.db.set_prepared_statement_cache_capacity(64);
+        // Statements are planned once: without this some are planned anew for every number that they are bound to.
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(())
     }
 
