@@ -36,15 +36,6 @@ pub struct PartitionState {
 /// What a stream remembers, with the baseline that its charts are drawn against.
 type State = (Memory, Option<Box<Baseline>>);
 
-struct StreamRow {
-    index: u32,
-    labels: String,
-    memory: Vec<u8>,
-    baseline: Option<String>,
-    provisional: Option<Vec<u8>>,
-    newest: Option<i64>,
-}
-
 /// A stream as it was written down, without its windows.
 #[derive(Debug)]
 pub struct Watched {
@@ -129,32 +120,21 @@ impl Ledger {
 
     fn restore_streams(&self, partition: Partition) -> Result<Vec<Restored>, LedgerError> {
         let sqlite = |source| self.sqlite("restoring streams", source);
+        let mut windows = self.windows(partition, self.newest_panes(partition).map_err(sqlite)?)?;
         let mut select = self
             .db
             .prepare(
-                "SELECT s.idx, s.labels, s.memory, s.baseline, p.profile, s.newest_pane_ms FROM streams s
+                "SELECT s.idx, s.labels, s.memory, s.baseline, p.profile FROM streams s
                  LEFT JOIN provisional_baselines p ON p.stream_id = s.id WHERE s.partition = ?1 ORDER BY s.idx",
             )
             .map_err(sqlite)?;
-        let rows = select
-            .query_map([partition.0], |row| {
-                Ok(StreamRow {
-                    index: row.get(0)?,
-                    labels: row.get(1)?,
-                    memory: row.get(2)?,
-                    baseline: row.get(3)?,
-                    provisional: row.get(4)?,
-                    newest: row.get(5)?,
-                })
-            })
-            .map_err(sqlite)?;
-        let rows = rows.collect::<rusqlite::Result<Vec<StreamRow>>>().map_err(sqlite)?;
-        let newest = rows.iter().filter_map(|row| Some((row.index, Timestamp::from_millis(row.newest?))));
-        let mut windows = self.windows(partition, newest.collect())?;
-        let mut streams = Vec::with_capacity(rows.len());
+        let mut rows = select.query([partition.0]).map_err(sqlite)?;
+        let mut streams = Vec::new();
         let mut memories = Unpacker::default();
-        for row in rows {
-            let StreamRow { index, labels, memory, baseline, provisional, .. } = row;
+        // One after the other: what stands in the rows of all of them would lie between what stays, and never be given back.
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let (index, labels, memory, baseline, provisional): (u32, String, Vec<u8>, _, _) =
+                row.try_into().map_err(sqlite)?;
             let labels: BTreeMap<String, String> = serde_json::from_str(&labels)
                 .map_err(|error| self.blob(&format!("labels of stream {index}"), &error.to_string()))?;
             let memory = memories.decode(&memory).map_err(|error| self.blob("memory", &error.to_string()));
@@ -167,6 +147,15 @@ impl Ledger {
             streams.push(Restored { key: key_of(&labels).into(), memory, window, baseline });
         }
         Ok(streams)
+    }
+
+    /// When the newest pane of each stream begins that has one.
+    fn newest_panes(&self, partition: Partition) -> rusqlite::Result<BTreeMap<u32, Timestamp>> {
+        let mut select = self
+            .db
+            .prepare("SELECT idx, newest_pane_ms FROM streams WHERE partition = ?1 AND newest_pane_ms IS NOT NULL")?;
+        let newest = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?)));
+        select.query_map([partition.0], newest)?.collect()
     }
 
     /// What a stream remembers, with the baseline that its charts are drawn against: the one is worth nothing without the other.
