@@ -6,6 +6,7 @@ has no quantile).
     python benches/peers/quix_peer.py BROKERS TOPIC EVENTS
 """
 
+import os
 import sys
 import tempfile
 from datetime import datetime
@@ -24,7 +25,8 @@ def at(value, headers, timestamp, kind):
 with tempfile.TemporaryDirectory() as state:
     app = Application(
         broker_address=brokers,
-        consumer_group="quix",
+        # Another one in each run, which begins at the beginning.
+        consumer_group=f"quix-{os.getpid()}",
         auto_offset_reset="earliest",
         state_dir=state,
         loglevel="WARNING",
