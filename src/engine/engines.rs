@@ -12,7 +12,7 @@ use super::units::Partition;
 /// Engines by partition.
 #[derive(Debug, Default)]
 pub struct Engines {
-    engines: BTreeMap<Partition, Engine>,
+    by_partition: BTreeMap<Partition, Engine>,
     /// The memory of designs; while it is lent, the empty one of the engine that has it.
     designs: DesignCache,
     lent_to: Option<Partition>,
@@ -23,43 +23,43 @@ impl Engines {
     pub fn get_mut(&mut self, partition: Partition) -> Option<&mut Engine> {
         if self.lent_to != Some(partition) {
             self.take_back();
-            self.engines.get_mut(&partition)?.trade_designs(&mut self.designs);
+            self.by_partition.get_mut(&partition)?.trade_designs(&mut self.designs);
             self.lent_to = Some(partition);
         }
-        self.engines.get_mut(&partition)
+        self.by_partition.get_mut(&partition)
     }
 
     /// Takes up an engine, in place of the one that the partition had.
     pub fn insert(&mut self, engine: Engine) {
         self.take_back();
-        self.engines.insert(engine.partition(), engine);
+        self.by_partition.insert(engine.partition(), engine);
     }
 
     /// Keeps engines of some partitions only.
     pub fn retain(&mut self, keeps: impl Fn(Partition) -> bool) {
         self.take_back();
-        self.engines.retain(|partition, _| keeps(*partition));
+        self.by_partition.retain(|partition, _| keeps(*partition));
     }
 
     fn take_back(&mut self) {
-        if let Some(engine) = self.lent_to.take().and_then(|partition| self.engines.get_mut(&partition)) {
+        if let Some(engine) = self.lent_to.take().and_then(|partition| self.by_partition.get_mut(&partition)) {
             engine.trade_designs(&mut self.designs);
         }
     }
 
     /// The engine of a partition, to be looked at.
     pub fn get(&self, partition: Partition) -> Option<&Engine> {
-        self.engines.get(&partition)
+        self.by_partition.get(&partition)
     }
 
     /// All of them, in the order of their partitions.
     pub fn iter(&self) -> impl Iterator<Item = &Engine> {
-        self.engines.values()
+        self.by_partition.values()
     }
 
     /// All of them, to be written down. Where one is stepped, what it designs is not for the others.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Engine> {
-        self.engines.values_mut()
+        self.by_partition.values_mut()
     }
 }
 

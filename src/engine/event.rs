@@ -3,6 +3,7 @@
 mod json;
 mod scan;
 mod time;
+mod words;
 
 use std::borrow::Cow;
 use std::fmt;

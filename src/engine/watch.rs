@@ -22,11 +22,14 @@ pub(super) struct Watched {
     pub(super) timed: bool,
 }
 
+/// The definition of a rule's chart, and whether the rule is a timed one.
+type Definition = (Id, bool);
+
 /// The lists of an engine's streams.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watches {
-    /// Definitions of the charts of a rule set, by rule, and whether it is a timed one.
-    definitions: Vec<(Id, bool)>,
+    /// By rule.
+    definitions: Vec<Definition>,
     /// The set that they are of.
     of: Option<Id>,
     /// The rules that may watch any stream, and those that ask for one value of a label, by the label and the value: there may be
@@ -34,7 +37,7 @@ pub(super) struct Watches {
     any: Vec<usize>,
     named: BTreeMap<String, BTreeMap<String, Vec<usize>>>,
     /// By the rules that they are of, and their charts.
-    known: BTreeMap<Vec<(usize, (Id, bool))>, Arc<[Watched]>>,
+    known: BTreeMap<Vec<(usize, Definition)>, Arc<[Watched]>>,
 }
 
 impl Watches {
@@ -72,7 +75,7 @@ fn is_timed(detect: &Detect) -> bool {
 }
 
 /// The list of these rules with their charts.
-fn list(watching: &[(usize, (Id, bool))]) -> Arc<[Watched]> {
+fn list(watching: &[(usize, Definition)]) -> Arc<[Watched]> {
     let charts: BTreeSet<Id> = watching.iter().map(|(_, (chart, _))| *chart).collect();
     let charts: Vec<Id> = charts.into_iter().collect();
     let mut seen = BTreeSet::new();

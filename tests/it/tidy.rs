@@ -117,6 +117,7 @@ const ENGINE: [(&str, &[&str]); 44] = [
             "confidence",
             "detect",
             "event",
+            "key",
             "labels",
             "memory",
             "plan",
