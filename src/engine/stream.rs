@@ -359,8 +359,7 @@ impl Stream {
         self.end_contradicted(ctx, said);
         // Nearly always.
         let calm = self.memory.alerts.is_empty() && self.memory.charts.values().all(|chart| chart.grade().is_none());
-        let judged = self.watched.iter().filter(|watched| watched.timed || !calm);
-        for Watched { rule, chart: definition, place, .. } in judged {
+        for Watched { rule, chart: definition, place, .. } in self.watched.iter().filter(|one| one.timed || !calm) {
             let Some(rule) = ctx.rules.rules.get(*rule) else { continue };
             // Other charts were fed with the event itself.
             if rule.detect.burn().is_some()
