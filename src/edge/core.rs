@@ -448,9 +448,12 @@ impl Core {
     fn announce(&mut self, news: impl Fn() -> News) -> Vec<(Partition, Effect)> {
         let mut all = Vec::new();
         let mut effects = Vec::new();
-        for engine in self.engines.iter_mut() {
+        // What was put in force before is met at once by those that have not met it, which may take designs.
+        let partitions: Vec<Partition> = self.engines.iter().map(Engine::partition).collect();
+        for partition in partitions {
+            let Some(engine) = self.engines.get_mut(partition) else { continue };
             engine.announce(news(), &mut effects);
-            all.extend(effects.drain(..).map(|effect| (engine.partition(), effect)));
+            all.extend(effects.drain(..).map(|effect| (partition, effect)));
         }
         all
     }

@@ -99,8 +99,7 @@ impl Stream {
         if self.in_baseline() {
             return;
         }
-        self.ripen(ctx, said);
-        let wait = self.wait();
+        let wait = self.ripen(ctx, said);
         if label.joined && self.paced_from().is_some_and(|from| ctx.now >= from) {
             self.memory.pace.add(age, right);
         }
