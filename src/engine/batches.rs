@@ -48,15 +48,7 @@ impl Default for Batches {
 impl Batches {
     /// Adds one case.
     pub fn add(&mut self, ts: Timestamp, bad: bool) {
-        let width = self.width().as_millis();
-        if let Some((at, (hits, n))) = self.cells.last_mut()
-            && (at.saturating_mul(width)..at.saturating_add(1).saturating_mul(width)).contains(&ts.as_millis())
-        {
-            // Nearly always, and without a division.
-            (*hits, *n) = (hits.saturating_add(u32::from(bad)), n.saturating_add(1));
-            return;
-        }
-        self.count(ts.as_millis().div_euclid(width), (u32::from(bad), 1));
+        self.count(self.cell_of(ts), (u32::from(bad), 1));
         while self.cells.len() > MOST {
             self.widen();
         }
@@ -84,8 +76,11 @@ impl Batches {
         Self { hours: self.hours, cells }
     }
 
-    fn width(&self) -> Span {
-        Span::HOUR.times(i64::from(self.hours))
+    fn cell_of(&self, ts: Timestamp) -> i64 {
+        let (ms, width) = (ts.as_millis(), Span::HOUR.times(i64::from(self.hours)).as_millis());
+        let holds = |at: &i64| (at.saturating_mul(width)..at.saturating_add(1).saturating_mul(width)).contains(&ms);
+        // Nearly always the last one, and that takes no division.
+        self.cells.last().map(|(at, _)| *at).filter(holds).unwrap_or_else(|| ms.div_euclid(width))
     }
 
     fn widen(&mut self) {

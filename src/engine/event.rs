@@ -3,7 +3,6 @@
 mod json;
 mod scan;
 mod time;
-mod words;
 
 use std::borrow::Cow;
 use std::fmt;

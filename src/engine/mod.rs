@@ -50,6 +50,7 @@ pub mod vector;
 pub mod verdicts;
 mod watch;
 pub mod window;
+mod words;
 
 pub use contract::{AskedWait, Case, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
 pub use engines::Engines;

@@ -71,7 +71,12 @@ impl Watches {
 }
 
 fn is_timed(detect: &Detect) -> bool {
-    matches!(detect.bound, Bound::Absence(_) | Bound::Burn(_)) || detect.measure == Measure::Volume
+    match detect.bound {
+        Bound::Absence(_) | Bound::Burn(_) => true,
+        Bound::Drop(_) | Bound::Rise(_) | Bound::Target(_) | Bound::Limit(_) | Bound::Shape => {
+            detect.measure == Measure::Volume
+        }
+    }
 }
 
 /// The list of these rules with their charts.

@@ -24,9 +24,10 @@ const ROOMS: [(&str, &[&str]); 7] = [
 const MACHINE: [&str; 3] = ["engines", "restore", "terms"];
 
 /// What a room of the engine may import. `alert` and `rule` know a few words of each other; everything else goes down.
-const ENGINE: [(&str, &[&str]); 44] = [
+const ENGINE: [(&str, &[&str]); 45] = [
     ("units", &[]),
-    ("text", &[]),
+    ("words", &[]),
+    ("text", &["words"]),
     ("blob", &[]),
     ("sparse", &[]),
     ("key", &[]),
@@ -40,7 +41,7 @@ const ENGINE: [(&str, &[&str]); 44] = [
     ("pace", &["cause", "detect", "sparse", "units", "verdicts"]),
     ("picks", &["alert", "confidence"]),
     ("standing", &["around", "confidence", "detect", "sketch", "units", "verdicts"]),
-    ("event", &["text", "units"]),
+    ("event", &["text", "units", "words"]),
     ("sketch", &["bins", "confidence", "event", "units"]),
     ("ring", &["sketch", "units"]),
     ("window", &["ring", "sketch", "units", "verdicts"]),

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
+use super::super::words::{WORD, leading_digits, plain, word};
 use super::json::{Extras, Raw, RawLatency, RawText, RawTime};
-use super::words::{WORD, leading_digits, plain, word};
 use super::{EXTRAS_MAX, Status, time};
 
 /// Digits that an unsigned number of 64 bits always has room for.
@@ -67,38 +67,38 @@ enum Name {
 
 /// All that are written somewhere, in their order.
 const NAMES: [(Name, Key); 24] = [
-    (Name::Type, Key::new("\"type\":")),
-    (Name::EventId, Key::new("\"event_id\":")),
-    (Name::Agent, Key::new("\"agent\":")),
-    (Name::Ts, Key::new("\"ts\":")),
-    (Name::Version, Key::new("\"version\":")),
-    (Name::Task, Key::new("\"task\":")),
-    (Name::Status, Key::new("\"status\":")),
-    (Name::Confidence, Key::new("\"confidence\":")),
-    (Name::LatencyMs, Key::new("\"latency_ms\":")),
-    (Name::Latency, Key::new("\"latency\":")),
-    (Name::TokensIn, Key::new("\"tokens_in\":")),
-    (Name::TokensOut, Key::new("\"tokens_out\":")),
-    (Name::CostUsd, Key::new("\"cost_usd\":")),
-    (Name::Escalated, Key::new("\"escalated\":")),
-    (Name::Correct, Key::new("\"correct\":")),
-    (Name::Overridden, Key::new("\"overridden\":")),
-    (Name::Sampled, Key::new("\"sampled\":")),
-    (Name::Source, Key::new("\"source\":")),
-    (Name::Metrics, Key::new("\"metrics\":")),
-    (Name::Flags, Key::new("\"flags\":")),
-    (Name::Llm, Key::new("\"llm\":")),
-    (Name::Retrieval, Key::new("\"retrieval\":")),
-    (Name::Tool, Key::new("\"tool\":")),
-    (Name::Orchestration, Key::new("\"orchestration\":")),
+    (Name::Type, Key::new("type")),
+    (Name::EventId, Key::new("event_id")),
+    (Name::Agent, Key::new("agent")),
+    (Name::Ts, Key::new("ts")),
+    (Name::Version, Key::new("version")),
+    (Name::Task, Key::new("task")),
+    (Name::Status, Key::new("status")),
+    (Name::Confidence, Key::new("confidence")),
+    (Name::LatencyMs, Key::new("latency_ms")),
+    (Name::Latency, Key::new("latency")),
+    (Name::TokensIn, Key::new("tokens_in")),
+    (Name::TokensOut, Key::new("tokens_out")),
+    (Name::CostUsd, Key::new("cost_usd")),
+    (Name::Escalated, Key::new("escalated")),
+    (Name::Correct, Key::new("correct")),
+    (Name::Overridden, Key::new("overridden")),
+    (Name::Sampled, Key::new("sampled")),
+    (Name::Source, Key::new("source")),
+    (Name::Metrics, Key::new("metrics")),
+    (Name::Flags, Key::new("flags")),
+    (Name::Llm, Key::new("llm")),
+    (Name::Retrieval, Key::new("retrieval")),
+    (Name::Tool, Key::new("tool")),
+    (Name::Orchestration, Key::new("orchestration")),
 ];
 
-/// A name with its quotes and its colon, as one number.
+/// A name, and how it stands in a record: with its quotes and its colon, as one number.
 #[derive(Clone, Copy)]
 struct Key {
+    name: &'static str,
     bytes: u128,
     mask: u128,
-    text: &'static str,
 }
 
 impl Key {
@@ -106,14 +106,22 @@ impl Key {
         clippy::indexing_slicing,
         reason = "this is run by the compiler, and fails there where a name is too long"
     )]
-    const fn new(text: &'static str) -> Self {
-        let (mut bytes, mut mask) = ([0; size_of::<u128>()], [0; size_of::<u128>()]);
+    const fn new(name: &'static str) -> Self {
+        let mut bytes = [0; size_of::<u128>()];
+        bytes[0] = b'"';
         let mut at = 0;
-        while at < text.len() {
-            (bytes[at], mask[at]) = (text.as_bytes()[at], u8::MAX);
+        while at < name.len() {
+            bytes[at + 1] = name.as_bytes()[at];
             at += 1;
         }
-        Self { bytes: u128::from_le_bytes(bytes), mask: u128::from_le_bytes(mask), text }
+        bytes[at + 1] = b'"';
+        bytes[at + 2] = b':';
+        Self { name, bytes: u128::from_le_bytes(bytes), mask: u128::MAX >> (8 * (bytes.len() - at - 3)) }
+    }
+
+    /// Bytes that it takes in a record.
+    const fn length(&self) -> usize {
+        self.name.len() + 3
     }
 }
 
@@ -183,7 +191,7 @@ impl<'a> Scanner<'a, '_> {
 
     fn takes_key(&mut self, key: &Key) -> bool {
         let is_it = |next: &[u8; 16]| u128::from_le_bytes(*next) & key.mask == key.bytes;
-        self.rest.as_bytes().first_chunk().is_some_and(is_it) && self.skip(key.text.len()).is_some()
+        self.rest.as_bytes().first_chunk().is_some_and(is_it) && self.skip(key.length()).is_some()
     }
 
     /// An object: `name` reads each name with its colon, `value` what stands behind it.
@@ -231,8 +239,7 @@ impl<'a> Scanner<'a, '_> {
             return Some(*name);
         }
         let found = self.name()?;
-        let is_it = |key: &Key| key.text.get(1..key.text.len() - 2) == Some(found);
-        let name = NAMES.iter().find(|(_, key)| is_it(key)).map_or(Name::Other, |(name, _)| *name);
+        let name = NAMES.iter().find(|(_, key)| key.name == found).map_or(Name::Other, |(name, _)| *name);
         *self.order.0.get_mut(before as usize)? = name;
         Some(name)
     }
@@ -493,7 +500,7 @@ mod tests {
     #[test]
     fn names_stand_at_their_places() {
         for (at, (name, key)) in NAMES.iter().enumerate() {
-            assert_eq!(*name as usize, at, "{}", key.text);
+            assert_eq!(*name as usize, at, "{}", key.name);
         }
     }
 

@@ -19,10 +19,14 @@ fn last_word(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// How many bytes stand before the first quote, backslash or control character: eight at a time, by bytes of a word that are
-/// below a bound (Mycroft 1987). What is found behind the first one may be wrong; the first one is not.
+/// The highest bit of each byte of a word below `bound`, up to 0x80 (Mycroft 1987). What is found behind the first one may be wrong;
+/// the first one is not.
+const fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(ONES * bound as u64) & !word & HIGH
+}
+
+/// How many bytes stand before the first quote, backslash or control character.
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word & HIGH;
     let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     let mut rest = bytes;
     loop {
@@ -34,6 +38,15 @@ pub(super) fn plain(bytes: &[u8]) -> usize {
             _ => return bytes.len() - rest.len() + before,
         }
     }
+}
+
+/// Whether all bytes are characters of ASCII that can be seen, or spaces.
+pub(super) fn is_visible_ascii(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks();
+    // Only bytes from 0x7f on have their highest bit here or there, or carry into the next one.
+    let outside = |word: u64| ((word | word.wrapping_add(ONES)) & HIGH) | below(word, b' ');
+    words.iter().all(|word| outside(u64::from_le_bytes(*word)) == 0)
+        && rest.iter().all(|byte| (b' '..0x7f).contains(byte))
 }
 
 /// How many digits a word begins with, and the number that they are: sums of neighbours, then of pairs, then of fours, each in one
@@ -66,6 +79,16 @@ mod tests {
             let bytes = [clean, rest].concat();
             let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
             prop_assert_eq!(plain(&bytes), bytes.iter().position(ends).unwrap_or(bytes.len()));
+        }
+
+        #[test]
+        fn plain_bytes_are_looked_at_one_by_one(plain in proptest::collection::vec(0x20..0x7f_u8, 0..40), other in any::<u8>(), at in any::<proptest::sample::Index>()) {
+            prop_assert!(is_visible_ascii(&plain));
+            let mut bytes = plain;
+            bytes.push(b' ');
+            let at = at.index(bytes.len());
+            bytes[at] = other;
+            prop_assert_eq!(is_visible_ascii(&bytes), (0x20..0x7f).contains(&other));
         }
     }
 }
