@@ -83,6 +83,9 @@ pub(crate) fn print(wish: &Wish, outcomes: &[Outcome]) {
     println!("\n{TOP}{}", rows.concat());
     let failed: Vec<&str> = here.iter().filter(|o| !o.is_well()).map(|o| o.fault.id).collect();
     println!("{} faults tried, {} failed {}", here.len(), failed.len(), failed.join(" "));
+    // Once more, but short: of a long output the end is read first.
+    let first = |failure: &String| failure.lines().next().unwrap_or_default().to_owned();
+    here.iter().flat_map(|o| &o.failures).map(first).for_each(|failure| println!("    {failure}"));
     if let Some(path) = &wish.write {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let page = fs::read_to_string(&path).unwrap_or_default();
