@@ -4,17 +4,30 @@
 //! same few moves however many bins there are, and touches no memory but the end, where a sorted list would be searched and
 //! moved. Whoever reads the bins in order sees them sorted; the order of additions leaves no trace.
 
+mod counted;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use counted::{Counted, Halved};
+
 /// Additions that wait unsorted, at least.
 const TAIL_MIN: usize = 16;
+
+/// Places for entries that a list grows by, at least.
+const ROOM_MIN: usize = 4;
 
 /// What a bin adds up.
 pub trait Sum: Copy {
     /// Adds another. In any order, the result is the same.
     fn merge(&mut self, other: Self);
+}
+
+impl Sum for u16 {
+    fn merge(&mut self, other: Self) {
+        *self = self.saturating_add(other);
+    }
 }
 
 impl Sum for u32 {
@@ -40,14 +53,24 @@ impl<K, V> Default for Bins<K, V> {
 impl<K: Copy + Ord, V: Sum> Bins<K, V> {
     /// Adds to a bin.
     pub fn add(&mut self, bin: K, value: V) {
+        self.make_room(1);
         self.entries.push((bin, value));
         self.settle_if_long();
     }
 
     /// Adds all sums of another.
     pub fn merge(&mut self, other: &Self) {
+        self.make_room(other.entries.len());
         self.entries.extend_from_slice(&other.entries);
         self.settle_if_long();
+    }
+
+    /// Grows by a quarter: there are many of these lists, and few of them grow for long.
+    fn make_room(&mut self, more: usize) {
+        let len = self.entries.len();
+        if self.entries.capacity() - len < more {
+            self.entries.reserve_exact(more.max(ROOM_MIN).max(len / 4));
+        }
     }
 
     fn settle_if_long(&mut self) {
@@ -86,6 +109,14 @@ impl<K: Copy + Ord, V: Sum> Bins<K, V> {
     }
 }
 
+impl<K: Copy + Ord, V: Sum> FromIterator<(K, V)> for Bins<K, V> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(bins: I) -> Self {
+        let mut bins = Self { entries: bins.into_iter().collect(), sorted: 0 };
+        bins.settle();
+        bins
+    }
+}
+
 /// Sorts entries by their bins and makes one of those of a bin. The sort takes a sorted front as it is.
 fn settle<K: Copy + Ord, V: Sum>(entries: &mut Vec<(K, V)>) {
     entries.sort_by_key(|(bin, _)| *bin);
@@ -114,9 +145,7 @@ impl<K: Copy + Ord + Serialize, V: Sum + Serialize> Serialize for Bins<K, V> {
 
 impl<'de, K: Copy + Ord + Deserialize<'de>, V: Sum + Deserialize<'de>> Deserialize<'de> for Bins<K, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut bins = Self { entries: Vec::deserialize(deserializer)?, sorted: 0 };
-        bins.settle();
-        Ok(bins)
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
     }
 }
 

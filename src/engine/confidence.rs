@@ -7,12 +7,11 @@
 //! addition, and everything that is told of confidence and verdicts together comes from it: calibration, accuracy from few
 //! labels and many confidences, what a threshold would cost.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::bins::{Bins, Sum};
+use super::bins::{Counted, Halved, Sum};
 use super::units::{Counts, nearest_rank};
 
 /// Bins of confidence.
@@ -107,10 +106,38 @@ impl Sum for Cell {
     }
 }
 
+/// A cell of few outputs: the same three numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct SmallCell([u16; 3]);
+
+impl Sum for SmallCell {
+    fn merge(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine = mine.saturating_add(theirs));
+    }
+}
+
+impl Halved for Cell {
+    type Half = SmallCell;
+
+    fn cases(self) -> u64 {
+        // Verdicts come in panes of their own, without their outputs.
+        self.outputs.max(self.labelled).max(self.right).into()
+    }
+
+    fn halve(self) -> SmallCell {
+        SmallCell([self.outputs, self.labelled, self.right].map(|n| n as u16))
+    }
+
+    fn whole(SmallCell(half): SmallCell) -> Self {
+        let [outputs, labelled, right] = half.map(u32::from);
+        Self { outputs, labelled, right }
+    }
+}
+
 /// Outputs with a confidence, by place; only places that were seen are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfidenceTable {
-    cells: Bins<Place, Cell>,
+    cells: Counted<Place, Cell>,
 }
 
 impl ConfidenceTable {
@@ -142,23 +169,23 @@ impl ConfidenceTable {
     }
 
     /// The places that were seen, from the lowest confidence to the highest.
-    pub fn cells(&self) -> Cow<'_, [(Place, Cell)]> {
+    pub fn cells(&self) -> Vec<(Place, Cell)> {
         self.cells.sorted()
     }
 
     /// Whether no output had a confidence.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
 
     /// The bins that were seen, from the lowest to the highest, both kinds of outputs together.
     pub fn bins(&self) -> Vec<(u16, Cell)> {
         let mut bins: Vec<(u16, Cell)> = Vec::new();
-        for (place, cell) in &*self.cells() {
+        for (place, cell) in self.cells() {
             let Some(bin) = place.bin() else { continue };
             match bins.last_mut() {
-                Some((last, mine)) if *last == bin => mine.merge(*cell),
-                _ => bins.push((bin, *cell)),
+                Some((last, mine)) if *last == bin => mine.merge(cell),
+                _ => bins.push((bin, cell)),
             }
         }
         bins
@@ -167,19 +194,19 @@ impl ConfidenceTable {
     /// All outputs together.
     pub fn total(&self) -> Cell {
         let mut total = Cell::default();
-        self.cells.parts().iter().for_each(|(_, cell)| total.merge(*cell));
+        self.cells.each_part(|_, cell| total.merge(cell));
         total
     }
 
     /// Those handed to a person: of all outputs, and of the labelled ones.
     pub fn escalated(&self) -> [Counts; 2] {
         let mut counts = [Counts::default(); 2];
-        for (place, cell) in self.cells.parts() {
+        self.cells.each_part(|place, cell| {
             for (count, n) in counts.iter_mut().zip([cell.outputs, cell.labelled]) {
                 let n = u64::from(n);
                 count.merge(Counts { hits: if place.escalated() { n } else { 0 }, n });
             }
-        }
+        });
         counts
     }
 
@@ -199,25 +226,26 @@ impl ConfidenceTable {
 
     /// The q-quantile of the stated confidences (nearest rank), as the middle of its bin; nothing where there are none.
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        let outputs = self.cells.parts().iter().map(|(_, cell)| u64::from(cell.outputs)).sum();
-        let (rank, cells) = (nearest_rank(q, outputs), self.cells());
+        let mut outputs = 0;
+        self.cells.each_part(|_, cell| outputs += u64::from(cell.outputs));
+        let rank = nearest_rank(q, outputs);
         let mut seen = 0;
-        let place = cells.iter().find(|(_, cell)| {
+        let place = self.cells.find(|_, cell| {
             seen += u64::from(cell.outputs);
             seen >= rank
         });
-        place.and_then(|(place, _)| place.confidence())
+        place.and_then(Place::confidence)
     }
 
     /// Outputs by hundredths of confidence: 100 counts.
     pub fn hundredths(&self) -> Vec<u64> {
         let mut counts = vec![0; 100];
-        for (place, cell) in self.cells.parts() {
+        self.cells.each_part(|place, cell| {
             let at = place.confidence().map_or(99, |confidence| (confidence * 100.0) as usize);
             if let Some(count) = counts.get_mut(at.min(99)) {
                 *count += u64::from(cell.outputs);
             }
-        }
+        });
         counts
     }
 }

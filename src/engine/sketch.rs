@@ -1,14 +1,17 @@
 //! What a pane and a baseline hold: counts, moments, histograms. Everything here merges by addition.
 
-use std::borrow::Cow;
+mod histogram;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::bins::Bins;
 use super::confidence::{ConfidenceTable, Place};
 use super::event::{Output, Status};
+use super::sparse::Sparse;
 use super::units::{Counts, nearest_rank};
+
+pub use histogram::{Histogram, latency};
 
 /// Number, mean, spread and range of a quantity, by Welford's recurrence (Welford 1962; merged by Chan et al. 1979), which
 /// does not lose the spread of a large mean to rounding.
@@ -68,61 +71,6 @@ impl Moments {
     }
 }
 
-/// A histogram that stores only the bins that were hit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Histogram {
-    bins: Bins<u16, u32>,
-    n: u64,
-}
-
-impl Histogram {
-    /// Adds `count` values to one bin, saturating at 2^32 - 1 a bin.
-    pub fn add(&mut self, bin: u16, count: u32) {
-        self.n += u64::from(count);
-        self.bins.add(bin, count);
-    }
-
-    /// Adds all values of another.
-    pub fn merge(&mut self, other: &Self) {
-        self.n += other.n;
-        self.bins.merge(&other.bins);
-    }
-
-    /// Makes reading cheap.
-    pub fn settle(&mut self) {
-        self.bins.settle();
-    }
-
-    /// How many values.
-    pub const fn n(&self) -> u64 {
-        self.n
-    }
-
-    /// The bins hit, in order, with their counts.
-    pub fn bins(&self) -> Cow<'_, [(u16, u32)]> {
-        self.bins.sorted()
-    }
-
-    /// How many values lie in bins above `bin`.
-    pub fn above(&self, bin: u16) -> u64 {
-        self.bins.parts().iter().filter(|(b, _)| *b > bin).map(|(_, c)| u64::from(*c)).sum()
-    }
-
-    /// The bin that holds the q-quantile (nearest rank, inverted cdf), or nothing where there are no values.
-    pub fn quantile_bin(&self, q: f64) -> Option<u16> {
-        self.rank_bin(nearest_rank(q, self.n))
-    }
-
-    /// The bin that holds the value of this rank, the smallest being 1; nothing where there are not so many.
-    pub fn rank_bin(&self, rank: u64) -> Option<u16> {
-        let mut seen = 0;
-        self.bins().iter().find_map(|(bin, count)| {
-            seen += u64::from(*count);
-            (seen >= rank).then_some(*bin)
-        })
-    }
-}
-
 /// The q-quantile of values in ascending order as sketches have it (nearest rank); nothing where there are none.
 pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     let rank = nearest_rank(q, sorted.len() as u64);
@@ -144,65 +92,6 @@ pub fn quantile_between(sorted: &[f64], q: f64) -> Option<f64> {
 pub fn confidence_bin(confidence: f64) -> u16 {
     // As the bins of `confidence`: a hundredth belongs to the bin above it.
     (confidence * 100.0 + 1e-8).floor().clamp(0.0, 99.0) as u16
-}
-
-/// Latency bins: HdrHistogram's layout with 3 significant digits over nanoseconds. Every value below 2048 ns has a bin of
-/// its own; above, each power of two is cut into 1024 bins, so a bin is at most 0.1 % wide.
-pub mod latency {
-    /// The layout of an HdrHistogram of whole numbers: every value below twice a power of two has a bin of its own; above, each
-    /// power of two is cut into as many bins as that power.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Precision {
-        /// Logarithm to the base 2 of the bins that a power of two is cut into.
-        bits: u32,
-    }
-
-    impl Precision {
-        /// Three significant digits.
-        pub const THREE: Self = Self { bits: 10 };
-        /// Two significant digits.
-        pub const TWO: Self = Self { bits: 7 };
-
-        const fn half(self) -> u64 {
-            1 << self.bits
-        }
-
-        /// The bin of a value; the last one for all values that lie beyond it.
-        pub fn bin(self, value: u64) -> u16 {
-            if value < 2 * self.half() {
-                return value as u16;
-            }
-            let shift = u64::from(value.ilog2() - self.bits);
-            let bin = shift * self.half() + (value >> shift);
-            u16::try_from(bin).unwrap_or(u16::MAX)
-        }
-
-        /// The lowest value of a bin, and how many values it holds.
-        pub fn range(self, bin: u16) -> (u64, u64) {
-            let bin = u64::from(bin);
-            if bin < 2 * self.half() {
-                return (bin, 1);
-            }
-            let shift = bin / self.half() - 1;
-            ((bin - shift * self.half()) << shift, 1 << shift)
-        }
-    }
-
-    /// The bin of a latency.
-    pub fn bin(nanos: u64) -> u16 {
-        Precision::THREE.bin(nanos)
-    }
-
-    /// The middle of a bin, in nanoseconds.
-    pub fn middle(bin: u16) -> u64 {
-        let (low, width) = Precision::THREE.range(bin);
-        low + width / 2
-    }
-
-    /// The middle of a bin, in milliseconds.
-    pub fn middle_ms(bin: u16) -> f64 {
-        middle(bin) as f64 / 1e6
-    }
 }
 
 /// What happened to one stream in some span of time.
@@ -231,13 +120,13 @@ pub struct Pane {
     /// Tokens in and out together.
     pub tokens: Moments,
     /// Custom metrics.
-    pub metrics: BTreeMap<String, Moments>,
+    pub metrics: Sparse<BTreeMap<String, Moments>>,
     /// Custom flags.
-    pub flags: BTreeMap<String, Counts>,
+    pub flags: Sparse<BTreeMap<String, Counts>>,
     /// Labelled outputs by task, and how many of them were right, where the stream holds several tasks. The empty name
     /// stands for outputs without a task and for tasks beyond the 32 that are kept.
     #[serde(default)]
-    pub tasks: BTreeMap<String, Counts>,
+    pub tasks: Sparse<BTreeMap<String, Counts>>,
 }
 
 impl Pane {
@@ -289,7 +178,9 @@ impl Pane {
         if let Some(correct) = correct {
             self.correct.add(correct);
             self.by_confidence.verdict(place, correct);
-            count_task(&mut self.tasks, task, correct);
+            if task.is_some() {
+                count_task(&mut self.tasks, task, correct);
+            }
         }
         if let Some(overridden) = overridden {
             self.overridden.add(overridden);
@@ -311,17 +202,19 @@ impl Pane {
         self.latency_bins.merge(&other.latency_bins);
         self.cost_usd.merge(&other.cost_usd);
         self.tokens.merge(&other.tokens);
-        for (name, moments) in &other.metrics {
+        for (name, moments) in &*other.metrics {
             if let Some(mine) = entry(&mut self.metrics, name) {
                 mine.merge(moments);
             }
         }
-        for (name, counts) in &other.flags {
+        for (name, counts) in &*other.flags {
             if let Some(mine) = entry(&mut self.flags, name) {
                 mine.merge(*counts);
             }
         }
-        add_tasks(&mut self.tasks, &other.tasks);
+        if !other.tasks.is_empty() {
+            add_tasks(&mut self.tasks, &other.tasks);
+        }
     }
 
     /// Makes reading its histograms cheap.
@@ -394,51 +287,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn latency_bins_are_hdr_histograms_and_at_most_a_thousandth_wide() {
-        let around = (0..46).flat_map(|s| [1_u64 << s, (1 << s) + 1, (1 << s) * 3 / 2]);
-        for nanos in (0..5_000).chain(around).chain([86_400_000_000_000]) {
-            let bin = latency::bin(nanos);
-            assert!(latency::middle(bin).abs_diff(nanos) as f64 <= nanos as f64 / 1_024.0, "{nanos}");
-            assert_eq!(latency::bin(latency::middle(bin)), bin);
-            assert!(latency::bin(nanos + 1) - bin <= 1, "{nanos}");
-        }
-    }
-
-    #[test]
-    fn quantiles_equal_those_of_the_hdrhistogram_crate() {
-        let mut reference = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 86_400_000_000_000, 3).unwrap();
-        let mut ours = Histogram::default();
-        let mut x: u64 = 88_172_645_463_325_252;
-        for _ in 0..20_000 {
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-            let nanos = 1 + (x % 1_000) * (x % 997) * (x % 89);
-            reference.record(nanos).unwrap();
-            ours.add(latency::bin(nanos), 1);
-        }
-        for q in [0.01, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0] {
-            let theirs = reference.value_at_quantile(q);
-            let mine = latency::middle(ours.quantile_bin(q).unwrap());
-            assert_eq!(latency::bin(theirs), latency::bin(mine), "{q}: {theirs} {mine}");
-        }
-    }
-
-    #[test]
-    fn two_digits_are_hdr_histograms_too() {
-        use latency::Precision;
-        let mut reference = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 3_600_000_000, 2).unwrap();
-        for value in [1, 255, 256, 257, 1_000, 99_999, 3_599_999_999] {
-            let (low, width) = Precision::TWO.range(Precision::TWO.bin(value));
-            assert_eq!(
-                (low, low + width - 1),
-                (reference.lowest_equivalent(value), reference.highest_equivalent(value))
-            );
-            reference.record(value).unwrap();
-        }
-    }
 
     #[test]
     fn quantiles_of_values_equal_numpy() {

@@ -1,6 +1,7 @@
 //! Values that most streams never have: they take memory once they are anything but empty. They are written down as the values
 //! themselves.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
@@ -10,6 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub trait Empty: Default + PartialEq + 'static {
     /// It.
     fn empty() -> &'static Self;
+}
+
+impl<K: Ord + 'static, V: PartialEq + 'static> Empty for BTreeMap<K, V> {
+    fn empty() -> &'static Self {
+        const { &Self::new() }
+    }
 }
 
 /// A value, kept nowhere while it is empty. To change it makes room for it.

@@ -42,7 +42,7 @@ const ENGINE: [(&str, &[&str]); 45] = [
     ("picks", &["alert", "confidence"]),
     ("standing", &["around", "confidence", "detect", "sketch", "units", "verdicts"]),
     ("event", &["text", "units", "words"]),
-    ("sketch", &["bins", "confidence", "event", "units"]),
+    ("sketch", &["bins", "confidence", "event", "sparse", "units"]),
     ("ring", &["sketch", "units"]),
     ("window", &["ring", "sketch", "units", "verdicts"]),
     ("levels", &["baseline", "batches", "detect", "rule", "sketch", "units"]),

@@ -12,6 +12,7 @@ use super::blob::{decode, encode};
 use super::rows::json;
 use crate::engine::confidence::ConfidenceTable;
 use crate::engine::sketch::{Histogram, Moments, Pane};
+use crate::engine::sparse::Sparse;
 use crate::engine::standing::table_sums;
 use crate::engine::units::{Counts, Timestamp};
 use crate::engine::window::{Change, Level};
@@ -77,9 +78,9 @@ pub(super) const PANE: &str =
 struct Rest {
     /// Of confidence, latency, cost and tokens.
     squares: [f64; 4],
-    metrics: BTreeMap<String, Moments>,
-    flags: BTreeMap<String, Counts>,
-    tasks: BTreeMap<String, Counts>,
+    metrics: Sparse<BTreeMap<String, Moments>>,
+    flags: Sparse<BTreeMap<String, Counts>>,
+    tasks: Sparse<BTreeMap<String, Counts>>,
 }
 
 /// The columns of a pane with their values, one after the other.
