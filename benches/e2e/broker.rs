@@ -90,6 +90,20 @@ impl Bare {
         (0..PARTITIONS).map(|partition| (partition, ends(partition))).map(|(of, (low, high))| (of, low, high)).collect()
     }
 
+    /// Reads on from the end of the topic, as it is now.
+    pub(crate) fn begin_at_the_end(&self) {
+        let mut list = TopicPartitionList::new();
+        for (partition, _, high) in self.marks() {
+            list.add_partition_offset(TOPIC, partition, Offset::Offset(high)).unwrap();
+        }
+        self.0.assign(&list).unwrap();
+    }
+
+    /// The next record; nothing where none comes for long.
+    pub(crate) fn next(&self) -> Option<rdkafka::message::BorrowedMessage<'_>> {
+        self.0.poll(PATIENCE).map(Result::unwrap)
+    }
+
     /// Hands each record of the topic to `take`.
     pub(crate) fn each(&self, mut take: impl FnMut(&rdkafka::message::BorrowedMessage<'_>)) {
         let (mut list, mut left) = (TopicPartitionList::new(), 0);

@@ -2,7 +2,9 @@
 //!
 //! A failing agent's tenth error makes its burn rate fire; the alert's change of state names the record. Measured is from the time
 //! at which that record was produced to the time at which the daemon says in its log that the alert is about to fire, and to the
-//! time at which it says that it does: when that is written down. Before the first agent fails, what the daemon takes of a core is measured.
+//! time at which it says that it does: when that is written down. Before the first agent fails, what the daemon takes of a core is measured,
+//! and how long records wait in it until they are judged, by its own metric. Beside that: how long after its time a consumer that does
+//! nothing has a record in hand, at the same rate from the same broker, when the daemon has ended.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,8 +53,9 @@ pub(crate) fn run(rate: usize) {
     let producer = broker.producer(Duration::from_millis(5));
     send(&producer, rate, 0..WARM);
     let process = daemon.pid().to_string();
-    let (spent_before, written_before) = (spent(daemon.pid()), written(&process));
+    let (spent_before, written_before, waits_before) = (spent(daemon.pid()), written(&process), Waits::of(&place));
     send(&producer, rate, WARM..CALM);
+    let waits = Waits::of(&place).after(&waits_before);
     let share = (spent(daemon.pid()) - spent_before) as f64 / (CALM - WARM) as f64;
     let bytes = (written(&process) - written_before) as f64 / (CALM - WARM) as f64 / 1e6;
     send(&producer, rate, CALM..CALM + TROUBLED);
@@ -65,19 +68,72 @@ pub(crate) fn run(rate: usize) {
         "{rate} events a second from {}: {share:.1} % of a core and {bytes:.1} MB a second written while all goes well",
         broker.name()
     );
+    println!(
+        "  a record waits in the daemon until it is judged: p50 {}, p90 {}, p99 {}",
+        waits.at(0.5),
+        waits.at(0.9),
+        waits.at(0.99)
+    );
     for (what, message) in [("decided", "an alert is about to change"), ("written down", "an alert changed")] {
-        let mut delays = delays(&broker, &place, message);
-        delays.sort_by(f64::total_cmp);
-        let at = |share: f64| delays[((delays.len() as f64 * share).ceil() as usize - 1).min(delays.len() - 1)];
-        println!(
-            "  {} alerts, from the record until it is {what}: p50 {:.0} ms, p90 {:.0} ms, p99 {:.0} ms, most {:.0} ms",
-            delays.len(),
-            at(0.5),
-            at(0.9),
-            at(0.99),
-            at(1.0),
-        );
+        let delays = delays(&broker, &place, message);
+        println!("  {} alerts, from the record until it is {what}: {}", delays.len(), quantiles(delays));
     }
+    println!("  a consumer that does nothing has a record: {}", quantiles(bare(&broker, &producer, rate)));
+}
+
+fn quantiles(mut millis: Vec<f64>) -> String {
+    millis.sort_by(f64::total_cmp);
+    let at = |share: f64| millis[((millis.len() as f64 * share).ceil() as usize).clamp(1, millis.len()) - 1];
+    format!("p50 {:.0} ms, p90 {:.0} ms, p99 {:.0} ms, most {:.0} ms", at(0.5), at(0.9), at(0.99), at(1.0))
+}
+
+/// The daemon's histogram of how long records wait in it.
+struct Waits(Vec<(String, f64)>);
+
+impl Waits {
+    /// As the page of metrics has it: cases by bounds in seconds.
+    fn of(place: &Place) -> Self {
+        let (_, page) = place.page("/metrics").unwrap();
+        let bucket = |line: &str| {
+            let (bound, cases) = line.strip_prefix("shewhart_decision_seconds_bucket{le=\"")?.split_once("\"} ")?;
+            Some((bound.to_owned(), cases.parse().ok()?))
+        };
+        Self(page.lines().filter_map(bucket).collect())
+    }
+
+    /// The cases since then.
+    fn after(self, before: &Self) -> Self {
+        Self(self.0.into_iter().zip(&before.0).map(|((bound, cases), (_, old))| (bound, cases - old)).collect())
+    }
+
+    /// Between which bounds a quantile lies.
+    fn at(&self, q: f64) -> String {
+        let all = self.0.last().map_or(0.0, |(_, all)| *all);
+        let at = self.0.partition_point(|(_, cases)| *cases < q * all);
+        let millis = |at: usize| self.0.get(at).and_then(|(bound, _)| bound.parse().ok()).map_or(0.0, |s: f64| s * 1e3);
+        let low = at.checked_sub(1).map_or(0.0, millis);
+        format!("{low} to {} ms", millis(at))
+    }
+}
+
+/// Milliseconds from each record's time until a consumer that does nothing has it in hand.
+fn bare(broker: &Broker, producer: &Producer, rate: usize) -> Vec<f64> {
+    let consumer = broker.consumer();
+    consumer.begin_at_the_end();
+    let (records, seconds) = (rate * CALM, CALM + TROUBLED..CALM + TROUBLED + CALM);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut delays = Vec::with_capacity(records);
+            while delays.len() < records {
+                let message = consumer.next().unwrap();
+                delays.push(clock::now().as_millis() as f64 - message.timestamp().to_millis().unwrap() as f64);
+            }
+            delays.split_off(rate * WARM)
+        });
+        send(producer, rate, seconds);
+        producer.flush(Duration::from_mins(1)).unwrap();
+        reader.join().unwrap()
+    })
 }
 
 /// Sends the records of some seconds, at that rate.

@@ -173,7 +173,7 @@ impl Core {
             let pause = next.saturating_duration_since(clock::instant());
             let have_all_met = self.have_all_met();
             match self.happenings.recv_timeout(if have_all_met { pause } else { Duration::ZERO }) {
-                Ok(Happening::Kafka(KafkaEvent::Batch(batch))) => self.batch(&batch),
+                Ok(Happening::Kafka(KafkaEvent::Batch(batch, handed))) => self.batch((&batch, handed)),
                 Ok(happening) => self.handle(happening)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -184,9 +184,10 @@ impl Core {
             if self.asked_to_reload.swap(false, Ordering::SeqCst) {
                 self.handle(Happening::Reload("signal"))?;
             }
-            if self.open.is_full() {
-                self.commit_open()?;
-            } else if self.open.due().is_some_and(|due| due <= clock::instant()) {
+            if self.open.due().is_some_and(|due| due <= clock::instant()) {
+                self.commit_due()?;
+            }
+            while self.open.is_full() {
                 self.commit_due()?;
             }
             if !have_all_met {
@@ -285,7 +286,7 @@ impl Core {
                     tracing::debug!("the reader did not wait for the revocation");
                 }
             }
-            KafkaEvent::Batch(batch) => self.batch(&batch),
+            KafkaEvent::Batch(batch, handed) => self.batch((&batch, handed)),
             KafkaEvent::Gap(gap) => self.gap(&gap)?,
             // The reader has logged it.
             KafkaEvent::Problem(KafkaProblem::Stalled { partition, .. }) => {

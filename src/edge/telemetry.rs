@@ -1,5 +1,7 @@
 //! What the daemon shows of itself: a board that the loop writes and pages read, and its metrics.
 
+mod delays;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -12,6 +14,8 @@ use crate::engine::budget::Promised;
 use crate::engine::event::Why;
 use crate::engine::rule::RuleSet;
 use crate::engine::units::{Partition, Timestamp};
+
+pub use delays::Delays;
 
 /// One alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Snapshot {
     pub ticked_at: Option<Instant>,
     /// When the last commit went through.
     pub committed_at: Option<Timestamp>,
+    /// How long records waited in the daemon until they were judged.
+    pub decisions: Delays,
     /// What the engines counted, by partition.
     pub counters: BTreeMap<Partition, Counters>,
     /// Records behind the end, by partition.
@@ -206,6 +212,18 @@ impl Page {
         self.family(name, Kind::Gauge, help, &[(String::new(), value)]);
     }
 
+    fn histogram(&mut self, name: &str, help: &str, delays: &Delays) {
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} histogram"));
+        for (bound, cases) in delays.up_to() {
+            // OpenMetrics wants bounds with a point.
+            self.line(format_args!("{name}_bucket{{le=\"{bound:?}\"}} {cases}"));
+        }
+        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {}", delays.all()));
+        self.line(format_args!("{name}_sum {}", delays.seconds()));
+        self.line(format_args!("{name}_count {}", delays.all()));
+    }
+
     fn line(&mut self, args: std::fmt::Arguments<'_>) {
         writeln!(self.text, "{args}").expect("writing to a String cannot fail");
     }
@@ -233,6 +251,8 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
         f64::from(u8::from(snapshot.not_ready(clock::instant()).is_none())),
     );
     records(&mut page, snapshot);
+    let told = "From the moment at which the reader handed a record over until it was judged.";
+    page.histogram("shewhart_decision_seconds", told, &snapshot.decisions);
     page.gauge("shewhart_streams", "Monitored streams.", snapshot.streams as f64);
     page.gauge(
         "shewhart_unkeyed_streams",

@@ -148,6 +148,7 @@ fn hostile_records_cost_themselves_only_and_each_is_kept_with_its_reason() {
     place.wait("a page that is up to date", &mut daemon, read);
     let metric = |name: &str| place.metric(name).unwrap() as usize;
     assert_eq!(metric("shewhart_records_total"), sent as usize);
+    assert_eq!(metric("shewhart_decision_seconds_count"), sent as usize);
     assert_eq!(metric("shewhart_outputs_total"), good + hostile.len() + 1);
     assert_eq!(metric("shewhart_records_early_total"), 1);
     assert_eq!(metric("shewhart_panics_total"), 0);

@@ -63,7 +63,7 @@ impl Ledger {
                 self.revoked += 1;
                 done.send(()).expect("a reader that waits");
             }
-            KafkaEvent::Batch(batch) => {
+            KafkaEvent::Batch(batch, _) => {
                 self.first_record.get_or_insert(clock::instant());
                 let ends = batch.ends();
                 for record in batch.records() {

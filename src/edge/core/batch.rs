@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use super::super::failpoint::{Point, reach, reach_record};
 use super::super::kafka::{Batch, Record};
@@ -25,8 +26,8 @@ use crate::engine::{Effect, Engine, Input};
 const STREAMS_AT_ONCE: usize = 100;
 
 impl Core {
-    /// Steps records, and leaves them to the next commit.
-    pub(super) fn batch(&mut self, batch: &Batch) {
+    /// Steps records that the reader handed over then, and leaves them to the next commit.
+    pub(super) fn batch(&mut self, (batch, handed): (&Batch, Instant)) {
         reach(Point::BatchTaken);
         let now = clock::instant();
         let Self { engines, ledger, caution, open, status, heard_at, .. } = self;
@@ -39,6 +40,7 @@ impl Core {
             }
             open.take(&record, now, |effects| step(engine, (ledger, caution, &caution.poison), &record, effects));
         }
+        status.decisions.add(batch.records().len() as u64, handed.elapsed());
         if caution.died {
             ledger.handled();
         }

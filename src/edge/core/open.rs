@@ -98,13 +98,15 @@ impl Opens {
         self.parts.values_mut().for_each(|open| open.stepped = Stepped::Undone);
     }
 
-    /// Gives away what is urgent, and those that are due, the first ones first, until they weigh so much or more.
+    /// Gives away what is urgent, and those that are due, the first ones first, until they weigh so much or more. Where there are too
+    /// many records, all are due.
     pub(super) fn take_due(
         &mut self,
         now: Instant,
         (most, weight): (usize, impl Fn(Partition) -> usize),
     ) -> BTreeMap<Partition, Open> {
-        let is_due = self.parts.iter().filter(|(_, open)| open.due <= now);
+        let is_full = self.is_full();
+        let is_due = self.parts.iter().filter(|(_, open)| is_full || open.due <= now);
         let mut due: Vec<(bool, Instant, Partition)> =
             is_due.map(|(partition, open)| (!open.urgent, open.due, *partition)).collect();
         due.sort_unstable();
@@ -181,7 +183,12 @@ mod tests {
     fn it_is_full_of_records_or_of_bytes() {
         let now = clock::instant();
         assert!(!opens(vec![7; RECORDS_MAX - 1], now).is_full());
-        assert!(opens(vec![7; RECORDS_MAX], now).is_full());
+        let mut full = opens(vec![7; RECORDS_MAX], now);
+        assert!(full.is_full());
+        // Those that came first make room, before they are due.
+        full.take(&record(8, b""), now + COMMIT_WITHIN / 2, |_| Came::Quiet);
+        assert_eq!(full.take_due(now, (1, |_| 1)).into_keys().collect::<Vec<_>>(), [Partition(7)]);
+        assert!(!full.is_full() && full.take_due(now, (1, |_| 1)).is_empty());
         let mut opens = Opens::default();
         opens.take(&record(0, &vec![b'x'; BYTES_MAX]), now, |_| Came::Quiet);
         assert!(opens.is_full());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::mpsc::SyncSender;
+use std::time::Instant;
 
 use crate::engine::units::{Offset, Partition, Timestamp};
 
@@ -31,8 +32,8 @@ pub enum KafkaEvent {
         /// Answered when the core is ready to let go; the reader waits a bounded time.
         done: SyncSender<()>,
     },
-    /// Records in the order of their offsets, partition by partition.
-    Batch(Batch),
+    /// Records in the order of their offsets, partition by partition, and when the reader handed them over.
+    Batch(Batch, Instant),
     /// Records are missing between what we know and what the broker holds.
     Gap(Gap),
     /// Something is wrong that a person should hear about.

@@ -377,7 +377,7 @@ impl Reader {
         }
         let batch = std::mem::take(&mut self.state.batch);
         self.state.looked_at = None;
-        self.send(KafkaEvent::Batch(batch))?;
+        self.send(KafkaEvent::Batch(batch, clock::instant()))?;
         self.state.progress.take().map_or(Ok(()), |lag| self.send(KafkaEvent::Progress { lag }))
     }
 

@@ -39,7 +39,7 @@ fn a_core_that_takes_its_time_gets_everything_and_its_marks_are_committed() {
     produce(broker.bootstrap(), 0..3_000);
     let mut core = SlowCore::start(&settings, 1);
     core.read(3_000, |event| {
-        if let KafkaEvent::Batch(batch) = event {
+        if let KafkaEvent::Batch(batch, _) = event {
             assert!(batch.records().len() <= 100);
             clock::sleep(Duration::from_millis(20));
         }
@@ -62,7 +62,7 @@ fn large_records_make_batches_of_few() {
     send(&ProducerSettings::new(broker.bootstrap()), TOPIC, 0..200, &"x".repeat(1_000));
     let mut core = SlowCore::start(&settings, 1);
     core.read(180, |event| {
-        if let KafkaEvent::Batch(batch) = event {
+        if let KafkaEvent::Batch(batch, _) = event {
             assert_eq!((batch.records().len(), batch.bytes() / 1_000), (10, 10));
         }
     });
@@ -77,7 +77,7 @@ fn a_core_that_is_always_behind_hears_how_far_behind_it_is() {
     produce(broker.bootstrap(), 0..3_000);
     let mut core = SlowCore::start(&settings, 2);
     core.read(2_000, |event| {
-        if matches!(event, KafkaEvent::Batch(_)) {
+        if matches!(event, KafkaEvent::Batch(..)) {
             clock::sleep(Duration::from_millis(100));
         }
     });
