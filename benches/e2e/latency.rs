@@ -82,6 +82,7 @@ pub(crate) fn run(rate: usize) {
 }
 
 fn quantiles(mut millis: Vec<f64>) -> String {
+    assert!(!millis.is_empty(), "nothing to tell");
     millis.sort_by(f64::total_cmp);
     let at = |share: f64| millis[((millis.len() as f64 * share).ceil() as usize).clamp(1, millis.len()) - 1];
     format!("p50 {:.0} ms, p90 {:.0} ms, p99 {:.0} ms, most {:.0} ms", at(0.5), at(0.9), at(0.99), at(1.0))
@@ -109,6 +110,7 @@ impl Waits {
     /// Between which bounds a quantile lies.
     fn at(&self, q: f64) -> String {
         let all = self.0.last().map_or(0.0, |(_, all)| *all);
+        assert!(all > 0.0, "the daemon's page has no records, or not this metric");
         let at = self.0.partition_point(|(_, cases)| *cases < q * all);
         let millis = |at: usize| self.0.get(at).and_then(|(bound, _)| bound.parse().ok()).map_or(0.0, |s: f64| s * 1e3);
         let low = at.checked_sub(1).map_or(0.0, millis);

@@ -1,6 +1,6 @@
 //! What the daemon shows of itself: a board that the loop writes and pages read, and its metrics.
 
-mod delays;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use crate::engine::event::Why;
 use crate::engine::rule::RuleSet;
 use crate::engine::units::{Partition, Timestamp};
 
-pub use delays::Delays;
+pub use waits::Waits;
 
 /// One alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Snapshot {
     /// When the last commit went through.
     pub committed_at: Option<Timestamp>,
     /// How long records waited in the daemon until they were judged.
-    pub decisions: Delays,
+    pub decisions: Waits,
     /// What the engines counted, by partition.
     pub counters: BTreeMap<Partition, Counters>,
     /// Records behind the end, by partition.
@@ -212,16 +212,16 @@ impl Page {
         self.family(name, Kind::Gauge, help, &[(String::new(), value)]);
     }
 
-    fn histogram(&mut self, name: &str, help: &str, delays: &Delays) {
+    fn histogram(&mut self, name: &str, help: &str, waits: &Waits) {
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} histogram"));
-        for (bound, cases) in delays.up_to() {
+        for (bound, cases) in waits.up_to() {
             // OpenMetrics wants bounds with a point.
             self.line(format_args!("{name}_bucket{{le=\"{bound:?}\"}} {cases}"));
         }
-        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {}", delays.all()));
-        self.line(format_args!("{name}_sum {}", delays.seconds()));
-        self.line(format_args!("{name}_count {}", delays.all()));
+        self.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {}", waits.all()));
+        self.line(format_args!("{name}_sum {}", waits.seconds()));
+        self.line(format_args!("{name}_count {}", waits.all()));
     }
 
     fn line(&mut self, args: std::fmt::Arguments<'_>) {
@@ -251,7 +251,7 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
         f64::from(u8::from(snapshot.not_ready(clock::instant()).is_none())),
     );
     records(&mut page, snapshot);
-    let told = "From the moment at which the reader handed a record over until it was judged.";
+    let told = "From the moment at which the reader handed a record over until all of its batch were judged.";
     page.histogram("shewhart_decision_seconds", told, &snapshot.decisions);
     page.gauge("shewhart_streams", "Monitored streams.", snapshot.streams as f64);
     page.gauge(
@@ -396,9 +396,26 @@ mod tests {
                 state: "firing",
                 since: Timestamp::from_millis(1_500),
             }],
+            decisions: {
+                let mut waits = Waits::default();
+                waits.add(2, Duration::from_millis(2));
+                waits.add(1, Duration::from_secs(20));
+                waits
+            },
             ..Snapshot::default()
         };
         let text = metrics(&snapshot, Exposition::Text);
+        let of_ten = "bucket{le=\"10.0\"} 2";
+        for line in [
+            "bucket{le=\"0.001\"} 0",
+            "bucket{le=\"0.0025\"} 2",
+            of_ten,
+            "bucket{le=\"+Inf\"} 3",
+            "sum 20.004",
+            "count 3",
+        ] {
+            assert!(text.contains(&format!("\nshewhart_decision_seconds_{line}\n")), "{line}\n{text}");
+        }
         assert!(text.contains("# TYPE shewhart_records_total counter\nshewhart_records_total 0\n"), "{text}");
         let line = "ALERTS{alertname=\"Accuracy\\\"Degraded\",alertstate=\"firing\",severity=\"critical\"} 1\n";
         assert!(text.contains(line), "{text}");

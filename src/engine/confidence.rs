@@ -348,6 +348,21 @@ mod tests {
         assert_eq!((table.surest(1.0).unwrap().bin, ConfidenceTable::default().surest(0.5)), (bin(0.5), None));
     }
 
+    #[test]
+    fn a_table_of_many_verdicts_counts_on() {
+        let place = Place::at(100, true);
+        let mut table = ConfidenceTable::default();
+        (0..70_000).for_each(|nth| table.verdict(place, nth % 4 != 0));
+        table.output(place);
+        assert_eq!(table.cells(), [(place, Cell { outputs: 1, labelled: 70_000, right: 52_500 })]);
+        // Of two that are small, too.
+        let mut half = ConfidenceTable::default();
+        half.add(place, Cell { outputs: 40_000, labelled: 3, right: 2 });
+        let mut whole = half.clone();
+        whole.merge(&half);
+        assert_eq!(whole.cells(), [(place, Cell { outputs: 80_000, labelled: 6, right: 4 })]);
+    }
+
     proptest! {
         #[test]
         fn tables_merge_in_any_order(cases in proptest::collection::vec((0.0..1.0_f64, any::<bool>(), any::<Option<bool>>()), 0..200), cut in 0_usize..200) {

@@ -60,7 +60,7 @@ impl<K, V: Halved> Default for Counted<K, V> {
 }
 
 impl<K: Copy + Ord, V: Halved> Counted<K, V> {
-    /// How many cases were added.
+    /// How many cases were added; at most so many, where one has several numbers and they came apart.
     pub const fn cases(&self) -> u64 {
         self.cases
     }

@@ -6,7 +6,7 @@ use crate::engine::bins::Counted;
 use crate::engine::units::nearest_rank;
 
 /// A histogram that stores only the bins that were hit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "Stored<Counted<u16, u32>>")]
 pub struct Histogram(Counted<u16, u32>);
 
@@ -24,6 +24,14 @@ impl From<Stored<Counted<u16, u32>>> for Histogram {
         Self(bins)
     }
 }
+
+impl PartialEq for Histogram {
+    fn eq(&self, other: &Self) -> bool {
+        self.n() == other.n() && self.0 == other.0
+    }
+}
+
+impl Eq for Histogram {}
 
 impl Serialize for Histogram {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -171,6 +179,26 @@ mod tests {
             let mine = latency::middle(ours.quantile_bin(q).unwrap());
             assert_eq!(latency::bin(theirs), latency::bin(mine), "{q}: {theirs} {mine}");
         }
+    }
+
+    #[test]
+    fn a_histogram_is_written_as_its_bins_and_its_number_of_values() {
+        for values in [300_u32, 70_000] {
+            let mut histogram = Histogram::default();
+            (0..values).for_each(|nth| histogram.add((nth % 9) as u16, 1));
+            let written = (histogram.bins(), u64::from(values));
+            let bytes = postcard::to_allocvec(&histogram).unwrap();
+            assert_eq!(bytes, postcard::to_allocvec(&written).unwrap());
+            assert_eq!(postcard::from_bytes::<Histogram>(&bytes).unwrap(), histogram);
+            let json = serde_json::to_value(&histogram).unwrap();
+            assert_eq!(json, serde_json::json!({ "bins": written.0, "n": values }));
+        }
+        // A bin ends at its largest number, the whole does not.
+        let mut largest = Histogram::default();
+        (0..3).for_each(|_| largest.add(9, u32::MAX));
+        let bytes = postcard::to_allocvec(&largest).unwrap();
+        let back = postcard::from_bytes::<Histogram>(&bytes).unwrap();
+        assert_eq!((back.n(), &back), (3 * u64::from(u32::MAX), &largest));
     }
 
     #[test]

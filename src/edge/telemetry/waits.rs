@@ -8,14 +8,14 @@ const BOUNDS: [f64; 16] =
 
 /// Cases by how long they took.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Delays {
+pub struct Waits {
     /// Cases by the bound that is the first they do not exceed.
     counts: [u64; BOUNDS.len()],
     all: u64,
     seconds: f64,
 }
 
-impl Delays {
+impl Waits {
     /// Adds cases that took so long.
     pub fn add(&mut self, cases: u64, took: Duration) {
         let seconds = took.as_secs_f64();
@@ -53,14 +53,14 @@ mod tests {
 
     #[test]
     fn a_case_counts_from_the_first_bound_that_it_does_not_exceed() {
-        let mut delays = Delays::default();
-        delays.add(3, Duration::from_millis(1));
-        delays.add(2, Duration::from_micros(1_001));
-        delays.add(1, Duration::from_secs(11));
+        let mut waits = Waits::default();
+        waits.add(3, Duration::from_millis(1));
+        waits.add(2, Duration::from_micros(1_001));
+        waits.add(1, Duration::from_secs(11));
         let up_to: Vec<(f64, u64)> =
-            delays.up_to().filter(|(bound, _)| [0.0005, 0.001, 0.0025, 10.0].contains(bound)).collect();
+            waits.up_to().filter(|(bound, _)| [0.0005, 0.001, 0.0025, 10.0].contains(bound)).collect();
         assert_eq!(up_to, [(0.0005, 0), (0.001, 3), (0.0025, 5), (10.0, 5)]);
-        assert_eq!(delays.all(), 6);
-        assert!((delays.seconds() - 11.005_002).abs() < 1e-9);
+        assert_eq!(waits.all(), 6);
+        assert!((waits.seconds() - 11.005_002).abs() < 1e-9);
     }
 }
