@@ -90,13 +90,21 @@ impl Bare {
         (0..PARTITIONS).map(|partition| (partition, ends(partition))).map(|(of, (low, high))| (of, low, high)).collect()
     }
 
-    /// Reads on from the end of the topic, as it is now.
-    pub(crate) fn begin_at_the_end(&self) {
-        let mut list = TopicPartitionList::new();
-        for (partition, _, high) in self.marks() {
-            list.add_partition_offset(TOPIC, partition, Offset::Offset(high)).unwrap();
+    /// Begins each partition at an offset between its first and its next one. How many records there are from there on.
+    fn begin(&self, from: impl Fn(i64, i64) -> i64) -> i64 {
+        let (mut list, mut left) = (TopicPartitionList::new(), 0);
+        for (partition, low, high) in self.marks() {
+            let from = from(low, high);
+            list.add_partition_offset(TOPIC, partition, Offset::Offset(from)).unwrap();
+            left += high - from;
         }
         self.0.assign(&list).unwrap();
+        left
+    }
+
+    /// Reads on from the end of the topic, as it is now.
+    pub(crate) fn begin_at_the_end(&self) {
+        self.begin(|_, high| high);
     }
 
     /// The next record; nothing where none comes for long.
@@ -106,15 +114,10 @@ impl Bare {
 
     /// Hands each record of the topic to `take`.
     pub(crate) fn each(&self, mut take: impl FnMut(&rdkafka::message::BorrowedMessage<'_>)) {
-        let (mut list, mut left) = (TopicPartitionList::new(), 0);
-        for (partition, low, high) in self.marks() {
-            list.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
-            left += high - low;
-        }
-        self.0.assign(&list).unwrap();
+        let mut left = self.begin(|low, _| low);
         while left > 0 {
-            if let Some(message) = self.0.poll(PATIENCE) {
-                take(&message.unwrap());
+            if let Some(message) = self.next() {
+                take(&message);
                 left -= 1;
             }
         }

@@ -405,11 +405,10 @@ mod tests {
             ..Snapshot::default()
         };
         let text = metrics(&snapshot, Exposition::Text);
-        let of_ten = "bucket{le=\"10.0\"} 2";
         for line in [
             "bucket{le=\"0.001\"} 0",
             "bucket{le=\"0.0025\"} 2",
-            of_ten,
+            "bucket{le=\"10.0\"} 2",
             "bucket{le=\"+Inf\"} 3",
             "sum 20.004",
             "count 3",

@@ -228,8 +228,8 @@ fn taken(detect: &Detect, pane: &Pane, yardstick: &Yardstick) -> Option<Taken> {
         Measure::Calibration => {
             let map = yardstick.map.as_ref()?;
             let mut gaps = Moments::default();
-            for (place, cell) in &*table.cells() {
-                let said = said(map, *place);
+            for (place, cell) in table.cells() {
+                let said = said(map, place);
                 gaps.add_equal(1.0 - said, cell.right.into());
                 gaps.add_equal(-said, (cell.labelled - cell.right).into());
             }

@@ -94,9 +94,7 @@ impl OpenCounts {
     pub(super) fn add_to(&self, profile: &mut Profile, measure: &Measure) {
         if *measure == Measure::Accuracy {
             profile.pane.correct.merge(self.counts);
-            if !self.tasks.is_empty() {
-                add_tasks(&mut profile.pane.tasks, &self.tasks);
-            }
+            add_tasks(&mut profile.pane.tasks, &self.tasks);
             for (place, counts) in self.delays.places() {
                 let (labelled, right) = (counts.n as u32, counts.hits as u32);
                 profile.pane.by_confidence.add(place, Cell { outputs: 0, labelled, right });

@@ -212,9 +212,7 @@ impl Pane {
                 mine.merge(*counts);
             }
         }
-        if !other.tasks.is_empty() {
-            add_tasks(&mut self.tasks, &other.tasks);
-        }
+        add_tasks(&mut self.tasks, &other.tasks);
     }
 
     /// Makes reading its histograms cheap.
@@ -273,7 +271,7 @@ pub(super) fn count_task(tasks: &mut BTreeMap<String, Counts>, task: Option<&str
 }
 
 /// Adds counts by task.
-pub(super) fn add_tasks(tasks: &mut BTreeMap<String, Counts>, others: &BTreeMap<String, Counts>) {
+pub(super) fn add_tasks(tasks: &mut Sparse<BTreeMap<String, Counts>>, others: &BTreeMap<String, Counts>) {
     for (task, counts) in others {
         let known = entry(tasks, task).map(|mine| mine.merge(*counts));
         if known.is_none() {

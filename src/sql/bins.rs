@@ -33,7 +33,7 @@ pub fn encode(table: &ConfidenceTable) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(2 + 5 * cells.len());
     bytes.push(VERSION);
     put_number(&mut bytes, cells.len() as u64);
-    for (place, cell) in &*cells {
+    for (place, cell) in cells {
         let number = place.bin().map_or(u16::MAX, |bin| bin * 2 + u16::from(place.escalated()));
         put_number(&mut bytes, u64::from(number));
         for count in [cell.outputs, cell.labelled, cell.right] {

@@ -129,8 +129,8 @@ fn louder(one: Voice, other: Voice) -> Voice {
 /// Accuracy found less accuracy said over the labelled outputs, with a normal 95 % interval.
 fn gap(table: &ConfidenceTable, map: &CalibrationMap) -> Option<Estimate> {
     let (mut n, mut sum, mut variance) = (0.0, 0.0, 0.0);
-    for (place, cell) in &*table.cells() {
-        let (labelled, said) = (f64::from(cell.labelled), said(map, *place));
+    for (place, cell) in table.cells() {
+        let (labelled, said) = (f64::from(cell.labelled), said(map, place));
         n += labelled;
         sum += f64::from(cell.right) - labelled * said;
         variance += labelled * said * (1.0 - said);
@@ -153,13 +153,13 @@ fn masked(profile: &Profile, since: &Pane, map: Option<&CalibrationMap>) -> Opti
     }
     let surest = since.by_confidence.surest(coverage_before)?;
     let mut kinds = [(0.0, Cell::default(), 0.0); 2];
-    for (place, cell) in &*since.by_confidence.cells() {
-        let part = surest.part_of(*place);
+    for (place, cell) in since.by_confidence.cells() {
+        let part = surest.part_of(place);
         let kind = usize::from(place.escalated());
         if let (Some((outputs, verdicts, said)), true) = (kinds.get_mut(kind), part > 0.0) {
             *outputs += part * f64::from(cell.outputs);
-            verdicts.merge(*cell);
-            *said += part * f64::from(cell.outputs) * said_of(*place, map);
+            verdicts.merge(cell);
+            *said += part * f64::from(cell.outputs) * said_of(place, map);
         }
     }
     let (mut right, mut all, mut predicted) = (0.0, 0.0, 0.0);
