@@ -1,14 +1,16 @@
-//! The loop: one thread that owns the engines, the router and the database.
+//! The loop: one thread that owns the engines and the router, and all that is done with the database besides writing records.
 
 mod batch;
 mod command;
 mod mend;
 mod open;
 mod tick;
+mod writer;
 
 pub use self::command::{Answer, Ask, Command, NewAck, NewSilence, Refusal};
 use self::mend::Caution;
 use self::open::Opens;
+use self::writer::Writer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +44,8 @@ pub enum Happening {
     Reload(&'static str),
     /// Somebody asks for something and waits for the answer.
     Asked(Command),
+    /// Records were written down, or could not be.
+    Written,
     /// Look at what was asked for: to stop, to read the rules again.
     Wake,
 }
@@ -60,7 +64,7 @@ const SURVEY_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Core {
     config: Config,
     settings: Arc<Settings>,
-    ledger: Ledger,
+    writer: Writer,
     rules: Arc<RuleSet>,
     baselines: Arc<BaselineSet>,
     engines: Engines,
@@ -71,6 +75,8 @@ pub(super) struct Core {
     board: Arc<Board>,
     status: Snapshot,
     happenings: Channel<Happening>,
+    /// What came while records were being taken out of the engines.
+    held: Option<Happening>,
     stop: Arc<AtomicBool>,
     asked_to_reload: Arc<AtomicBool>,
     /// Records that are not committed yet.
@@ -114,12 +120,13 @@ impl Core {
         let shares = Shares::new(config.budget);
         let router = restored_router(&config, &ledger)?;
         let workers = Workers::start(&config.receivers, &send)?;
+        let writer = Writer::start(ledger, send)?;
         status.baseline.clone_from(&baselines.id);
         let now = clock::instant();
         let mut core = Self {
             settings: Arc::new(config.engine.clone()),
             config,
-            ledger,
+            writer,
             rules: Arc::new(rules),
             baselines,
             engines: Engines::default(),
@@ -130,6 +137,7 @@ impl Core {
             board,
             status,
             happenings,
+            held: None,
             stop,
             asked_to_reload,
             open: Opens::default(),
@@ -163,19 +171,21 @@ impl Core {
     /// Goes round until it is told to stop or cannot go on.
     pub(super) fn run(&mut self) -> Result<(), EdgeError> {
         let ended = self.go_round();
+        if ended.is_err() {
+            self.abandon();
+        }
         ended.and(self.commit_open())
     }
 
     fn go_round(&mut self) -> Result<(), EdgeError> {
         let mut watchdog = clock::instant();
         while !self.stop.load(Ordering::SeqCst) {
-            let next = self.open.due().map_or(self.tick_at, |due| due.min(self.tick_at));
-            let pause = next.saturating_duration_since(clock::instant());
             let have_all_met = self.have_all_met();
-            match self.happenings.recv_timeout(if have_all_met { pause } else { Duration::ZERO }) {
+            let pause = if have_all_met { self.until_due() } else { Duration::ZERO };
+            match self.next_happening(pause) {
                 Ok(Happening::Kafka(KafkaEvent::Batch(batch, handed))) => self.batch((&batch, handed)),
+                Ok(Happening::Written) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(happening) => self.handle(happening)?,
-                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             if self.stop.load(Ordering::SeqCst) {
@@ -184,14 +194,20 @@ impl Core {
             if self.asked_to_reload.swap(false, Ordering::SeqCst) {
                 self.handle(Happening::Reload("signal"))?;
             }
-            if self.open.due().is_some_and(|due| due <= clock::instant()) {
-                self.commit_due()?;
-            }
-            while self.open.is_full() {
-                self.commit_due()?;
+            self.look_for_written()?;
+            if self.open.is_full() {
+                self.join()?;
             }
             if !have_all_met {
                 self.meet_some()?;
+            }
+            // All that follows needs the database.
+            if self.writer.is_busy() {
+                continue;
+            }
+            if watchdog.elapsed() > TICK {
+                watchdog = clock::instant();
+                notify_systemd(&[sd_notify::NotifyState::Watchdog]);
             }
             if self.tick_at <= clock::instant() {
                 let ticked = self.tick();
@@ -199,14 +215,29 @@ impl Core {
                 let pause = self.pause();
                 self.tick_at = clock::instant() + self.looked(pause)?.unwrap_or_default();
             }
-            if watchdog.elapsed() > TICK {
-                watchdog = clock::instant();
-                notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+            if self.open.due().is_some_and(|due| due <= clock::instant()) {
+                self.commit_due()?;
+            }
+            while self.open.is_full() {
+                self.commit_due()?;
             }
         }
         tracing::info!("stopping");
         notify_systemd(&[sd_notify::NotifyState::Stopping]);
         Ok(())
+    }
+
+    fn next_happening(&mut self, within: Duration) -> Result<Happening, RecvTimeoutError> {
+        self.held.take().map_or_else(|| self.happenings.recv_timeout(within), Ok)
+    }
+
+    /// How long there is nothing to do unless something happens. What is due waits for what is being written.
+    fn until_due(&self) -> Duration {
+        if self.writer.is_busy() {
+            return TICK;
+        }
+        let next = self.open.due().map_or(self.tick_at, |due| due.min(self.tick_at));
+        next.saturating_duration_since(clock::instant())
     }
 
     /// Ends what runs beside the loop. Everything that was decided is committed already.
@@ -218,16 +249,16 @@ impl Core {
         // What is on its way may still arrive: one that is not settled goes out again after the next start.
         let deadline = clock::instant() + Duration::from_secs(2);
         while self.workers.busy() && clock::instant() < deadline {
-            if let Ok(Happening::Settled(settled)) = self.happenings.recv_timeout(Duration::from_millis(100))
+            if let Ok(Happening::Settled(settled)) = self.next_happening(Duration::from_millis(100))
                 && let Err(error) = self.settle(&settled)
             {
                 tracing::error!(%error, "a delivery could not be recorded");
             }
         }
-        if let Err(error) = self.ledger.end_run() {
+        if let Err(error) = self.writer.ledger().end_run() {
             tracing::warn!(%error, "the next start will take this end for a death");
         }
-        if let Err(error) = self.ledger.empty_log() {
+        if let Err(error) = self.writer.ledger().empty_log() {
             tracing::warn!(%error, "the write-ahead log stays as it is");
         }
     }
@@ -237,7 +268,7 @@ impl Core {
         let mut next = self.router.deadline();
         // Only who is free to take a message is worth waking for.
         for receiver in self.workers.idle() {
-            next = [next, self.ledger.next_due(&receiver)?].into_iter().flatten().min();
+            next = [next, self.writer.ledger().next_due(&receiver)?].into_iter().flatten().min();
         }
         let Some(at) = next else { return Ok(TICK) };
         let millis = at.since(clock::now()).as_millis();
@@ -256,7 +287,7 @@ impl Core {
             Happening::Settled(settled) => self.settle(&settled),
             Happening::Reload(origin) => self.reload(origin, None).map(drop),
             Happening::Asked(command) => self.obey(command),
-            Happening::Wake => Ok(()),
+            Happening::Written | Happening::Wake => Ok(()),
         }
     }
 
@@ -311,10 +342,10 @@ impl Core {
     /// Where partitions go on.
     fn starts(&mut self, partitions: &[Partition], cluster: Option<&str>) -> Result<Vec<StartAt>, LedgerError> {
         if let Some(cluster) = cluster {
-            self.ledger.belongs_to_cluster(cluster)?;
+            self.writer.ledger().belongs_to_cluster(cluster)?;
         }
         let start = |partition: &Partition| {
-            let reached = self.ledger.reached(*partition)?;
+            let reached = self.writer.ledger().reached(*partition)?;
             let next = reached.map(|(next, _)| next).filter(|next| next.0 > 0);
             let anchor = reached.and_then(|(_, anchor)| anchor);
             let anchor = anchor.map(|a| super::kafka::Anchor { offset: a.offset, crc: a.crc });
@@ -347,7 +378,8 @@ impl Core {
         let (settings, rules, baselines) = (&self.settings, &self.rules, &self.baselines);
         let mut engine = Engine::new(partition, Arc::clone(settings), Arc::clone(rules), Arc::clone(baselines));
         self.anchors.remove(&partition);
-        if let Some(state) = self.ledger.restore_partition(partition)? {
+        let restored = self.writer.ledger().restore_partition(partition)?;
+        if let Some(state) = restored {
             self.anchors.extend(state.anchor.map(|anchor| (partition, anchor)));
             engine.restore(state.position, state.streams, state.recent.into_iter());
             // The file may have been written under other rules: its streams meet these a few at a time.
@@ -366,7 +398,7 @@ impl Core {
         messages.extend(route(&mut self.router, change.effects, now));
         let router = self.router.take_unwritten();
         let engines = self.engines.iter_mut().filter(|engine| !self.open.has(engine.partition()));
-        self.ledger.commit(Commit {
+        self.writer.ledger().commit(Commit {
             engines: engines.map(|engine| (engine, None)).collect(),
             effects: change.effects,
             messages: &messages,
@@ -440,9 +472,9 @@ impl Core {
         // What was told besides the outbox is in no table.
         let (Some(message), now) = (settled.message.map(|id| id.to_string()), clock::now()) else { return Ok(()) };
         if self.abandoned {
-            return Ok(self.ledger.settle(&message, &settled.outcome, now)?);
+            return Ok(self.writer.ledger().settle(&message, &settled.outcome, now)?);
         }
-        self.persist(|core| core.ledger.settle(&message, &settled.outcome, now)).map(drop)
+        self.persist(|core| core.writer.ledger().settle(&message, &settled.outcome, now)).map(drop)
     }
 
     /// Puts something in force in all engines. What their streams say of it follows; see [`Core::meet_some`].

@@ -100,7 +100,7 @@ impl Workers {
             let hold = Arc::new(Hold::new());
             workers.insert(name.clone(), Worker { jobs, busy: false, hold: Arc::clone(&hold) });
             let (name, receiver, out) = (name.clone(), receiver.clone(), happenings.clone());
-            spawn(&format!("deliver-{name}"), move || work(&name, &receiver, (&todo, &out), &hold))?;
+            spawn(&format!("deliver-{name}"), move || work(&name, &receiver, (&todo, &out), &hold)).map(drop)?;
         }
         Ok(Self { workers })
     }

@@ -30,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use self::core::Core;
@@ -157,12 +158,13 @@ fn forward(happenings: SyncSender<Happening>) -> Result<SyncSender<kafka::KafkaE
 
 fn watch_rules(paths: Vec<PathBuf>, happenings: SyncSender<Happening>) -> Result<(), EdgeError> {
     spawn("rules", move || reload::watch(&paths, || happenings.send(Happening::Reload("file change")).is_ok()))
+        .map(drop)
 }
 
 /// Starts a named thread.
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), EdgeError> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, EdgeError> {
     let system = |source| EdgeError::System { doing: format!("starting the thread {name}"), source };
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).map_err(system)
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(system)
 }
 
 /// Tells systemd that the daemon works.

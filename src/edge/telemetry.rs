@@ -251,7 +251,7 @@ pub fn metrics(snapshot: &Snapshot, format: Exposition) -> String {
         f64::from(u8::from(snapshot.not_ready(clock::instant()).is_none())),
     );
     records(&mut page, snapshot);
-    let told = "From the moment at which the reader handed a record over until all of its batch were judged.";
+    let told = "From the moment at which the reader handed a record over until it and up to 31 others that came with it were judged.";
     page.histogram("shewhart_decision_seconds", told, &snapshot.decisions);
     page.gauge("shewhart_streams", "Monitored streams.", snapshot.streams as f64);
     page.gauge(

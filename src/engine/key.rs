@@ -11,7 +11,7 @@ pub fn key_of(labels: &BTreeMap<String, String>) -> String {
 }
 
 /// The labels that a key was made of, in its order.
-pub(super) fn labels_of(key: &str) -> impl Iterator<Item = (&str, &str)> {
+pub fn labels_of(key: &str) -> impl Iterator<Item = (&str, &str)> {
     key.split('\u{1e}').filter_map(|pair| pair.split_once('\u{1f}'))
 }
 

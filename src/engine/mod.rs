@@ -54,7 +54,7 @@ mod words;
 
 pub use contract::{AskedWait, Case, Counters, Effect, Group, Input, OVERFLOW, Position, Settings};
 pub use engines::Engines;
-pub use key::key_of;
+pub use key::{key_of, labels_of};
 pub use restore::Restored;
 pub use terms::News;
 

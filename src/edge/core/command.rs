@@ -204,7 +204,8 @@ impl Core {
         let mut alerts = Vec::new();
         for prefix in &new.alerts {
             let short = || prefix.chars().take(40).collect();
-            match self.ledger.alerts_named(prefix)?.as_slice() {
+            let named = self.writer.ledger().alerts_named(prefix)?;
+            match named.as_slice() {
                 [] => return Ok(Err(Refusal::NoAlert(short()))),
                 [alert] if !alert.fires && new.verdict.is_none() => {
                     return Ok(Err(Refusal::Over(alert.id, alert.alert.clone())));
@@ -240,11 +241,11 @@ impl Core {
     /// files that changed are written down.
     pub(super) fn reload(&mut self, origin: &'static str, by: Option<&str>) -> Asked {
         let now = clock::now();
-        let (rules, row) = offer(&self.config, &self.ledger, origin, by)?;
+        let (rules, row) = offer(&self.config, &self.writer.ledger(), origin, by)?;
         let Some(rules) = rules else {
             tracing::error!(origin, "the rule files were refused; the old rules stay:\n{}", row.diagnostics);
             self.status.reload_ok = false;
-            let noted = self.with_room(|core| core.ledger.note_rules(&row, now))?;
+            let noted = self.with_room(|core| core.writer.ledger().note_rules(&row, now))?;
             return Ok(Err(noted.map_or(Refusal::NotWritten, |()| Refusal::Rules(row.diagnostics))));
         };
         let answer = |rules: &RuleSet, unchanged| Answer::Reloaded {

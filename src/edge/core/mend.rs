@@ -13,9 +13,9 @@ use super::{Core, notify_systemd, restored_router};
 use crate::engine::units::{Offset, Partition};
 use crate::engine::{Effect, Engine};
 
-/// Records of a partition that are handled with care after a death: what the process died on came before the next commit, so it
-/// is among as many.
-const CAREFUL: usize = RECORDS_MAX + BATCH_RECORDS;
+/// Records of a partition that are handled with care after a death: as many as can be stepped and not committed, those that are
+/// being written and those behind them.
+const CAREFUL: usize = 2 * (RECORDS_MAX + BATCH_RECORDS);
 
 /// The longest wait between two attempts to write.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -90,6 +90,7 @@ impl Core {
         if self.abandoned {
             return Ok(None);
         }
+        self.join()?;
         let before = (self.status.ready, self.status.not_ready_because.clone());
         let mut wait = Duration::from_secs(1);
         let mut done = act(self).map_err(E::into);
@@ -126,7 +127,7 @@ impl Core {
             }
             wait = (wait * 2).min(WAIT_MAX);
             // After an error the system may call written what never reached the disk: only a new look at the file tells.
-            let opened = if reopen { self.ledger.reopen() } else { Ok(()) };
+            let opened = if reopen { self.writer.ledger().reopen() } else { Ok(()) };
             reopen &= opened.is_err();
             done = opened.and_then(|()| self.reset()).map_err(EdgeError::from).and_then(|()| {
                 (self.status.ready, self.status.not_ready_because) = before.clone();
@@ -137,7 +138,7 @@ impl Core {
 
     /// Ends with what is committed. What was not committed did not happen: it must not be marked, and what the router made of it
     /// must not be written, so nothing is written any more.
-    fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
         self.engines.retain(|_| false);
         self.open = Opens::default();
         self.abandoned = true;
@@ -179,7 +180,7 @@ impl Core {
     fn reset(&mut self) -> Result<(), LedgerError> {
         // Engines stay until they are replaced: a partition that fell out here would be passed over in silence.
         let partitions: Vec<Partition> = self.engines.iter().map(Engine::partition).collect();
-        self.router = restored_router(&self.config, &self.ledger)?;
+        self.router = restored_router(&self.config, &self.writer.ledger())?;
         self.open.undone();
         for partition in partitions {
             let committed = self.anchors.get(&partition).copied();
@@ -191,7 +192,7 @@ impl Core {
             let engine = restored?;
             // The reader is past what the disk lost, and would not read it again.
             if let Some(lost) = committed.filter(|anchor| anchor.offset >= engine.position().next) {
-                let path = self.ledger.path().to_owned();
+                let path = self.writer.ledger().path().to_owned();
                 return Err(LedgerError::Back { path, partition: partition.0, offset: lost.offset.0 });
             }
             self.engines.insert(engine);
@@ -207,7 +208,7 @@ impl Core {
     ) -> Result<(), EdgeError> {
         loop {
             if let Some(effects) = taken(parts) {
-                return Ok(self.commit_batches(parts, &effects)?);
+                return Ok(self.commit_batches(parts, effects)?);
             }
             if let Some(open) = parts.values().find(|open| matches!(open.stepped, Stepped::Panicked)) {
                 poison.insert(self.find_poison(&open.batch, poison)?, "it made the engine panic".to_owned());
@@ -215,7 +216,7 @@ impl Core {
                 self.sign_of_life();
             }
             // All engines are taken back, so all records go with these.
-            parts.extend(self.open.take_all());
+            self.open.take_behind(parts);
             self.reset()?;
             for open in parts.values_mut() {
                 open.stepped = self.step(&open.batch, poison);
@@ -240,16 +241,14 @@ impl Core {
     }
 }
 
-/// What came of all these records, where all were stepped well. They have to be stepped anew if that cannot be committed.
+/// What came of all these records, where all were stepped well.
 fn taken(parts: &mut BTreeMap<Partition, Open>) -> Option<Vec<(Partition, Effect)>> {
-    if !parts.values().all(|open| matches!(open.stepped, Stepped::Done(_))) {
+    if !parts.values().all(Open::is_done) {
         return None;
     }
     let mut all = Vec::new();
     for (partition, open) in parts {
-        if let Stepped::Done(effects) = std::mem::replace(&mut open.stepped, Stepped::Undone) {
-            all.extend(effects.into_iter().map(|effect| (*partition, effect)));
-        }
+        all.extend(open.take_effects().into_iter().map(|effect| (*partition, effect)));
     }
     Some(all)
 }

@@ -1,9 +1,11 @@
 //! Records that are stepped and not committed yet, by partition.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
-use super::super::kafka::{Batch, Record};
+use super::super::kafka::{Batch, Record, crc};
+use super::super::ledger::Anchor;
 use crate::engine::Effect;
 use crate::engine::units::Partition;
 
@@ -44,7 +46,28 @@ pub(super) struct Open {
     /// When they have to be committed.
     due: Instant,
     /// Whether somebody waits for that: they go before all others.
-    urgent: bool,
+    pub(super) urgent: bool,
+}
+
+impl Open {
+    /// Whether all of them were stepped, and nothing went wrong.
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(self.stepped, Stepped::Done(_))
+    }
+
+    /// The last of them, by which a recreated topic is known.
+    pub(super) fn anchor(&self) -> Option<Anchor> {
+        let last = self.batch.record(self.batch.records().len().checked_sub(1)?)?;
+        Some(Anchor { offset: last.offset, crc: crc(last.payload) })
+    }
+
+    /// What came of them, where all were stepped well. They have to be stepped anew if that cannot be committed.
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        match std::mem::replace(&mut self.stepped, Stepped::Undone) {
+            Stepped::Done(effects) => effects,
+            Stepped::Panicked | Stepped::Undone => Vec::new(),
+        }
+    }
 }
 
 /// Those of all partitions.
@@ -98,35 +121,36 @@ impl Opens {
         self.parts.values_mut().for_each(|open| open.stepped = Stepped::Undone);
     }
 
-    /// Gives away what is urgent, and those that are due, the first ones first, until they weigh so much or more. Where there are too
-    /// many records, all are due.
-    pub(super) fn take_due(
-        &mut self,
-        now: Instant,
-        (most, weight): (usize, impl Fn(Partition) -> usize),
-    ) -> BTreeMap<Partition, Open> {
-        let is_full = self.is_full();
-        let is_due = self.parts.iter().filter(|(_, open)| is_full || open.due <= now);
-        let mut due: Vec<(bool, Instant, Partition)> =
-            is_due.map(|(partition, open)| (!open.urgent, open.due, *partition)).collect();
-        due.sort_unstable();
-        let (mut taken, mut weighed) = (BTreeMap::new(), 0);
-        for (can_wait, _, partition) in due {
-            if can_wait && weighed >= most {
-                break;
-            }
-            weighed += weight(partition);
-            let Some(open) = self.parts.remove(&partition) else { continue };
-            self.records -= open.batch.records().len();
-            self.bytes -= open.batch.bytes();
-            taken.insert(partition, open);
-        }
-        taken
+    /// Those that are to be committed first: what is urgent, then what is due, or whatever came first where `all` are to go.
+    pub(super) fn first_due(&self, now: Instant, all: bool) -> Option<(Partition, &Open)> {
+        let is_due = self.parts.iter().filter(|(_, open)| all || open.due <= now);
+        is_due.map(|(partition, open)| (*partition, open)).min_by_key(|(_, open)| (!open.urgent, open.due))
+    }
+
+    /// Gives those of a partition away.
+    pub(super) fn remove(&mut self, partition: Partition) -> Option<Open> {
+        let open = self.parts.remove(&partition)?;
+        self.records -= open.batch.records().len();
+        self.bytes -= open.batch.bytes();
+        Some(open)
     }
 
     /// Gives all of them away.
     pub(super) fn take_all(&mut self) -> BTreeMap<Partition, Open> {
         std::mem::take(self).parts
+    }
+
+    /// Gives all of them away, behind those that were taken before. Where a partition has some of both, all are to be stepped anew.
+    pub(super) fn take_behind(&mut self, taken: &mut BTreeMap<Partition, Open>) {
+        for (partition, open) in self.take_all() {
+            match taken.entry(partition) {
+                Entry::Vacant(place) => drop(place.insert(open)),
+                Entry::Occupied(mut before) => {
+                    before.get_mut().batch.append(&open.batch);
+                    before.get_mut().stepped = Stepped::Undone;
+                }
+            }
+        }
     }
 }
 
@@ -146,21 +170,26 @@ mod tests {
         opens
     }
 
+    /// The partitions in the order in which they go, as of then.
+    fn order(opens: &mut Opens, now: Instant, all: bool) -> Vec<i32> {
+        let first = |opens: &Opens| opens.first_due(now, all).map(|(partition, _)| partition);
+        let next = |opens: &mut Opens| first(opens).and_then(|partition| opens.remove(partition).map(|_| partition.0));
+        std::iter::from_fn(|| next(opens)).collect()
+    }
+
     #[test]
-    fn those_that_are_due_go_in_their_order_until_they_weigh_enough() {
+    fn what_is_urgent_goes_first_and_then_what_is_due() {
         let begun = clock::instant();
         let later = begun + COMMIT_WITHIN;
         let between = begun + COMMIT_WITHIN / 2;
-        let mut opens = opens([0, 1, 2, 1], begun);
+        let mut opens = opens([1, 0, 2, 1], begun);
         opens.take(&record(3, b""), between, |_| Came::Crossing);
         opens.take(&record(4, b""), later, |_| Came::Quiet);
         assert_eq!((opens.due(), opens.records, opens.bytes), (Some(between), 6, 16));
-        assert!(opens.take_due(begun, (100, |_| 40)).is_empty());
-        // The urgent one goes with the first, although it is due after them.
-        let mut next = || opens.take_due(later, (100, |_| 60)).into_keys().map(|Partition(n)| n).collect::<Vec<_>>();
-        assert_eq!((next(), next(), next()), (vec![0, 3], vec![1, 2], vec![]));
+        assert_eq!(order(&mut opens, begun, false), [0; 0]);
+        assert_eq!(order(&mut opens, later, false), [3, 0, 1, 2]);
         assert_eq!((opens.due(), opens.records, opens.bytes), (Some(later + COMMIT_WITHIN), 1, 0));
-        assert_eq!(opens.take_all().len(), 1);
+        assert_eq!(order(&mut opens, later, true), [4], "before it is due");
         assert_eq!((opens.due(), opens.records), (None, 0));
     }
 
@@ -180,6 +209,25 @@ mod tests {
     }
 
     #[test]
+    fn records_that_came_while_others_were_written_stand_behind_them() {
+        let now = clock::instant();
+        let mut opens = opens([0, 1], now);
+        let mut taken = opens.take_all();
+        for partition in [1, 2] {
+            opens.take(&record(partition, b"later"), now, |_| Came::Quiet);
+        }
+        opens.take_behind(&mut taken);
+        assert_eq!((opens.due(), opens.records, opens.bytes), (None, 0, 0));
+        let stands = |open: &Open| {
+            let values: Vec<_> = open.batch.records().filter_map(|record| record.payload.map(<[u8]>::to_vec)).collect();
+            (values.join(&b' '), matches!(open.stepped, Stepped::Undone))
+        };
+        let found: Vec<_> = taken.values().map(stands).collect();
+        // Of the second partition some were stepped on what may not have been written.
+        assert_eq!(found, [(b"1234".to_vec(), false), (b"1234 later".to_vec(), true), (b"later".to_vec(), false)]);
+    }
+
+    #[test]
     fn it_is_full_of_records_or_of_bytes() {
         let now = clock::instant();
         assert!(!opens(vec![7; RECORDS_MAX - 1], now).is_full());
@@ -187,8 +235,8 @@ mod tests {
         assert!(full.is_full());
         // Those that came first make room, before they are due.
         full.take(&record(8, b""), now + COMMIT_WITHIN / 2, |_| Came::Quiet);
-        assert_eq!(full.take_due(now, (1, |_| 1)).into_keys().collect::<Vec<_>>(), [Partition(7)]);
-        assert!(!full.is_full() && full.take_due(now, (1, |_| 1)).is_empty());
+        assert_eq!(full.first_due(now, true).map(|(partition, _)| partition), Some(Partition(7)));
+        assert!(full.remove(Partition(7)).is_some() && !full.is_full() && full.first_due(now, false).is_none());
         let mut opens = Opens::default();
         opens.take(&record(0, &vec![b'x'; BYTES_MAX]), now, |_| Came::Quiet);
         assert!(opens.is_full());

@@ -35,7 +35,8 @@ impl Core {
         self.idle()?;
         self.refresh();
         for receiver in self.workers.idle() {
-            if let Some(due) = self.ledger.due(&receiver, now, 1)?.pop() {
+            let due = self.writer.ledger().due(&receiver, now, 1)?.pop();
+            if let Some(due) = due {
                 self.workers.give(&receiver, due);
             }
         }
@@ -51,7 +52,7 @@ impl Core {
             }
         }
         if self.housekeeping_due <= clock::instant() {
-            let kept = self.ledger.retire(&self.config.retention, now);
+            let kept = self.writer.ledger().retire(&self.config.retention, now);
             let more =
                 kept.or_else(|error| if error.is_disk_full() || error.is_busy() { Ok(false) } else { Err(error) })?;
             self.housekeeping_due = clock::instant() + if more { HOUSEKEEPING_PAUSE } else { HOUSEKEEPING_EVERY };
@@ -112,11 +113,11 @@ impl Core {
     }
 
     pub(super) fn look_for_promotion(&mut self) -> Result<(), EdgeError> {
-        if self.ledger.promoted_id()? == self.baselines.id {
+        if self.writer.ledger().promoted_id()? == self.baselines.id {
             return Ok(());
         }
         self.commit_open()?;
-        self.baselines = Arc::new(self.ledger.promoted()?);
+        self.baselines = Arc::new(self.writer.ledger().promoted()?);
         tracing::info!(
             baseline = self.baselines.id,
             streams = self.baselines.streams.len(),
@@ -149,13 +150,14 @@ impl Core {
             self.status.promised = promised(&self.engines);
         }
         self.status.budget_per_week = self.shares.per_week();
-        self.status.database = self.ledger.bytes();
-        self.status.damaged = self.ledger.damaged();
+        self.status.database = self.writer.ledger().bytes();
+        self.status.damaged = self.writer.ledger().damaged();
         self.status.disk_free = disk_free(&self.config.data_dir);
         // The first word comes some seconds after the assignment.
         let heard_at = self.assigned_at.map(|at| self.progress_at.map_or(at, |heard| heard.max(at)));
         self.status.brokers_silent = heard_at.is_some_and(|at| at.elapsed() > PROGRESS_FRESH);
-        match self.ledger.outbox_counts() {
+        let counts = self.writer.ledger().outbox_counts();
+        match counts {
             Ok(counts) => {
                 // A receiver for which nothing waits is 0, not missing.
                 let known = self.config.receivers.iter().map(|(name, _)| (name.clone(), (0, 0)));

@@ -122,6 +122,11 @@ impl Batch {
         self.places.push(Place { partition, offset, appended, value });
     }
 
+    /// Puts others behind these.
+    pub fn append(&mut self, others: &Self) {
+        others.records().for_each(|record| self.push(&record));
+    }
+
     /// The records, in the order in which they came.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.places.iter().map(|place| self.of_place(place))

@@ -17,6 +17,7 @@ pub mod query;
 mod restore;
 mod retire;
 mod rows;
+mod taken;
 pub mod vacuum;
 mod windows;
 mod write;
@@ -39,6 +40,7 @@ pub use fill::Filling;
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};
 pub use retire::Retention;
+pub use taken::Taken;
 pub use write::{Anchor, Commit, GapRow, NoPayloads, Payloads, RuleSetRow};
 
 use rows::Compressors;

@@ -3,7 +3,8 @@
 //!
 //! A state that another shewhart wrote as it is is read as it is: its first byte is a version, and no version is that of a frame.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::get_frame_content_size;
@@ -24,17 +25,16 @@ const BYTES_MAX: usize = 64 << 20;
 pub(super) struct Packer(Option<Compressor<'static>>);
 
 impl Packer {
-    /// The bytes of a state: as it is where it is larger than one that is read, or where there is no memory to compress it.
-    pub(super) fn encode(&mut self, state: &impl Serialize) -> Vec<u8> {
-        let plain = blob::encode(state);
+    /// The bytes of a state compressed: as they are where they are more than is read, or where there is no memory to compress them.
+    pub(super) fn pack<'s>(&mut self, plain: &'s [u8]) -> Cow<'s, [u8]> {
         if plain.len() > BYTES_MAX {
-            return plain;
+            return plain.into();
         }
         if self.0.is_none() {
             self.0 = compressor().ok();
         }
-        let packed = self.0.as_mut().and_then(|compressor| compressor.compress(&plain).ok());
-        packed.unwrap_or(plain)
+        let packed = self.0.as_mut().and_then(|compressor| compressor.compress(plain).ok());
+        packed.map_or(plain.into(), Cow::from)
     }
 }
 
@@ -93,11 +93,12 @@ mod tests {
     fn a_state_comes_back_compressed_or_not_and_damage_is_noticed() {
         let state: Vec<f64> = (0..300).map(|n| f64::from(n % 7) / 3.0).collect();
         let mut packer = Packer::default();
-        let bytes = packer.encode(&state);
+        let plain = blob::encode(&state);
+        let bytes = packer.pack(&plain).into_owned();
         // Whatever was written before.
-        packer.encode(&vec![0.7_f64; 5_000]);
-        assert_eq!(packer.encode(&state), bytes);
-        assert!(bytes.len() < blob::encode(&state).len() / 4 && bytes.starts_with(&FRAME));
+        packer.pack(&blob::encode(&vec![0.7_f64; 5_000]));
+        assert_eq!(packer.pack(&plain), bytes);
+        assert!(bytes.len() < plain.len() / 4 && bytes.starts_with(&FRAME));
         assert_eq!(decode::<Vec<f64>>(&bytes).unwrap(), state);
         assert_eq!(decode::<Vec<f64>>(&blob::encode(&state)).unwrap(), state);
         for at in 0..bytes.len() {

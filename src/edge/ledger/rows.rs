@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use rusqlite::{CachedStatement, Transaction, params};
 
-use super::accuracy::contradicted;
-use super::blob::encode;
 use super::packed::Packer;
 use super::panes::PaneWriter;
-use super::write::stream_id;
-use crate::engine::Engine;
+use super::taken::StreamRow;
 use crate::engine::alert::{Account, Crossing, State};
 use crate::engine::baseline::Profile;
+use crate::engine::labels_of;
 use crate::engine::levels::Level;
-use crate::engine::stream::Stream;
 use crate::engine::units::{Counts, Span, Timestamp};
 use crate::engine::window::{Arrival, Changes};
 use crate::sql::hdr;
@@ -54,56 +51,48 @@ impl<'t> StreamWriter<'t> {
         Ok(Self { db, update, insert, packer: states, panes: PaneWriter::new(db, histograms) })
     }
 
-    /// Writes one stream that changed: its memory, its baseline where it learnt one, its panes.
-    pub(super) fn write(&mut self, engine: &mut Engine, index: u32) -> rusqlite::Result<()> {
-        let partition = engine.partition();
-        let id = stream_id(partition, index);
-        let Some(stream) = engine.stream_at_mut(index) else { return Ok(()) };
-        let state = self.packer.encode(&stream.memory);
-        if bind_state(&mut self.update, id, stream, &state)?.raw_execute()? == 0 {
-            let labels = stream.labels();
-            let label = |name: &str| labels.get(name);
-            let insert = bind_state(&mut self.insert, id, stream, &state)?;
-            insert.raw_bind_parameter(14, partition.0)?;
-            insert.raw_bind_parameter(15, index)?;
-            insert.raw_bind_parameter(16, label("agent"))?;
-            insert.raw_bind_parameter(17, label("task"))?;
+    /// Writes one stream that changed. Its panes are written by [`PaneWriter::flush`] at the latest.
+    pub(super) fn write(&mut self, row: StreamRow) -> rusqlite::Result<()> {
+        let state = self.packer.pack(&row.state);
+        if bind_state(&mut self.update, &row, &state)?.raw_execute()? == 0 {
+            let labels: BTreeMap<&str, &str> = labels_of(&row.key).collect();
+            let insert = bind_state(&mut self.insert, &row, &state)?;
+            insert.raw_bind_parameter(14, row.partition.0)?;
+            insert.raw_bind_parameter(15, row.index)?;
+            insert.raw_bind_parameter(16, labels.get("agent"))?;
+            insert.raw_bind_parameter(17, labels.get("task"))?;
             insert.raw_bind_parameter(18, json(&labels))?;
-            insert.raw_bind_parameter(19, stream.memory.first_seen.as_millis())?;
+            insert.raw_bind_parameter(19, row.first_seen.as_millis())?;
             insert.raw_execute()?;
         }
-        if let Some(baseline) = stream.unwritten_baseline() {
-            write_provisional(self.db, id, &baseline.profile)?;
+        if let Some((summary, profile)) = &row.provisional {
+            write_provisional(self.db, row.id, summary, profile)?;
         }
-        let Changes { whole, late, arrivals } = stream.window.take_unwritten();
-        self.panes.take(id, whole, late)?;
-        arrivals.into_iter().try_for_each(|arrival| write_arrival(self.db, id, arrival))
+        let Changes { whole, late, arrivals } = row.changes;
+        self.panes.take(row.id, whole, late)?;
+        arrivals.into_iter().try_for_each(|arrival| write_arrival(self.db, row.id, arrival))
     }
 }
 
 /// Binds what changes of a stream's row.
 fn bind_state<'s, 't>(
     statement: &'s mut CachedStatement<'t>,
-    id: i64,
-    stream: &Stream,
+    row: &StreamRow,
     state: &[u8],
 ) -> rusqlite::Result<&'s mut CachedStatement<'t>> {
-    let memory = &stream.memory;
-    let contradiction = contradicted(memory);
-    let promised = stream.promised(memory.last_seen);
-    statement.raw_bind_parameter(1, id)?;
-    statement.raw_bind_parameter(2, memory.outputs as i64)?;
-    statement.raw_bind_parameter(3, memory.labels as i64)?;
-    statement.raw_bind_parameter(4, stream.value_of("version").or(memory.version.as_deref()))?;
-    statement.raw_bind_parameter(5, memory.last_seen.as_millis())?;
-    statement.raw_bind_parameter(6, stream.baseline.as_ref().map(|baseline| &baseline.id))?;
+    statement.raw_bind_parameter(1, row.id)?;
+    statement.raw_bind_parameter(2, row.outputs as i64)?;
+    statement.raw_bind_parameter(3, row.labels as i64)?;
+    statement.raw_bind_parameter(4, row.version.as_deref())?;
+    statement.raw_bind_parameter(5, row.last_seen.as_millis())?;
+    statement.raw_bind_parameter(6, row.baseline.as_deref())?;
     statement.raw_bind_parameter(7, state)?;
-    statement.raw_bind_parameter(8, stream.window.newest().map(Timestamp::as_millis))?;
-    statement.raw_bind_parameter(9, promised.so_far)?;
-    statement.raw_bind_parameter(10, promised.per_week)?;
-    statement.raw_bind_parameter(11, promised.raised as i64)?;
-    statement.raw_bind_parameter(12, contradiction.map(|found| found.since.as_millis()))?;
-    statement.raw_bind_parameter(13, contradiction.map(|found| found.told()))?;
+    statement.raw_bind_parameter(8, row.newest_pane.map(Timestamp::as_millis))?;
+    statement.raw_bind_parameter(9, row.promised.so_far)?;
+    statement.raw_bind_parameter(10, row.promised.per_week)?;
+    statement.raw_bind_parameter(11, row.promised.raised as i64)?;
+    statement.raw_bind_parameter(12, row.contradicted.map(|found| found.since.as_millis()))?;
+    statement.raw_bind_parameter(13, row.contradicted.map(|found| found.told()))?;
     Ok(statement)
 }
 
@@ -124,8 +113,12 @@ fn write_arrival(db: &Transaction<'_>, stream: i64, (of, counts): (Arrival, Coun
     .map(drop)
 }
 
-fn write_provisional(db: &Transaction<'_>, stream: i64, profile: &Profile) -> rusqlite::Result<()> {
-    let summary = ProfileSummary::of(profile);
+fn write_provisional(
+    db: &Transaction<'_>,
+    stream: i64,
+    summary: &ProfileSummary,
+    profile: &[u8],
+) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT INTO provisional_baselines (stream_id, outputs, labelled, correct, first_ms, last_ms, confidence_mean,
          latency_p95_ms, profile, levels) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
@@ -143,13 +136,14 @@ fn write_provisional(db: &Transaction<'_>, stream: i64, profile: &Profile) -> ru
             summary.last_ms,
             summary.confidence_mean,
             summary.latency_p95_ms,
-            encode(profile),
+            profile,
             summary.levels
         ])
     .map(drop)
 }
 
 /// The columns of a profile.
+#[derive(Debug)]
 pub(super) struct ProfileSummary {
     pub(super) outputs: i64,
     pub(super) labelled: i64,

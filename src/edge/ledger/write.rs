@@ -6,8 +6,10 @@ use super::acts::{self, OperatorAct};
 use super::blob::encode;
 use super::cases;
 use super::rows::{self, Compressors, StreamWriter};
+use super::taken::{Rest, StreamRow, Taken};
 use super::{Ledger, LedgerError};
 use crate::edge::failpoint::{Point, reach};
+use crate::engine::recent::Op;
 use crate::engine::route::{Message, RouterMemory};
 use crate::engine::units::{Offset, Partition, Timestamp};
 use crate::engine::{Effect, Engine};
@@ -65,6 +67,8 @@ pub struct RuleSetRow {
 pub struct Commit<'c> {
     /// The engines that were stepped, with the last record of each.
     pub engines: Vec<(&'c mut Engine, Option<Anchor>)>,
+    /// The same of engines that went on meanwhile.
+    pub taken: Vec<Taken>,
     /// What they asked for, in order.
     pub effects: &'c [(Partition, Effect)],
     /// Payloads of rejected records, by position; a record not found here is kept without its payload.
@@ -88,6 +92,7 @@ impl Commit<'_> {
     pub fn at(now: Timestamp) -> Self {
         Self {
             engines: Vec::new(),
+            taken: Vec::new(),
             effects: &[],
             payload: &NoPayloads,
             messages: &[],
@@ -158,7 +163,15 @@ fn write_all(db: &Transaction<'_>, compressors: &mut Compressors, mut commit: Co
     reach(Point::CommitBegun);
     let mut streams = StreamWriter::new(db, compressors)?;
     for (engine, anchor) in std::mem::take(&mut commit.engines) {
-        write_engine(db, &mut streams, engine, anchor)?;
+        // One stream after the other: there may be a hundred thousand.
+        for index in engine.take_dirty() {
+            StreamRow::take(engine, index).map_or(Ok(()), |row| streams.write(row))?;
+        }
+        write_rest(db, &mut streams, Rest::take(engine, anchor))?;
+    }
+    for Taken { streams: rows, rest } in std::mem::take(&mut commit.taken) {
+        rows.into_iter().try_for_each(|row| streams.write(row))?;
+        write_rest(db, &mut streams, rest)?;
     }
     let damaged = streams.panes.damaged;
     reach(Point::StreamsWritten);
@@ -216,19 +229,11 @@ pub(super) fn stream_id(partition: Partition, index: u32) -> i64 {
     (i64::from(partition.0) << 32) | i64::from(index)
 }
 
-fn write_engine(
-    db: &Transaction<'_>,
-    streams: &mut StreamWriter<'_>,
-    engine: &mut Engine,
-    anchor: Option<Anchor>,
-) -> rusqlite::Result<()> {
-    let partition = engine.partition();
-    for index in engine.take_dirty() {
-        streams.write(engine, index)?;
-    }
+/// Writes what of a partition belongs to no stream, once its streams are written.
+fn write_rest(db: &Transaction<'_>, streams: &mut StreamWriter<'_>, rest: Rest) -> rusqlite::Result<()> {
     streams.panes.flush()?;
-    write_recent(db, engine)?;
-    let position = engine.position();
+    let Rest { partition, position, anchor, recent: (ops, capacity) } = rest;
+    write_recent(db, partition, &ops, capacity as i64)?;
     // Without a record in this batch (rules, silence) the anchor stays what it was.
     db.prepare_cached(
         "INSERT INTO partitions (partition, next_offset, anchor_offset, anchor_crc, position) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -241,33 +246,29 @@ fn write_engine(
         position.next.0,
         anchor.map(|a| a.offset.0),
         anchor.map(|a| a.crc),
-        encode(position)
+        encode(&position)
     ])?;
     Ok(())
 }
 
 /// Appends the changes of the memory of recent outputs, and drops those that only made entries long pushed out.
-fn write_recent(db: &Transaction<'_>, engine: &mut Engine) -> rusqlite::Result<()> {
-    let partition = engine.partition().0;
-    let recent = engine.recent_mut();
-    let capacity = recent.capacity() as i64;
-    let ops = recent.take_unwritten();
+fn write_recent(db: &Transaction<'_>, partition: Partition, ops: &[Op], capacity: i64) -> rusqlite::Result<()> {
     if ops.is_empty() {
         return Ok(());
     }
-    let inserts = ops.iter().filter(|op| matches!(op, crate::engine::recent::Op::Insert(_))).count() as i64;
+    let inserts = ops.iter().filter(|op| matches!(op, Op::Insert(_))).count() as i64;
     db.prepare_cached(
         "INSERT INTO recent_ops (partition, seq, inserts, ops)
          SELECT ?1, coalesce(max(seq), 0) + 1, ?2 + coalesce((SELECT inserts FROM recent_ops WHERE partition = ?1
          ORDER BY seq DESC LIMIT 1), 0), ?3 FROM recent_ops WHERE partition = ?1",
     )?
-    .execute(params![partition, inserts, encode(&ops)])?;
+    .execute(params![partition.0, inserts, encode(&ops)])?;
     // `inserts` counts from the beginning: everything before the newest `capacity` of them is no longer remembered.
     db.prepare_cached(
         "DELETE FROM recent_ops WHERE partition = ?1 AND inserts <= (SELECT max(inserts) FROM recent_ops
          WHERE partition = ?1) - ?2",
     )?
-    .execute(params![partition, capacity])?;
+    .execute(params![partition.0, capacity])?;
     Ok(())
 }
 
