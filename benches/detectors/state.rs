@@ -65,10 +65,10 @@ pub(crate) fn print() {
     line("proportion chart, mixture", &by_mixture);
     line("proportion chart, Bernoulli CUSUM", &by_cusum);
     line("proportion chart of batches, CUSUM of z", &Detector::Proportion(Box::new(batched)));
-    let [by_cusum, by_average] = charts.map(Detector::Mean);
+    let [by_cusum, by_average] = charts.map(|chart| Detector::Mean(Box::new(chart)));
     line("mean chart, CUSUM", &by_cusum);
     line("mean chart, EWMA", &by_average);
-    line("distance chart, 100 bins", &Detector::Distance(shape));
+    line("distance chart, 100 bins", &Detector::Distance(Box::new(shape)));
     line("vector chart of four, MEWMA", &Detector::Vector(Box::new(joint)));
     line("chart of labels given confidence", &given);
     line("calibration map of 10,000 labels", &given.design().map);

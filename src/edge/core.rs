@@ -1,4 +1,5 @@
-//! The loop: one thread that owns the engines and the router, and all that is done with the database besides writing records.
+//! The loop: one thread that owns the engines and the router. It uses the database itself, but for most commits of records, which
+//! are written beside it.
 
 mod batch;
 mod command;
@@ -114,7 +115,7 @@ impl Core {
         (stop, asked_to_reload): (Arc<AtomicBool>, Arc<AtomicBool>),
     ) -> Result<Self, EdgeError> {
         let mut status = Snapshot { not_ready_because: "no partition assigned yet".to_owned(), ..Snapshot::default() };
-        let caution = Caution::after(ledger.begin_run()?);
+        let caution = ledger.begin_run()?.map(|(suspects, marks)| Caution::after(suspects, marks)).unwrap_or_default();
         let rules = first_rules(&config, &mut ledger, &mut status)?;
         let baselines = Arc::new(ledger.promoted()?);
         let shares = Shares::new(config.budget);
@@ -172,6 +173,7 @@ impl Core {
     pub(super) fn run(&mut self) -> Result<(), EdgeError> {
         let ended = self.go_round();
         if ended.is_err() {
+            // What the database said last may be why: what is not committed is read again.
             self.abandon();
         }
         ended.and(self.commit_open())
@@ -242,7 +244,7 @@ impl Core {
 
     /// Ends what runs beside the loop. Everything that was decided is committed already.
     pub(super) fn close(&mut self, within: Duration) {
-        self.mark(|_| true);
+        self.mark();
         if self.kafka.take().is_some_and(|kafka| !kafka.stop(within)) {
             tracing::warn!("the Kafka client did not close in time; leaving it behind");
         }
@@ -305,7 +307,7 @@ impl Core {
                 reach(Point::RevokeBegun);
                 // All records that came before are committed, so there is nothing left to save.
                 tracing::info!(partitions = partitions.len(), "partitions revoked");
-                self.mark(|_| true);
+                self.mark();
                 self.engines.retain(|_| false);
                 self.status.lag.clear();
                 self.status.stalled.clear();
@@ -438,12 +440,10 @@ impl Core {
         .map(drop)
     }
 
-    /// Tells the group how far we are in these partitions, of which no record waits: a mark for lag tools, never where we start
-    /// from.
-    fn mark(&self, of: impl Fn(Partition) -> bool) {
+    /// Tells the group how far we are, when no record waits: a mark for lag tools, never where we start from.
+    fn mark(&self) {
         if let Some(kafka) = &self.kafka {
-            let engines = self.engines.iter().filter(|engine| of(engine.partition()));
-            kafka.mark(engines.map(|engine| (engine.partition(), engine.position().next)));
+            kafka.mark(self.engines.iter().map(|engine| (engine.partition(), engine.position().next)));
         }
     }
 

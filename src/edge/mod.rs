@@ -1,7 +1,8 @@
 //! Everything that can fail or wait: Kafka, SQLite, mail, HTTP, signals, the clock.
 //!
-//! [`run`] is one loop over one closed enum of everything that can happen. One thread owns the engines, the router and
-//! the database; threads around it only carry: one reads Kafka, one serves HTTP, one for each receiver delivers.
+//! [`run`] is one loop over one closed enum of everything that can happen. One thread owns the engines and the
+//! router and decides; threads around it only carry: one reads Kafka, one writes records down, one serves HTTP, one for each
+//! receiver delivers.
 
 mod budget;
 pub mod classical;

@@ -9,7 +9,7 @@ use super::window::Window;
 
 /// Judges a rule's burn rates, where it has them, by the windows as they are at stream time `now`.
 pub(super) fn judge(chart: &mut Chart, detect: &Detect, window: &Window, now: Timestamp) {
-    let Some(Detector::Burn(burn)) = chart.detector.as_deref_mut() else { return };
+    let Some(Detector::Burn(burn)) = chart.detector.as_mut() else { return };
     let bad = |pane| bad_in(pane, detect).unwrap_or_default();
     let sum = |span: Span| {
         let mut sum = Counts::default();

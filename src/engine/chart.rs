@@ -29,7 +29,7 @@ const RATE_TOLERANCE: f64 = 0.10;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chart {
     /// Nothing while the baseline is learnt, or cannot carry the chart.
-    pub detector: Option<Box<Detector>>,
+    pub detector: Option<Detector>,
     /// For latency: the bin above which an output is slow.
     bar: Option<u16>,
     bucket: Bucket,
@@ -163,7 +163,7 @@ impl Chart {
         let profile = baseline.map(|b| &b.profile);
         let mut chart = Self { bar: profile.and_then(|p| p.latency_bar(&detect.measure)), ..Self::waiting() };
         if let Some(burn) = detect.burn() {
-            chart.detector = Some(Box::new(Detector::Burn(BurnChart::new(burn))));
+            chart.detector = Some(Detector::Burn(Box::new(BurnChart::new(burn))));
             return chart;
         }
         let Some(plan) = plan(detect, baseline) else { return chart };
@@ -173,8 +173,8 @@ impl Chart {
         chart.batch = plan.batch;
         chart.least = least_promise(&plan.design);
         chart.arl0 = plan.arl0();
-        chart.detector = plan.build(cache).map(Box::new);
-        match chart.detector.as_deref_mut() {
+        chart.detector = plan.build(cache);
+        match chart.detector.as_mut() {
             Some(Detector::Vector(_)) => chart.vectors = Some(Box::default()),
             Some(Detector::Volume(volume)) => volume.begin(now),
             _ => {}
@@ -191,7 +191,7 @@ impl Chart {
     ) -> bool {
         if detect.measure == Measure::Volume {
             let taken = self.pass(detect, now, cache);
-            if let Some(Detector::Volume(chart)) = self.detector.as_deref_mut() {
+            if let Some(Detector::Volume(chart)) = self.detector.as_mut() {
                 chart.count(output.ts, now);
             }
             return taken;
@@ -241,7 +241,7 @@ impl Chart {
         let known = places.iter().filter_map(|(place, counts)| Some((place.confidence()?, counts.n, counts.hits)));
         let cell: Vec<(f64, u64, u64)> = known.collect();
         let n = cell.iter().map(|(_, n, _)| n).sum::<u64>();
-        match (self.detector.as_deref_mut(), cell.as_slice()) {
+        match (self.detector.as_mut(), cell.as_slice()) {
             (_, []) => return false,
             (Some(Detector::Estimate(chart)), [(confidence, 1, right)]) => chart.label(*confidence, *right > 0, at),
             (Some(Detector::Estimate(chart)), cell) => chart.update_cell(cell, at),
@@ -249,7 +249,7 @@ impl Chart {
             (Some(Detector::Adjusted(chart)), cell) => chart.update_cell(cell, at),
             _ => return false,
         }
-        if !matches!(self.detector.as_deref(), Some(Detector::Adjusted(_))) {
+        if !matches!(self.detector, Some(Detector::Adjusted(_))) {
             return false;
         }
         self.took(detect, n, at, cache);
@@ -258,7 +258,7 @@ impl Chart {
 
     /// What a chart of predicted accuracy says of itself; nothing for others.
     pub fn validity(&self) -> Option<Validity> {
-        match self.detector.as_deref() {
+        match self.detector.as_ref() {
             Some(Detector::Estimate(chart)) => Some(chart.validity()),
             _ => None,
         }
@@ -316,7 +316,7 @@ impl Chart {
     }
 
     fn feed(&mut self, detect: &Detect, at: Timestamp, sample: &Sample, cache: &mut DesignCache) -> bool {
-        let Some(detector) = self.detector.as_deref_mut() else { return false };
+        let Some(detector) = self.detector.as_mut() else { return false };
         let mut taken = 1;
         match (detector, sample) {
             (Detector::Proportion(chart), Sample::Case(_) | Sample::Late(_) | Sample::Cases(_))
@@ -379,7 +379,7 @@ impl Chart {
     /// Lets a chart of volume judge the blocks that are over at stream time `now`. Returns whether it took a sample.
     pub fn pass(&mut self, detect: &Detect, now: Timestamp, cache: &mut DesignCache) -> bool {
         let mut taken = false;
-        while let Some(Detector::Volume(chart)) = self.detector.as_deref_mut()
+        while let Some(Detector::Volume(chart)) = self.detector.as_mut()
             && let Some((at, judged)) = chart.close(now)
         {
             if judged {
@@ -393,7 +393,7 @@ impl Chart {
     /// When the chart must be judged again although nothing comes: blocks of volume when they are over, burn rates every minute
     /// while one is exceeded, so that the alert ends when bad cases leave the windows.
     pub fn deadline(&self) -> Option<Timestamp> {
-        match self.detector.as_deref() {
+        match self.detector.as_ref() {
             Some(Detector::Volume(chart)) => chart.deadline(),
             Some(Detector::Burn(burn)) if burn.is_out() => {
                 burn.judged().map(|judged| judged.floor(Span::MINUTE).plus(Span::MINUTE))
@@ -409,7 +409,7 @@ impl Chart {
 
     fn redesign_beyond(&mut self, tolerance: f64, detect: &Detect, cache: &mut DesignCache) {
         // Of a rhythm it is known how many blocks a week has; counted by days it would come and go with the weekends.
-        let per_day = match self.detector.as_deref() {
+        let per_day = match self.detector.as_ref() {
             Some(Detector::Volume(chart)) => Some(chart.per_day()),
             _ => self.rate.per_day(),
         };
@@ -475,12 +475,12 @@ impl Chart {
 
     /// How sure the chart is while it is out of control.
     pub fn grade(&self) -> Option<Grade> {
-        self.detector.as_deref().and_then(Detector::grade)
+        self.detector.as_ref().and_then(Detector::grade)
     }
 
     /// The same on the side that a rule asks for: a chart of calibration looks both ways.
     pub fn grade_for(&self, detect: &Detect) -> Option<Grade> {
-        let side = match self.detector.as_deref() {
+        let side = match self.detector.as_ref() {
             Some(Detector::Adjusted(chart)) => chart.side()?,
             _ => return self.grade(),
         };
@@ -490,7 +490,7 @@ impl Chart {
 
     /// The verdict, `Learning` while there is no detector.
     pub fn verdict(&self) -> Verdict {
-        self.detector.as_deref().map_or(Verdict::Learning { seen: 0, needed: 0 }, Detector::verdict)
+        self.detector.as_ref().map_or(Verdict::Learning { seen: 0, needed: 0 }, Detector::verdict)
     }
 
     /// Says whether a point is due: one for every hour with samples.

@@ -94,7 +94,7 @@ mod tests {
         let first = BurnRate { rate: 14.4, long: Span::HOUR, short: Span::MINUTE.times(5) };
         let burn = Burn { allowed: 0.01, at_least: true, first, second: None };
         let mut chart = Chart::waiting();
-        chart.detector = Some(Box::new(Detector::Burn(BurnChart::new(burn))));
+        chart.detector = Some(Detector::Burn(Box::new(BurnChart::new(burn))));
         chart
     }
 

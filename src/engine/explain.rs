@@ -245,7 +245,7 @@ fn mean(told: &mut Explained, rule: &Rule, (design, plan, detector): (&MeanDesig
 /// Of predicted accuracy: falls that confidence shows. It sees no others, and says so.
 fn estimate(told: &mut Explained, rule: &Rule, (design, plan): (&EstimateDesign, &Plan), cache: &mut DesignCache) {
     if matches!(design.form, Form::Hourly) {
-        let chart = Detector::Mean(MeanChart::new(&design.mean, cache));
+        let chart = Detector::Mean(Box::new(MeanChart::new(&design.mean, cache)));
         mean(told, rule, (&design.mean, plan, &chart));
     } else {
         told.baseline = Some(design.mean.baseline());

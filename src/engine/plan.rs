@@ -103,8 +103,8 @@ impl Plan {
     pub fn build(&self, cache: &mut DesignCache) -> Option<Detector> {
         Some(match &self.design {
             Design::Proportion(design) => Detector::Proportion(Box::new(ProportionChart::new(design, cache))),
-            Design::Mean(design) => Detector::Mean(MeanChart::new(design, cache)),
-            Design::Distance(design) => Detector::Distance(DistanceChart::new(design)),
+            Design::Mean(design) => Detector::Mean(Box::new(MeanChart::new(design, cache))),
+            Design::Distance(design) => Detector::Distance(Box::new(DistanceChart::new(design))),
             Design::Vector(phase, arl0) => Detector::Vector(Box::new(VectorChart::new(phase, *arl0, cache)?)),
             Design::Volume(design) => Detector::Volume(Box::new(VolumeChart::new(design, cache))),
             Design::Estimate(design) => Detector::Estimate(Box::new(EstimateChart::new(design, cache))),

@@ -16,7 +16,7 @@ use shewhart::edge::clock;
 use shewhart::edge::kafka::produce::{Outgoing, Producer, ProducerSettings};
 use shewhart::edge::kafka::{
     Anchor, EndReason, Gap, GapReason, KafkaEvent, KafkaHandle, KafkaProblem, KafkaSettings, OnGap, SettingsError,
-    StartAt, start,
+    StartAt, crc, start,
 };
 use shewhart::edge::mock::MockBroker;
 use shewhart::engine::units::{Offset, Partition};
@@ -65,15 +65,15 @@ impl Ledger {
             }
             KafkaEvent::Batch(batch, _) => {
                 self.first_record.get_or_insert(clock::instant());
-                let ends = batch.ends();
                 for record in batch.records() {
                     let key = (record.partition, record.offset);
                     if !self.seen.insert(key) {
                         self.twice.push(key);
                     }
                     self.payloads.insert(record.payload.expect("a value").to_vec());
+                    let anchor = Anchor { offset: record.offset, crc: crc(record.payload) };
+                    self.next.insert(record.partition, (Offset(record.offset.0 + 1), Some(anchor)));
                 }
-                self.next.extend(ends.into_iter().map(|(partition, (next, anchor))| (partition, (next, Some(anchor)))));
             }
             KafkaEvent::Gap(gap) => {
                 self.next.insert(gap.partition, (gap.to, None));

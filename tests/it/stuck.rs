@@ -21,6 +21,16 @@ fn feeder(broker: &MockBroker) -> Feeder {
 
 #[test]
 fn the_watchdog_is_fed_by_rounds_of_the_loop_and_by_nothing_else() {
+    must_starve_the_watchdog("batch-taken");
+}
+
+#[test]
+fn the_watchdog_notices_a_commit_that_hangs() {
+    must_starve_the_watchdog("commit-begun");
+}
+
+/// A daemon that is stuck for a while where it comes to that point does not feed the watchdog meanwhile, and goes on.
+fn must_starve_the_watchdog(point: &str) {
     const STUCK: Duration = Duration::from_secs(8);
     let broker = MockBroker::start(TOPIC, 1).unwrap();
     let mut place = Place::new(broker.bootstrap(), TOPIC);
@@ -29,7 +39,7 @@ fn the_watchdog_is_fed_by_rounds_of_the_loop_and_by_nothing_else() {
     systemd.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     place.environment = vec![
         ("NOTIFY_SOCKET", path.display().to_string()),
-        ("SHEWHART_FAILPOINTS", format!("batch-taken:sleep={}", STUCK.as_millis())),
+        ("SHEWHART_FAILPOINTS", format!("{point}:sleep={}", STUCK.as_millis())),
     ];
     let mut daemon = place.start();
     let feeder = feeder(&broker);

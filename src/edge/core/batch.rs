@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::super::failpoint::{Point, reach, reach_record};
 use super::super::kafka::{Batch, KafkaEvent, Record};
-use super::super::ledger::{Commit, Ledger, LedgerError, Taken};
+use super::super::ledger::{Commit, LedgerError, Taken};
 use super::super::payload::Records;
 use super::super::show::tell;
 use super::super::{EdgeError, clock};
@@ -36,8 +36,7 @@ impl Core {
     pub(super) fn batch(&mut self, (batch, handed): (&Batch, Instant)) {
         reach(Point::BatchTaken);
         let now = clock::instant();
-        let Self { engines, writer, caution, open, status, heard_at, .. } = self;
-        let marks = caution.died.then(|| writer.ledger());
+        let Self { engines, caution, open, status, heard_at, .. } = self;
         let mut heard = None;
         let mut waited = 0;
         for record in batch.records() {
@@ -50,30 +49,23 @@ impl Core {
                 status.stalled.remove(&record.partition);
                 heard_at.insert(record.partition, now);
             }
-            open.take(&record, now, |effects| {
-                step(engine, (marks.as_deref(), caution, &caution.poison), &record, effects)
-            });
+            open.take(&record, now, |effects| step(engine, (caution, &caution.poison), &record, effects));
         }
         status.decisions.add(waited, handed.elapsed());
-        if let Some(ledger) = marks {
-            ledger.handled();
-        }
+        caution.handled();
         reach(Point::BatchStepped);
     }
 
     /// Steps records of a partition anew.
     pub(super) fn step(&mut self, batch: &Batch, poison: &Poison) -> Stepped {
         let mut effects = Vec::new();
-        let marks = self.caution.died.then(|| self.writer.ledger());
         for record in batch.records() {
             let Some(engine) = self.engines.get_mut(record.partition) else { continue };
-            if step(engine, (marks.as_deref(), &self.caution, poison), &record, &mut effects) == Came::Panic {
+            if step(engine, (&self.caution, poison), &record, &mut effects) == Came::Panic {
                 return Stepped::Panicked;
             }
         }
-        if let Some(ledger) = marks {
-            ledger.handled();
-        }
+        self.caution.handled();
         Stepped::Done(effects)
     }
 
@@ -91,8 +83,10 @@ impl Core {
         let all = self.open.is_full();
         let (mut parts, mut taken, mut effects, mut streams) = (BTreeMap::new(), Vec::new(), Vec::new(), 0);
         while let Some((partition, open)) = self.open.first_due(clock::instant(), all) {
+            // Where there are too many, a batch can be stepped while these are written.
+            let is_enough = streams >= STREAMS_AT_ONCE && (!all || self.open.has_room());
             // What came behind those of a partition that are taken goes into the next commit.
-            if (streams >= STREAMS_AT_ONCE && !open.urgent) || parts.contains_key(&partition) {
+            if (is_enough && !open.urgent) || parts.contains_key(&partition) {
                 break;
             }
             let is_done = open.is_done();
@@ -113,14 +107,16 @@ impl Core {
             taken.push(Taken::from(engine, open.anchor()));
             effects.extend(open.take_effects().into_iter().map(|effect| (partition, effect)));
             parts.insert(partition, open);
-            self.look_for_records();
+            // Where there are too many, others wait for room: with them it would never come.
+            if !all {
+                self.look_for_records();
+            }
         }
         if !parts.is_empty() {
             let decided = self.decide(&parts, effects);
             self.writer.write(Job { parts, taken, decided });
         }
-        // After a death each record is marked in the database before it is stepped.
-        if self.caution.died { self.join() } else { Ok(()) }
+        Ok(())
     }
 
     /// Steps the records that wait, where nothing waits before them and there is room.
@@ -130,6 +126,7 @@ impl Core {
         }
         match self.happenings.try_recv() {
             Ok(Happening::Kafka(KafkaEvent::Batch(batch, handed))) => self.batch((&batch, handed)),
+            Ok(Happening::Written) => {}
             other => self.held = other.ok(),
         }
     }
@@ -145,7 +142,7 @@ impl Core {
     }
 
     fn written(&mut self, written: Written) -> Result<(), EdgeError> {
-        let Written { parts, decided, result } = written;
+        let Written { parts, decided, result, .. } = written;
         match result {
             Ok(()) => {
                 self.committed(&parts, decided);
@@ -235,14 +232,12 @@ fn tell_left_out(parts: &BTreeMap<Partition, Open>, poison: &Poison) {
 /// Steps a record.
 fn step(
     engine: &mut Engine,
-    (marks, caution, poison): (Option<&Ledger>, &Caution, &Poison),
+    (caution, poison): (&Caution, &Poison),
     record: &Record<'_>,
     effects: &mut Vec<Effect>,
 ) -> Came {
     let (before, at) = (effects.len(), (record.partition, record.offset));
-    if let Some(ledger) = marks.filter(|_| caution.is_due(record.partition)) {
-        ledger.handling(at);
-    }
+    caution.handling(at);
     let done = catch_unwind(AssertUnwindSafe(|| {
         if let Some(why) = poison.get(&at) {
             return engine.reject(record.offset, Rejection::new(Why::Poison, why), effects);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::kafka::{BATCH_RECORDS, Batch};
-use super::super::ledger::{DEATHS_MAX, LedgerError, Suspect};
+use super::super::ledger::{DEATHS_MAX, LedgerError, Marks, Suspect};
 use super::super::{EdgeError, clock};
 use super::open::{Open, Opens, RECORDS_MAX, Stepped};
 use super::{Core, notify_systemd, restored_router};
@@ -26,11 +26,11 @@ const DOUBTS_MAX: u32 = 3;
 /// Records that are passed over, with what is said of them.
 pub(super) type Poison = BTreeMap<(Partition, Offset), String>;
 
-/// What a death of the last daemon calls for.
+/// What a death of the last daemon calls for; nothing where there was none.
 #[derive(Debug, Default)]
 pub(super) struct Caution {
-    /// Whether there was one.
-    pub(super) died: bool,
+    /// Where it is said what is being handled.
+    marks: Option<Marks>,
     /// Records handled with care so far.
     handled: BTreeMap<Partition, usize>,
     /// What too many daemons died on.
@@ -38,9 +38,8 @@ pub(super) struct Caution {
 }
 
 impl Caution {
-    /// After a death with what daemons died on so far; nothing where the last one stopped as it should.
-    pub(super) fn after(death: Option<Vec<Suspect>>) -> Self {
-        let Some(suspects) = death else { return Self::default() };
+    /// After a death with what daemons died on so far.
+    pub(super) fn after(suspects: Vec<Suspect>, marks: Marks) -> Self {
         tracing::warn!(
             "the last daemon ended without a stop; the first records of each partition are handled with care"
         );
@@ -55,16 +54,27 @@ impl Caution {
         let killers = suspects.into_iter().filter(|suspect| suspect.deaths >= DEATHS_MAX);
         let told = |deaths: u32| format!("{deaths} processes died on this record");
         let poison = killers.map(|suspect| (suspect.at, told(suspect.deaths))).collect();
-        Self { died: true, handled: BTreeMap::new(), poison }
+        Self { marks: Some(marks), handled: BTreeMap::new(), poison }
     }
 
-    pub(super) fn is_due(&self, partition: Partition) -> bool {
-        self.died && self.handled.get(&partition).is_none_or(|handled| *handled < CAREFUL)
+    /// Says that a record is about to be handled, where it takes care.
+    pub(super) fn handling(&self, at: (Partition, Offset)) {
+        let is_due = self.handled.get(&at.0).is_none_or(|handled| *handled < CAREFUL);
+        if let Some(marks) = self.marks.as_ref().filter(|_| is_due) {
+            marks.handling(at);
+        }
+    }
+
+    /// Says that no record is being handled.
+    pub(super) fn handled(&self) {
+        if let Some(marks) = &self.marks {
+            marks.handled();
+        }
     }
 
     /// Takes note of a batch that is committed.
     pub(super) fn passed(&mut self, batch: &Batch) {
-        if self.died {
+        if self.marks.is_some() {
             batch.records().for_each(|record| *self.handled.entry(record.partition).or_default() += 1);
         }
     }

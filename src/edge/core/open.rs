@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
-use super::super::kafka::{Batch, Record, crc};
+use super::super::kafka::{BATCH_RECORDS, Batch, Record, crc};
 use super::super::ledger::Anchor;
 use crate::engine::Effect;
 use crate::engine::units::Partition;
@@ -87,6 +87,11 @@ impl Opens {
     /// Whether there are so many that no more should come before them.
     pub(super) const fn is_full(&self) -> bool {
         self.records >= RECORDS_MAX || self.bytes >= BYTES_MAX
+    }
+
+    /// Whether a whole batch of the reader's would still not make them too many.
+    pub(super) const fn has_room(&self) -> bool {
+        self.records + BATCH_RECORDS < RECORDS_MAX && self.bytes < BYTES_MAX / 2
     }
 
     pub(super) fn has(&self, partition: Partition) -> bool {

@@ -1,7 +1,8 @@
 //! The thread that writes records down while the loop steps more of them.
 //!
 //! It writes one commit at a time, and only what the loop took out of the engines for it. Whatever else reads or writes the file
-//! is done by the loop, once it has taken note of how that commit ended; the lock around the ledger is never waited for long.
+//! is done by the loop, once it has taken note of how that commit ended: deliveries, what people ask for, and records where all of
+//! them must be written before something else happens, where thousands of streams changed, or where a commit failed before.
 //! What the engines did meanwhile rests on a commit that may fail: then they begin again from what is committed (`mend.rs`).
 
 use std::collections::BTreeMap;
@@ -48,13 +49,16 @@ pub(super) struct Written {
     pub(super) parts: BTreeMap<Partition, Open>,
     pub(super) decided: Decided,
     pub(super) result: Result<(), LedgerError>,
+    /// Given back to the thread whose memory it is: freed here, both would wait for each other at the allocator.
+    _taken: Vec<Taken>,
 }
 
 /// The database, and the thread that writes to it beside the loop.
 #[derive(Debug)]
 pub(super) struct Writer {
     ledger: Arc<Mutex<Ledger>>,
-    jobs: SyncSender<Job>,
+    /// Nothing once no more will come.
+    jobs: Option<SyncSender<Job>>,
     written: Channel<Written>,
     /// Nothing once it was waited for.
     thread: Option<JoinHandle<()>>,
@@ -78,7 +82,7 @@ impl Writer {
                 drop(wake.try_send(Happening::Written));
             }
         })?;
-        Ok(Self { ledger, jobs, written, thread: Some(thread), busy: false })
+        Ok(Self { ledger, jobs: Some(jobs), written, thread: Some(thread), busy: false })
     }
 
     /// The database, when nothing is being written any more.
@@ -95,7 +99,7 @@ impl Writer {
     pub(super) fn write(&mut self, job: Job) {
         debug_assert!(!self.busy, "one after the other");
         self.busy = true;
-        if self.jobs.send(job).is_err() {
+        if self.jobs.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
             self.ended();
         }
     }
@@ -134,6 +138,16 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    /// Waits for the thread, so that the file is closed when the writer is gone.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the writer ended in a panic");
+        }
+    }
+}
+
 /// What a panic left is as SQLite keeps it: a transaction that did not happen.
 fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
@@ -142,8 +156,8 @@ fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
 fn write(ledger: &mut Ledger, job: Job) -> Written {
     let Job { parts, taken, decided } = job;
     let result =
-        ledger.commit(Commit { taken, ..decided.commit(&Records::of(parts.values().map(|open| &open.batch))) });
-    Written { parts, decided, result }
+        ledger.commit(Commit { taken: &taken, ..decided.commit(&Records::of(parts.values().map(|open| &open.batch))) });
+    Written { parts, decided, result, _taken: taken }
 }
 
 impl Decided {

@@ -152,20 +152,6 @@ impl Batch {
     pub const fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
-
-    /// Per partition, where to go on after this batch and the anchor for it.
-    pub fn ends(&self) -> BTreeMap<Partition, (Offset, Anchor)> {
-        let mut last = BTreeMap::new();
-        for record in self.records() {
-            last.insert(record.partition, record);
-        }
-        last.into_iter()
-            .map(|(partition, record)| {
-                let anchor = Anchor { offset: record.offset, crc: crc(record.payload) };
-                (partition, (Offset(record.offset.0.saturating_add(1)), anchor))
-            })
-            .collect()
-    }
 }
 
 /// A hole in the log, or another log under the same name. The core moves its position to `to` and forgets the anchor.

@@ -5,6 +5,7 @@
 //! about to handle. It says so in the lock file, without waiting for the disk: what a process wrote outlives it, and the power's
 //! failure is no record's fault.
 
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
@@ -65,16 +66,20 @@ impl Ledger {
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn begin_run(&mut self) -> Result<Option<Vec<Suspect>>, LedgerError> {
+    pub fn begin_run(&mut self) -> Result<Option<(Vec<Suspect>, Marks)>, LedgerError> {
         let mut bytes = NO_MARK;
         // A lock file of no mark yet is shorter.
         let read = self.lock.read_exact_at(&mut bytes, 0).ok().and_then(|()| marked(bytes));
-        self.handled();
+        write_mark(&self.lock, NO_MARK);
         let path = self.path.clone();
         let died = self.died().map_err(|source| self.sqlite("reading how it ended", source))?;
         let suspects = begin(&mut self.db, died.then_some(read).flatten())
             .map_err(|source| LedgerError::of("beginning a run", &path, source))?;
-        Ok(died.then_some(suspects))
+        if !died {
+            return Ok(None);
+        }
+        let lock = self.lock.try_clone().map_err(|source| LedgerError::File { path, source })?;
+        Ok(Some((suspects, Marks(lock))))
     }
 
     /// Says that the daemon ends as it should.
@@ -85,21 +90,27 @@ impl Ledger {
         let update = "UPDATE meta SET value = '0' WHERE key = 'running'";
         self.db.execute(update, []).map(drop).map_err(|source| self.sqlite("ending a run", source))
     }
+}
 
+/// Where it stands what is being handled: the lock file, which nobody has to wait for.
+#[derive(Debug)]
+pub struct Marks(File);
+
+impl Marks {
     /// Says which record is about to be handled, in case that it is the last thing that is said.
     pub fn handling(&self, at: (Partition, Offset)) {
-        self.write_mark(mark(at));
+        write_mark(&self.0, mark(at));
     }
 
     /// Says that no record is being handled.
     pub fn handled(&self) {
-        self.write_mark(NO_MARK);
+        write_mark(&self.0, NO_MARK);
     }
+}
 
-    fn write_mark(&self, bytes: [u8; MARK]) {
-        if let Err(error) = self.lock.write_all_at(&bytes, 0) {
-            tracing::warn!(%error, "the record that is being handled cannot be written down");
-        }
+fn write_mark(lock: &File, bytes: [u8; MARK]) {
+    if let Err(error) = lock.write_all_at(&bytes, 0) {
+        tracing::warn!(%error, "the record that is being handled cannot be written down");
     }
 }
 
@@ -140,13 +151,14 @@ mod tests {
             let mut ledger = Ledger::create(&path).unwrap();
             let known = ledger.begin_run().unwrap();
             if let Some(at) = at {
-                ledger.handling((Partition(9), Offset(1)));
-                ledger.handling(at);
+                let marks = Marks(ledger.lock.try_clone().unwrap());
+                marks.handling((Partition(9), Offset(1)));
+                marks.handling(at);
             }
             if stops {
                 ledger.end_run().unwrap();
             }
-            known
+            known.map(|(suspects, _)| suspects)
         };
         let (one, other) = ((Partition(3), Offset(1 << 40)), (Partition(0), Offset(0)));
         assert_eq!(run(Some(one), true), None);

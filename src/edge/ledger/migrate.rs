@@ -166,7 +166,7 @@ fn take_panes(db: &Transaction<'_>, level: Level) -> rusqlite::Result<()> {
         let whole = newest.is_some_and(|newest| is_whole(start, Timestamp::from_millis(newest)));
         if level == Level::Hour && whole {
             let day = Change { level: Level::Day, start: start.floor(Span::DAY), pane: pane.clone() };
-            panes.add(stream, day)?;
+            panes.add(stream, &day)?;
         }
         panes.write(stream, &Change { level, start, pane })?;
     }

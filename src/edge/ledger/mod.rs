@@ -35,7 +35,7 @@ pub use acts::{NamedAlert, OperatorAct, Verdict};
 pub use baselines::{Act, BaselineRow, Baselines, LearntStream};
 pub use cases::{Drawn, Pool, Requests, WaitingCase, doubt};
 pub use confidence::{CountedStream, all_streams, confidence_by_hour, each_pane, profile_of, streams_of};
-pub use deaths::{DEATHS_MAX, Suspect};
+pub use deaths::{DEATHS_MAX, Marks, Suspect};
 pub use fill::Filling;
 pub use outbox::{Due, Outcome};
 pub use restore::{PartitionState, Watched, WrittenRouter, encode_rules, watched};

@@ -15,7 +15,7 @@ use crate::engine::sketch::{Histogram, Moments, Pane};
 use crate::engine::sparse::Sparse;
 use crate::engine::standing::table_sums;
 use crate::engine::units::{Counts, Timestamp};
-use crate::engine::window::{Change, Level};
+use crate::engine::window::{Change, Changes, Level};
 use crate::sql::{bins, hdr};
 
 /// The table of a level.
@@ -223,43 +223,33 @@ pub(super) fn find(db: &Connection, level: Level, start: Timestamp, stream: i64)
     db.prepare_cached(SELECT.of(level))?.query_row(params![start.as_millis(), stream], read).optional()
 }
 
-/// Panes that are gathered before they are written, of about a kilobyte each: as many as 20,000 records can change, or the
-/// quarter of an hour of a thousand streams that a replay commits at once.
-const GATHERED_MAX: usize = 32_768;
-
 /// Writes panes of one transaction, many at a time in the order of their keys: rows that come in order fill the pages of a file
 /// one after the other. Keeps its statements.
 pub(super) struct PaneWriter<'t> {
     db: &'t Connection,
     encoder: &'t mut hdr::Encoder,
     inserts: [Option<CachedStatement<'t>>; 3],
-    /// With their streams: panes that replace their rows, and what is added to rows after those.
-    whole: Vec<(i64, Change)>,
-    late: Vec<(i64, Change)>,
     /// Panes that could not be read, so that nothing was added to them.
     pub(super) damaged: u64,
 }
 
 impl<'t> PaneWriter<'t> {
     pub(super) fn new(transaction: &'t Transaction<'_>, encoder: &'t mut hdr::Encoder) -> Self {
-        Self { db: transaction, encoder, inserts: [None, None, None], whole: Vec::new(), late: Vec::new(), damaged: 0 }
+        Self { db: transaction, encoder, inserts: [None, None, None], damaged: 0 }
     }
 
-    /// Takes what changed of a stream's window. It is written by [`PaneWriter::flush`] at the latest.
-    pub(super) fn take(&mut self, stream: i64, whole: Vec<Change>, late: Vec<Change>) -> rusqlite::Result<()> {
-        self.whole.extend(whole.into_iter().map(|change| (stream, change)));
-        self.late.extend(late.into_iter().map(|change| (stream, change)));
-        if self.whole.len() + self.late.len() >= GATHERED_MAX { self.flush() } else { Ok(()) }
-    }
-
-    /// Writes everything that was taken.
-    pub(super) fn flush(&mut self) -> rusqlite::Result<()> {
-        let (whole, late) = (std::mem::take(&mut self.whole), std::mem::take(&mut self.late));
-        let mut order: Vec<&(i64, Change)> = whole.iter().collect();
+    /// Writes what changed of windows: the panes that replace their rows, and then what is added to rows.
+    pub(super) fn write_all<'c>(
+        &mut self,
+        changes: impl Iterator<Item = (i64, &'c Changes)> + Clone,
+    ) -> rusqlite::Result<()> {
+        let each = |(stream, list): (i64, &'c [Change])| list.iter().map(move |change| (stream, change));
+        let mut whole: Vec<_> = changes.clone().flat_map(|(stream, of)| each((stream, &of.whole))).collect();
         // Changes of one row keep their order.
-        order.sort_by_key(|(stream, change)| (change.level, change.start, *stream));
-        order.into_iter().try_for_each(|(stream, change)| self.write(*stream, change))?;
-        late.into_iter().try_for_each(|(stream, change)| self.add(stream, change))
+        whole.sort_by_key(|(stream, change)| (change.level, change.start, *stream));
+        whole.into_iter().try_for_each(|(stream, change)| self.write(stream, change))?;
+        let mut late = changes.flat_map(|(stream, of)| each((stream, &of.late)));
+        late.try_for_each(|(stream, change)| self.add(stream, change))
     }
 
     /// Writes a pane in place of its row.
@@ -289,21 +279,20 @@ impl<'t> PaneWriter<'t> {
 
     /// Adds to the row of a pane that is not in memory. One that cannot be read stays as it is: what it counted is not written
     /// over, and what comes late for it is left out.
-    pub(super) fn add(&mut self, stream: i64, mut change: Change) -> rusqlite::Result<()> {
+    pub(super) fn add(&mut self, stream: i64, change: &Change) -> rusqlite::Result<()> {
         match find(self.db, change.level, change.start, stream) {
             Ok(Some(mut pane)) => {
                 pane.merge(&change.pane);
-                change.pane = pane;
+                self.write(stream, &Change { pane, ..*change })
             }
-            Ok(None) => {}
+            Ok(None) => self.write(stream, change),
             Err(error) if is_damage(&error) => {
                 tracing::error!(stream, start = %change.start, %error, "a pane cannot be read; what came late for it is left out");
                 self.damaged += 1;
-                return Ok(());
+                Ok(())
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        self.write(stream, &change)
     }
 }
 
@@ -348,9 +337,9 @@ mod tests {
             for (stream, of) in [0, 1, 2, 1_000].into_iter().enumerate() {
                 let (stream, change) = (stream as i64, Change { level, start, pane: pane(of) });
                 assert_eq!(find(&transaction, level, start, stream).unwrap(), None);
-                panes.add(stream, change.clone()).unwrap();
+                panes.add(stream, &change).unwrap();
                 assert_eq!(find(&transaction, level, start, stream).unwrap().as_ref(), Some(&change.pane));
-                panes.add(stream, change.clone()).unwrap();
+                panes.add(stream, &change).unwrap();
                 let mut both = change.pane.clone();
                 both.merge(&change.pane);
                 assert_eq!(find(&transaction, level, start, stream).unwrap(), Some(both));
@@ -374,7 +363,7 @@ mod tests {
             let bytes = |db: &Connection| db.query_row(row, [], |row| row.get::<_, String>(0)).unwrap();
             let before = bytes(&transaction);
             panes.damaged = 0;
-            panes.add(1, change.clone()).unwrap();
+            panes.add(1, &change).unwrap();
             assert_eq!((panes.damaged, bytes(&transaction)), (1, before), "{column}");
             panes.write(1, &change).unwrap();
         }

@@ -12,7 +12,7 @@ use crate::engine::baseline::Profile;
 use crate::engine::labels_of;
 use crate::engine::levels::Level;
 use crate::engine::units::{Counts, Span, Timestamp};
-use crate::engine::window::{Arrival, Changes};
+use crate::engine::window::Arrival;
 use crate::sql::hdr;
 
 /// Stands for the age of an output that nobody remembers.
@@ -51,12 +51,17 @@ impl<'t> StreamWriter<'t> {
         Ok(Self { db, update, insert, packer: states, panes: PaneWriter::new(db, histograms) })
     }
 
-    /// Writes one stream that changed. Its panes are written by [`PaneWriter::flush`] at the latest.
-    pub(super) fn write(&mut self, row: StreamRow) -> rusqlite::Result<()> {
+    /// Writes streams that changed, and then their panes.
+    pub(super) fn write(&mut self, rows: &[StreamRow]) -> rusqlite::Result<()> {
+        rows.iter().try_for_each(|row| self.write_row(row))?;
+        self.panes.write_all(rows.iter().map(|row| (row.id, &row.changes)))
+    }
+
+    fn write_row(&mut self, row: &StreamRow) -> rusqlite::Result<()> {
         let state = self.packer.pack(&row.state);
-        if bind_state(&mut self.update, &row, &state)?.raw_execute()? == 0 {
+        if bind_state(&mut self.update, row, &state)?.raw_execute()? == 0 {
             let labels: BTreeMap<&str, &str> = labels_of(&row.key).collect();
-            let insert = bind_state(&mut self.insert, &row, &state)?;
+            let insert = bind_state(&mut self.insert, row, &state)?;
             insert.raw_bind_parameter(14, row.partition.0)?;
             insert.raw_bind_parameter(15, row.index)?;
             insert.raw_bind_parameter(16, labels.get("agent"))?;
@@ -68,9 +73,7 @@ impl<'t> StreamWriter<'t> {
         if let Some((summary, profile)) = &row.provisional {
             write_provisional(self.db, row.id, summary, profile)?;
         }
-        let Changes { whole, late, arrivals } = row.changes;
-        self.panes.take(row.id, whole, late)?;
-        arrivals.into_iter().try_for_each(|arrival| write_arrival(self.db, row.id, arrival))
+        row.changes.arrivals.iter().try_for_each(|arrival| write_arrival(self.db, row.id, *arrival))
     }
 }
 

@@ -102,6 +102,11 @@ impl StreamRow {
             changes,
         })
     }
+
+    /// What it takes of memory, about a kilobyte each: its state, and its panes.
+    pub(super) const fn weight(&self) -> usize {
+        2 + self.changes.whole.len() + self.changes.late.len()
+    }
 }
 
 /// The version that its labels name, or else its events.

@@ -166,7 +166,7 @@ mod tests {
             known: false,
         };
         // h = 5: 10.4 at one standard deviation (Montgomery, table 9.3).
-        let chart = Detector::Mean(MeanChart::new(&design, &mut DesignCache::new()));
+        let chart = Detector::Mean(Box::new(MeanChart::new(&design, &mut DesignCache::new())));
         let found = chart.delay(Change::Shift(1.0), Grade::Confirmed).unwrap();
         assert!((9.4..11.4).contains(&found.mean), "{found:?}");
     }

@@ -21,6 +21,7 @@
 //! **Bad at.** Batches whose rate wanders above p0 where phi is not given. Hits so rare that two make an alarm.
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::design::DesignCache;
 use super::design::sr::{CAP, MixtureDesign};
@@ -39,10 +40,13 @@ struct Arm {
     r: f64,
 }
 
+/// Those of the charts in use stand beside the statistic: every sample looks at all of them.
+type Arms = SmallVec<[Arm; 4]>;
+
 /// The mixture over several sizes of change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mixture {
-    arms: Vec<Arm>,
+    arms: Arms,
     limit: f64,
     statistic: f64,
     /// What the limit was calibrated from; nothing where it is the promise itself.
@@ -53,7 +57,7 @@ impl Mixture {
     /// The alarm's mixture, calibrated, with head starts. At p0 = 0.999 and above no change is left to find: the mixture is
     /// empty and stays at 0.
     pub fn designed(design: &MixtureDesign, cache: &mut DesignCache) -> Self {
-        let mut mixture = Self { arms: Vec::new(), limit: f64::INFINITY, statistic: 0.0, design: Some(*design) };
+        let mut mixture = Self { arms: Arms::new(), limit: f64::INFINITY, statistic: 0.0, design: Some(*design) };
         mixture.redesign(design.arl0, cache);
         mixture.reset();
         mixture

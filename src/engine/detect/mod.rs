@@ -142,20 +142,20 @@ pub struct Part {
     pub share: f64,
 }
 
-/// Any chart.
+/// Any chart. Boxed, whichever it is: some are several times as large as others, and charts that wait have none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Detector {
-    /// Of a Bernoulli measure, case by case or batch by batch. Boxed: it is several times as large as the others.
+    /// Of a Bernoulli measure, case by case or batch by batch.
     Proportion(Box<ProportionChart>),
     /// Of bucket means.
-    Mean(MeanChart),
+    Mean(Box<MeanChart>),
     /// Of the shape of a distribution.
-    Distance(DistanceChart),
-    /// Of vectors of bucket means. Boxed: it is several times as large as the others.
+    Distance(Box<DistanceChart>),
+    /// Of vectors of bucket means.
     Vector(Box<VectorChart>),
     /// Of a fixed bound over two windows.
-    Burn(BurnChart),
-    /// Of outputs in blocks of hours. Boxed, as the others that are large.
+    Burn(Box<BurnChart>),
+    /// Of outputs in blocks of hours.
     Volume(Box<VolumeChart>),
     /// Of predicted accuracy.
     Estimate(Box<EstimateChart>),

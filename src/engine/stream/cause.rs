@@ -65,13 +65,13 @@ impl Stream {
                     if let Some(found) = chart.contradiction() {
                         (cause.confidence, cause.contradicted) = (Voice::Invalid, Some(found));
                     }
-                    if let Some(Detector::Estimate(estimate)) = chart.detector.as_deref() {
+                    if let Some(Detector::Estimate(estimate)) = chart.detector.as_ref() {
                         cause.side = cause.side.or_else(|| side(estimate.tripwire()));
                     }
                 }
                 Measure::Calibration => {
                     cause.calibration = louder(cause.calibration, voice(chart));
-                    if let Some(Detector::Adjusted(adjusted)) = chart.detector.as_deref() {
+                    if let Some(Detector::Adjusted(adjusted)) = chart.detector.as_ref() {
                         cause.side = cause.side.or_else(|| side(adjusted));
                     }
                 }
@@ -107,7 +107,7 @@ fn side(chart: &AdjustedChart) -> Option<Side> {
 }
 
 fn voice(chart: &Chart) -> Voice {
-    match chart.detector.as_deref() {
+    match chart.detector.as_ref() {
         None => Voice::Waiting,
         Some(detector) if detector.grade().is_some() => Voice::Spoke,
         Some(_) => Voice::Calm,
